@@ -1,0 +1,1 @@
+"""Hugging Face OPT checkpoints to layer stores."""

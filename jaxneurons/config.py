@@ -1,0 +1,164 @@
+"""What an OPT model is: its sizes and variants as one frozen, hashable value, and the table of published sizes.
+
+`OPTConfig` is a static argument of every jitted function and the `config` of a layer store's manifest.
+Field names are those of Hugging Face's `OPTConfig` where it has one.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jaxneurons import errors
+
+ACTIVATION_FUNCTIONS = ("relu", "gelu")
+POSITIONS = ("learned", "none")
+# OPT keeps two rows of the position table before position 0 (a fairseq habit).
+POSITION_OFFSET = 2
+LAYER_NORM_EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OPTConfig:
+    """An OPT-class decoder. Axes as everywhere: D model, F neurons, H heads, K head size, L layers, V vocabulary.
+
+    Attributes:
+        vocab_size: V, rows of the embedding table; may exceed the tokenizer's entries.
+        hidden_size: D.
+        ffn_dim: F, neurons of a layer.
+        num_hidden_layers: L.
+        num_attention_heads: H; K = D / H.
+        max_position_embeddings: the longest context, in tokens.
+        word_embed_proj_dim: width of the embedding table; where it differs from D (350m), the model
+            has `project_in` and `project_out`.
+        do_layer_norm_before: pre-LayerNorm; False is post-LayerNorm (350m), which has no final norm.
+        remove_final_layer_norm: a pre-LayerNorm model without its final norm (`_remove_final_layer_norm`).
+        enable_bias: whether linear layers have biases.
+        layer_norm_elementwise_affine: whether LayerNorms have scale and bias.
+        activation_function: "relu", or "gelu" (the exact erf form).
+        positions: "learned", or "none" for a model without position embeddings (paper §5.4).
+        bos_token_id, eos_token_id, pad_token_id: special tokens; OPT begins a text with `</s>` = 2.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    ffn_dim: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int = 2048
+    word_embed_proj_dim: int = 0
+    do_layer_norm_before: bool = True
+    remove_final_layer_norm: bool = False
+    enable_bias: bool = True
+    layer_norm_elementwise_affine: bool = True
+    activation_function: str = "relu"
+    positions: str = "learned"
+    bos_token_id: int = 2
+    eos_token_id: int = 2
+    pad_token_id: int = 1
+
+    def __post_init__(self):
+        if self.word_embed_proj_dim == 0:
+            object.__setattr__(self, "word_embed_proj_dim", self.hidden_size)
+        problems = [*_size_problems(self), *_choice_problems(self)]
+        if problems:
+            raise errors.ConfigError(f"not an OPT configuration: {'; '.join(problems)}")
+
+    @property
+    def head_size(self) -> int:
+        """K = D / H."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def has_projections(self) -> bool:
+        """Whether embeddings are narrower or wider than the residual stream (350m)."""
+        return self.word_embed_proj_dim != self.hidden_size
+
+    @property
+    def has_final_layer_norm(self) -> bool:
+        """Whether a LayerNorm stands between the last layer and the logits."""
+        return self.do_layer_norm_before and not self.remove_final_layer_norm
+
+    @property
+    def special_tokens(self) -> tuple[int, ...]:
+        """Ids that only windows put into text, ascending: begin, end (the separator) and padding."""
+        return tuple(sorted({self.bos_token_id, self.eos_token_id, self.pad_token_id}))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "OPTConfig":
+        """The config that `to_json` wrote.
+
+        Raises:
+            ConfigError: a field is missing, unknown, or of the wrong type or value.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        missing = sorted(set(fields) - set(values))
+        if unknown or missing:
+            raise errors.ConfigError(f"model configuration: unknown fields {unknown}, missing fields {missing}")
+        return cls(**values)
+
+
+def _size_problems(config: OPTConfig) -> list[str]:
+    sizes = (
+        "vocab_size",
+        "hidden_size",
+        "ffn_dim",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "max_position_embeddings",
+        "word_embed_proj_dim",
+    )
+    problems = []
+    for name in sizes:
+        value = getattr(config, name)
+        if type(value) is not int or not 0 < value < 2**31:
+            problems.append(f"{name} is {json.dumps(value, default=repr)[:80]}, wanted an integer from 1 to 2**31 - 1")
+    if not problems and config.hidden_size % config.num_attention_heads:
+        problems.append(
+            f"hidden_size {config.hidden_size} is not a multiple of num_attention_heads {config.num_attention_heads}"
+        )
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = getattr(config, name)
+        if type(value) is not int or not 0 <= value < 2**31:
+            problems.append(f"{name} is {json.dumps(value, default=repr)[:80]}, wanted a token id")
+    return problems
+
+
+def _choice_problems(config: OPTConfig) -> list[str]:
+    problems = []
+    for name in ("do_layer_norm_before", "remove_final_layer_norm", "enable_bias", "layer_norm_elementwise_affine"):
+        if type(getattr(config, name)) is not bool:
+            problems.append(f"{name} is {getattr(config, name)!r}, wanted true or false")
+    for name, choices in (("activation_function", ACTIVATION_FUNCTIONS), ("positions", POSITIONS)):
+        if getattr(config, name) not in choices:
+            problems.append(f"{name} is {getattr(config, name)!r}, wanted one of {list(choices)}")
+    return problems
+
+
+def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> OPTConfig:
+    return OPTConfig(
+        vocab_size=50272,
+        hidden_size=hidden_size,
+        ffn_dim=4 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        **variant,
+    )
+
+
+# Zhang et al. 2022 (arXiv:2205.01068), Table 1, and the configurations on the Hugging Face hub.
+PUBLISHED: Mapping[str, OPTConfig] = {
+    "opt-125m": _published(12, 12, 768),
+    "opt-350m": _published(24, 16, 1024, word_embed_proj_dim=512, do_layer_norm_before=False),
+    "opt-1.3b": _published(24, 32, 2048),
+    "opt-2.7b": _published(32, 32, 2560),
+    "opt-6.7b": _published(32, 32, 4096),
+    "opt-13b": _published(40, 40, 5120),
+    "opt-30b": _published(48, 56, 7168),
+    "opt-66b": _published(64, 72, 9216),
+}

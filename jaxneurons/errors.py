@@ -1,0 +1,72 @@
+"""What can go wrong, as exceptions: one type per kind of fault, each with the exit code of a command that meets it.
+
+A message is one line that says what was given, what was wanted and where.
+"""
+
+
+class JaxneuronsError(Exception):
+    """The base of every expected fault. `exit_code` is what a command exits with (sysexits.h, as architecture has it)."""
+
+    exit_code = 1
+
+
+class UsageError(JaxneuronsError):
+    """A flag or argument with a value that means nothing here, or that contradicts another."""
+
+    exit_code = 2
+
+
+class BadDataError(JaxneuronsError):
+    """Input that is not what it should be; the base of the kinds below."""
+
+    exit_code = 65
+
+
+class ConfigError(BadDataError):
+    """A model configuration that is malformed, or that this code cannot honour."""
+
+
+class CheckpointError(BadDataError):
+    """A checkpoint file that is missing, truncated, damaged or does not fit its configuration."""
+
+
+class CorpusError(BadDataError):
+    """Text that cannot be read as text."""
+
+
+class TokenizerError(BadDataError):
+    """A tokenizer that does not fit the model or breaks OPT's conventions."""
+
+
+class StoreError(BadDataError):
+    """A layer store that is missing, incomplete or damaged."""
+
+
+class StudyError(BadDataError):
+    """A study on disk that is missing, incomplete or damaged."""
+
+
+class FormatVersionError(BadDataError):
+    """A store or study written in another version of its format."""
+
+
+class MismatchError(BadDataError):
+    """A study resumed with another model, corpus or setting than it was begun with."""
+
+
+class OutputExistsError(JaxneuronsError):
+    """The place to write to is taken; nothing there was touched."""
+
+    exit_code = 73
+
+
+class InputOutputError(JaxneuronsError):
+    """The operating system refused a read or a write: no space, no permission, a broken disk."""
+
+    exit_code = 74
+
+
+class InterruptedRunError(JaxneuronsError):
+    """The run was interrupted and can be resumed; the message holds the command to do so."""
+
+    exit_code = 75
