@@ -3,8 +3,10 @@
 In: a grid size. Out: an empty Matplotlib figure that depends on no global state.
 """
 
+import io
+
 import numpy as np
-from matplotlib import figure, rc_context
+from matplotlib import axes, figure, rc_context
 
 # Okabe & Ito (2008), "Color Universal Design"; yellow last, since it fades on white.
 PALETTE = [
@@ -33,12 +35,12 @@ def new_figure(
         canvas = figure.Figure(
             figsize=(columns * width, rows * height), layout="constrained"
         )
-        axes = canvas.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
+        grid = canvas.subplots(rows, columns, squeeze=False)
+    for axis in grid.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="0.9", linewidth=0.6)
         axis.set_axisbelow(True)
-    return canvas, axes
+    return canvas, grid
 
 
 def line_style(index: int) -> dict[str, str]:
@@ -48,3 +50,25 @@ def line_style(index: int) -> dict[str, str]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)],
     }
+
+
+def legend_below(canvas: figure.Figure, axis: axes.Axes) -> None:
+    """A legend under the plot, where it can cover nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    canvas.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(3, len(labels)),
+        fontsize=FONT_SIZE - 1,
+        frameon=False,
+    )
+
+
+def render(canvas: figure.Figure, suffix: str) -> bytes:
+    """The figure as a file of a type, "png" or "svg"; the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if suffix == "svg" else None
+    with rc_context(SAVE_SETTINGS):
+        canvas.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,130 @@
+"""Causal attention: queries, keys and values of all heads in, the mix of values out.
+
+One switch chooses between cuDNN's fused kernel, where it runs, and plain JAX over
+chunks of queries, which never holds the whole T x T table of scores.
+"""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+
+IMPLEMENTATIONS = ("auto", "cudnn", "chunked")
+# Queries a chunk: 256 was the fastest of 128, 256 and 512 on CPU (BUILD.md).
+CHUNK = 256
+
+
+def causal_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    attention_mask: jax.Array | None = None,
+    implementation: str = "auto",
+    precision: jax.lax.PrecisionLike = "highest",
+) -> jax.Array:
+    """Lets every position mix the values of itself and the positions before it.
+
+    The mask of T = 4, queries down, keys across::
+
+        1 0 0 0
+        1 1 0 0
+        1 1 1 0
+        1 1 1 1
+
+    Args:
+        query: float[B, T, H, K], already scaled.
+        key: float[B, T, H, K].
+        value: float[B, T, H, K].
+        attention_mask: bool[B, T], False for keys nobody may look at (padding on the left);
+            padding on the right needs none. None looks at all.
+        implementation: "cudnn" (16-bit types on a CUDA GPU, no attention_mask), "chunked",
+            or "auto": cuDNN where it runs, else chunked.
+        precision: of the matrix products.
+
+    Returns:
+        float[B, T, H, K] in the type of value; scores and softmax are float32.
+
+    Raises:
+        ValueError: the implementation is unknown, or cuDNN is given an attention_mask.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"attention implementation {implementation!r}, wanted one of {IMPLEMENTATIONS}"
+        )
+    if implementation == "auto":
+        fits = attention_mask is None and cudnn_runs(query.dtype)
+        implementation = "cudnn" if fits else "chunked"
+    if implementation == "chunked":
+        return _chunked(query, key, value, attention_mask, precision)
+    if attention_mask is not None:
+        raise ValueError("cuDNN attention takes no attention_mask; use chunked")
+    return jax.nn.dot_product_attention(
+        query, key, value, scale=1.0, is_causal=True, implementation="cudnn"
+    )
+
+
+def cudnn_runs(dtype: jnp.dtype) -> bool:
+    """Whether cuDNN's fused attention runs here on this type."""
+    on_cuda = jax.default_backend() == "gpu" and bool(_cuda_devices())
+    return on_cuda and dtype in (jnp.float16, jnp.bfloat16)
+
+
+def _cuda_devices() -> list[jax.Device]:
+    return [d for d in jax.devices() if "nvidia" in d.device_kind.lower()]
+
+
+def _chunked(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    attention_mask: jax.Array | None,
+    precision: jax.lax.PrecisionLike,
+) -> jax.Array:
+    batch, length = query.shape[:2]
+    if attention_mask is None:
+        attention_mask = jnp.ones((batch, length), bool)
+    chex.assert_shape(attention_mask, (batch, length))
+    one_head = jax.vmap(functools.partial(_one_head, precision=precision))
+    heads_first = [jnp.moveaxis(x, 2, 0) for x in (query, key, value)]
+    # One head at a time keeps the scores in cache; the batch stays whole, so that it
+    # can be sharded.
+    mixed = jax.lax.map(lambda head: one_head(*head, attention_mask), heads_first)
+    return jnp.moveaxis(mixed, 0, 2)
+
+
+def _one_head(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    attention_mask: jax.Array,
+    precision: jax.lax.PrecisionLike,
+) -> jax.Array:
+    """Attention of one head of one text, [T, K] each: a chunk of queries against its own prefix only."""
+    length = query.shape[0]
+    chunks = []
+    for start in range(0, length, CHUNK):
+        stop = min(start + CHUNK, length)
+        scores = jnp.einsum(
+            "tk,sk->ts",
+            query[start:stop],
+            key[:stop],
+            precision=precision,
+            # float16 overflows in scores (transformers#17433).
+            preferred_element_type=jnp.float32,
+        )
+        causal = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)[None, :]
+        visible = jnp.logical_and(causal, attention_mask[None, :stop])
+        # The least number, not -inf: a row that sees nothing must not become NaN.
+        scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
+        weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
+        total = jnp.sum(weights, axis=-1, keepdims=True)
+        mixed = jnp.einsum(
+            "ts,sk->tk",
+            weights.astype(value.dtype),
+            value[:stop],
+            precision=precision,
+            preferred_element_type=jnp.float32,
+        )
+        chunks.append((mixed / total).astype(value.dtype))
+    return jnp.concatenate(chunks)

@@ -1,0 +1,57 @@
+"""How far a run is: a bar on a terminal, and one line per layer in a log."""
+
+import pathlib
+import sys
+import time
+from typing import Self
+
+import tqdm
+from absl import logging
+
+
+class Progress:
+    """Counts tokens through layers::
+
+        with Progress(log) as progress:
+            progress.start(total)
+            progress.advance(4096)
+            progress.log_layer("layer 0 ...")
+
+    The bar, with tokens/s and the time left, goes to standard error if that is a terminal;
+    a line per layer goes to the log file, and to standard error if that is none.
+
+    Args:
+        log: file to append to.
+    """
+
+    def __init__(self, log: pathlib.Path):
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar = tqdm.tqdm(
+            unit="token",
+            unit_scale=True,
+            desc="tokens x layers",
+            disable=not self._on_terminal,
+        )
+        self._log = log
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._bar.close()
+
+    def start(self, total: int) -> None:
+        """Says how many tokens times layers there are to run."""
+        self._bar.reset(total)
+
+    def advance(self, tokens: int) -> None:
+        """Moves the bar on."""
+        self._bar.update(tokens)
+
+    def log_layer(self, line: str) -> None:
+        """Adds a line to the log."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
+        with open(self._log, "a", encoding="utf-8") as file:
+            file.write(f"{stamp} {line}\n")
+        if not self._on_terminal:
+            logging.info("%s", line)

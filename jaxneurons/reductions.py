@@ -1,0 +1,122 @@
+"""What is counted while the model runs: `Reduction`s, triples of pure functions over activation masks.
+
+A reduction sees each batch of one layer's activation mask once and keeps integer sums, so that any
+split of the data, over batches or devices, gives the same bits. A statistic is added by writing one
+triple; `chain` makes several one.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+State = Any
+
+
+class Batch(NamedTuple):
+    """What a reduction may know of a batch of B windows of T tokens.
+
+    Attributes:
+        tokens: int32[B, T].
+        valid: bool[B, T], not padding.
+        special: bool[B, T], valid and one of the model's special tokens.
+        domain: int32[B], index of the window's domain.
+        full: bool[B], whether the window has T tokens.
+        first_window: int32[], index of the batch's first window; batches are consecutive.
+            Windows that only fill the last batch up have nothing valid and are not full.
+    """
+
+    tokens: jax.Array
+    valid: jax.Array
+    special: jax.Array
+    domain: jax.Array
+    full: jax.Array
+    first_window: jax.Array
+
+
+class Reduction(NamedTuple):
+    """A statistic of one layer.
+
+    Attributes:
+        init: makes the state, a pytree of device arrays, before a layer's first batch.
+        update: (state, active bool[B, T, F], batch) to the next state; traced into one
+            executable with the block, the old state is donated.
+        finalize: turns the state after a layer's last batch into named host arrays.
+    """
+
+    init: Callable[[], State]
+    update: Callable[[State, jax.Array, Batch], State]
+    finalize: Callable[[State], dict[str, np.ndarray]]
+
+
+def chain(*reductions: Reduction) -> Reduction:
+    """Several reductions as one; their arrays must differ in name."""
+
+    def init() -> State:
+        return tuple(reduction.init() for reduction in reductions)
+
+    def update(state: State, active: jax.Array, batch: Batch) -> State:
+        pairs = zip(reductions, state, strict=True)
+        return tuple(reduction.update(part, active, batch) for reduction, part in pairs)
+
+    def finalize(state: State) -> dict[str, np.ndarray]:
+        arrays: dict[str, np.ndarray] = {}
+        for reduction, part in zip(reductions, state, strict=True):
+            found = reduction.finalize(part)
+            if both := sorted(arrays.keys() & found.keys()):
+                raise ValueError(f"two chained reductions give the arrays {both}")
+            arrays |= found
+        return arrays
+
+    return Reduction(init, update, finalize)
+
+
+def activation_counts(domains: int, neurons: int) -> Reduction:
+    """Counts activations by domain (statistics.md, "Activation"; paper §3).
+
+    Gives `activation_count`, over every token that is not padding, and
+    `special_activation_count`, the part of it on special tokens; both int64[domain, F].
+    """
+
+    def init() -> State:
+        return jnp.zeros((2, domains, neurons), jnp.int32)
+
+    def update(state: State, active: jax.Array, batch: Batch) -> State:
+        counted = jnp.stack([batch.valid, batch.special])
+        per_window = jnp.einsum(
+            "cbt,btf->cbf",
+            counted.astype(jnp.int8),
+            active.astype(jnp.int8),
+            preferred_element_type=jnp.int32,
+        )
+        return state.at[:, batch.domain].add(per_window)
+
+    def finalize(state: State) -> dict[str, np.ndarray]:
+        counts = np.asarray(state).astype(np.int64)
+        return {
+            "activation_count": counts[0],
+            "special_activation_count": counts[1],
+        }
+
+    return Reduction(init, update, finalize)
+
+
+def position_counts(domains: int, positions: int, neurons: int) -> Reduction:
+    """Counts activations by domain and position over full windows (statistics.md, "Positions"; §5.1).
+
+    Gives `position_count`, uint32[domain, T, F].
+    """
+
+    def init() -> State:
+        return jnp.zeros((domains, positions, neurons), jnp.int32)
+
+    def update(state: State, active: jax.Array, batch: Batch) -> State:
+        counted = jnp.logical_and(active, batch.full[:, None, None])
+        return state.at[batch.domain].add(counted.astype(jnp.int32))
+
+    def finalize(state: State) -> dict[str, np.ndarray]:
+        return {"position_count": np.asarray(state).astype(np.uint32)}
+
+    return Reduction(init, update, finalize)

@@ -1,0 +1,334 @@
+"""A study from a stored model and text: streams, counts, analyses, and goes on after an interruption.
+
+In: a layer store, text sources, settings. Out: a finished study on disk.
+"""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxneurons import (
+    analysis,
+    corpus,
+    errors,
+    hidden,
+    reductions,
+    store,
+    stream,
+    study,
+)
+from jaxneurons.config import OPTConfig
+from jaxneurons.corpus import Windows
+from jaxneurons.progress import Progress
+from jaxneurons.stats import activation
+
+TOKENS_PER_BATCH = 4096
+DTYPES = ("float32", "bfloat16", "float16")
+# Packages whose version may change a bit of the result.
+VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "numpy")
+
+ARRAYS: Mapping[str, study.ArraySpec] = {
+    "tokens": study.ArraySpec(("window", "position"), "int32"),
+    "window_length": study.ArraySpec(("window",), "int32"),
+    "window_domain": study.ArraySpec(("window",), "int32"),
+    "activation_count": study.ArraySpec(("domain", "layer", "neuron"), "int64"),
+    "special_activation_count": study.ArraySpec(("domain", "layer", "neuron"), "int64"),
+    "max_preactivation": study.ArraySpec(("layer", "neuron"), "float64"),
+    "min_preactivation": study.ArraySpec(("layer", "neuron"), "float64"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides the numbers of a study, besides model and text.
+
+    Attributes:
+        window: T, tokens a window; None is the model's longest context.
+        layers: first and last layer to report, both included; None is all. Layers below the first
+            still run; those above the last do not.
+        windows_per_batch: B; None is as many as make about 4,096 tokens.
+        dtype: to compute in.
+        max_tokens: most tokens of text, over all domains; None is all.
+    """
+
+    window: int | None = None
+    layers: tuple[int, int] | None = None
+    windows_per_batch: int | None = None
+    dtype: str = "float32"
+    max_tokens: int | None = None
+
+    def resolved(self, config: OPTConfig) -> "Settings":
+        """The settings with every None but max_tokens replaced by what it means for a model.
+
+        Raises:
+            UsageError: a value has no meaning for the model.
+        """
+        window = self.window or config.max_position_embeddings
+        first, last = self.layers or (0, config.num_hidden_layers - 1)
+        per_batch = self.windows_per_batch or max(1, TOKENS_PER_BATCH // window)
+        if not 0 <= first <= last < config.num_hidden_layers:
+            raise errors.UsageError(
+                f"layers {first}:{last}: wanted first:last with 0 <= first <= last <= "
+                f"{config.num_hidden_layers - 1}, the model's last layer"
+            )
+        if self.dtype not in DTYPES:
+            raise errors.UsageError(f"dtype {self.dtype!r}: wanted one of {DTYPES}")
+        if per_batch < 1:
+            raise errors.UsageError(f"windows_per_batch {per_batch}: wanted at least 1")
+        return dataclasses.replace(
+            self, window=window, layers=(first, last), windows_per_batch=per_batch
+        )
+
+
+def parse_layers(text: str | None) -> tuple[int, int] | None:
+    """First and last layer of "FIRST:LAST", both included; None of None.
+
+    Raises:
+        UsageError: the text is not two numbers with a colon between.
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise errors.UsageError(f"layers {text!r}: wanted FIRST:LAST, such as 0:5")
+    return int(first), int(last)
+
+
+def run_study(
+    model: store.Store,
+    model_name: str,
+    sources: Sequence[tuple[str, pathlib.Path]],
+    path: pathlib.Path,
+    settings: Settings,
+    cache_directory: pathlib.Path | None,
+    resume: bool = False,
+    checkpoint_every: int = 1,
+) -> list[pathlib.Path]:
+    """Studies a model on text.
+
+    Args:
+        model: the layer store.
+        model_name: what figures call it.
+        sources: name and path of each domain's text.
+        path: the study's directory.
+        settings: what decides the numbers.
+        cache_directory: where tokenized text is kept; None keeps none.
+        resume: go on with an unfinished study of the same model, text and settings.
+        checkpoint_every: layers between copies of the residual stream to disk, from which a
+            killed run goes on; 0 makes none, and a resumed run recomputes it from the first layer.
+
+    Returns:
+        The figures written.
+
+    Raises:
+        JaxneuronsError: as `errors` lists them; nothing finished is ever overwritten.
+        InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
+    """
+    settings = settings.resolved(model.config)
+    tokenizer = read_tokenizer(model)
+    windows = corpus.load_windows(
+        sources,
+        tokenizer,
+        model.config,
+        settings.window,
+        settings.max_tokens,
+        cache_directory,
+    )
+    identity = _identity(model, model_name, windows, settings)
+    if not resume:
+        _create(path, model.config, windows, identity, settings)
+    record = study.resume(path, identity)
+    with record.locked(), _interruptible(record):
+        _run_layers(record, model, windows, settings, checkpoint_every)
+        analysis.analyze(record)
+        record.finish()
+    return analysis.figure_paths(record.path)
+
+
+def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
+    """The tokenizer that the store carries; None where it has none."""
+    contents = model.tokenizer_files()
+    if not contents:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in contents.items():
+            (pathlib.Path(folder) / name).write_bytes(content)
+        return corpus.load_tokenizer(pathlib.Path(folder), model.config)
+
+
+def make_reduction(
+    config: OPTConfig, windows: Windows, settings: Settings
+) -> reductions.Reduction:
+    """All that a study counts, as one reduction."""
+    return reductions.chain(
+        reductions.activation_counts(len(windows.names), config.ffn_dim),
+    )
+
+
+def _create(
+    path: pathlib.Path,
+    config: OPTConfig,
+    windows: Windows,
+    identity: Mapping[str, Any],
+    settings: Settings,
+) -> None:
+    first, last = settings.layers
+    sizes = {
+        "window": len(windows.tokens),
+        "position": windows.tokens.shape[1],
+        "domain": len(windows.names),
+        "layer": config.num_hidden_layers,
+        "neuron": config.ffn_dim,
+    }
+    with study.creating(path, identity, range(first, last + 1)) as record:
+        record.write_group({"domains": list(windows.names)})
+        for name, spec in ARRAYS.items():
+            record.create_array(name, [sizes[d] for d in spec.dimensions], spec)
+        record.write_array("tokens", windows.tokens)
+        record.write_array("window_length", windows.lengths)
+        record.write_array("window_domain", windows.domains)
+
+
+def _run_layers(
+    record: study.Study,
+    model: store.Store,
+    windows: Windows,
+    settings: Settings,
+    checkpoint_every: int,
+) -> None:
+    """Runs what is not done yet and writes each layer as it ends."""
+    stop = settings.layers[1] + 1
+    if len(record.done_layers) == stop:
+        return
+    batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
+    shape = (*batches[0].tokens.shape, model.config.hidden_size)
+    dtype = np.dtype(jax.numpy.dtype(settings.dtype))
+    reduction = make_reduction(model.config, windows, settings)
+    with (
+        hidden.Checkpoint(record.partial, shape, dtype, checkpoint_every) as checkpoint,
+        Progress(record.path / "study.log") as progress,
+    ):
+        start, first = _resume_point(record, checkpoint, len(batches))
+        tokens = [int(batch.valid.sum()) for batch in batches]
+        progress.start(sum(tokens) * (stop - start))
+        for result in stream.run_layers(
+            model,
+            batches,
+            reduction,
+            settings.dtype,
+            range(start, stop),
+            first,
+            checkpoint,
+            on_batch=lambda index: progress.advance(tokens[index]),
+        ):
+            if result.layer in record.done_layers:
+                continue
+            if result.layer in record.asked_layers:
+                _write_layer(record, model.config, result, reduction)
+            record.finish_layer(
+                {
+                    "layer": result.layer,
+                    "seconds": round(result.seconds, 3),
+                    "wait_seconds": round(result.wait_seconds, 3),
+                },
+                result.checksums,
+            )
+            progress.log_layer(
+                f"layer {result.layer} of {stop}: {result.seconds:.2f} s, "
+                f"{sum(tokens) / result.seconds:.0f} tokens/s, "
+                f"{result.wait_seconds:.2f} s waiting for weights"
+            )
+
+
+def _resume_point(
+    record: study.Study, checkpoint: hidden.Checkpoint, batches: int
+) -> tuple[int, list[np.ndarray] | None]:
+    """The layer to start at and the residual stream before it; (0, None) starts from the tokens."""
+    saved = record.manifest.get("resume_from")
+    if saved is None or len(saved["checksums"]) != batches:
+        return 0, None
+    first = checkpoint.load(saved["layer"], saved["checksums"])
+    return (0, None) if first is None else (saved["layer"] + 1, first)
+
+
+def _write_layer(
+    record: study.Study,
+    config: OPTConfig,
+    result: stream.LayerResult,
+    reduction: reductions.Reduction,
+) -> None:
+    found = reduction.finalize(result.state)
+    low, high = layer_preactivation_bounds(config, result.params)
+    found |= {"min_preactivation": low, "max_preactivation": high}
+    for name, data in found.items():
+        record.write_layer(name, result.layer, data)
+
+
+def layer_preactivation_bounds(
+    config: OPTConfig, params: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a layer's pre-activations, float64[F] each, from its stored parameters."""
+    before = config.do_layer_norm_before
+    norm = params.get(
+        "feed_forward_layer_norm" if before else "attention_layer_norm", {}
+    )
+    fc1 = params["feed_forward"]["fc1"]
+    return activation.preactivation_bounds(
+        fc1["kernel"],
+        fc1.get("bias", np.zeros(config.ffn_dim)),
+        norm.get("scale", np.ones(config.hidden_size)),
+        norm.get("bias", np.zeros(config.hidden_size)),
+    )
+
+
+def _identity(
+    model: store.Store, model_name: str, windows: Windows, settings: Settings
+) -> dict[str, Any]:
+    """What a resumed run must share with the run it continues, as study.json records it."""
+    device = jax.local_devices()[0]
+    return {
+        "model": {
+            "name": model_name,
+            "fingerprint": model.fingerprint,
+            "dtype": model.dtype,
+            "config": model.config.to_json(),
+        },
+        "corpus": {
+            name: {
+                "index": index,
+                "fingerprint": windows.fingerprints[index],
+                "windows": int((windows.domains == index).sum()),
+                "full_windows": full_windows(windows, index),
+                "tokens": int(windows.lengths[windows.domains == index].sum()),
+            }
+            for index, name in enumerate(windows.names)
+        },
+        "special_tokens": list(model.config.special_tokens),
+        "settings": dataclasses.asdict(settings),
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+        "device": {"platform": device.platform, "kind": device.device_kind},
+    }
+
+
+def full_windows(windows: Windows, domain: int) -> int:
+    """Windows of a domain that hold T tokens."""
+    lengths = windows.lengths[windows.domains == domain]
+    return int((lengths == windows.tokens.shape[1]).sum())
+
+
+@contextlib.contextmanager
+def _interruptible(record: study.Study) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = len(record.done_layers)
+        raise errors.InterruptedRunError(
+            f"interrupted with {done} layers done; the same command with --resume goes on"
+        ) from None

@@ -1,0 +1,111 @@
+"""How often neurons fire (paper §3, Figure 1): counts and weights in, dead and certified neurons out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Neurons a block when bounds are computed in float64.
+NEURONS_PER_BLOCK = 2048
+
+
+def preactivation_bounds(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    norm_scale: np.ndarray,
+    norm_bias: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest pre-activation that any input can cause (statistics.md, "Activation").
+
+    The network reads x = scale * n + offset from a LayerNorm, where n has mean zero and a norm of
+    at most sqrt(D); over such n, w·x + c ranges over a ball's image. An upper bound <= 0 certifies
+    that a neuron is dead, a lower bound > 0 that it is always active.
+
+    Args:
+        kernel: [D, F], first layer of the feed-forward network.
+        bias: [F], its bias c; zeros where the model has none.
+        norm_scale: [D], of the LayerNorm that it reads; ones where that has none.
+        norm_bias: [D], likewise; zeros where that has none.
+
+    Returns:
+        float64[F] lower and float64[F] upper bounds.
+    """
+    scale = norm_scale.astype(np.float64)
+    offset = norm_bias.astype(np.float64)
+    radius = np.empty(kernel.shape[1])
+    centre = np.empty(kernel.shape[1])
+    for start in range(0, kernel.shape[1], NEURONS_PER_BLOCK):
+        neurons = slice(start, start + NEURONS_PER_BLOCK)
+        weights = kernel[:, neurons].astype(np.float64)
+        scaled = scale[:, None] * weights
+        # n has mean zero, so only the part of scale * w without its mean counts.
+        scaled -= scaled.mean(axis=0)
+        radius[neurons] = np.sqrt(len(scale)) * np.linalg.norm(scaled, axis=0)
+        centre[neurons] = offset @ weights
+    centre += bias.astype(np.float64)
+    return centre - radius, centre + radius
+
+
+def summarize_layer(
+    layer: int,
+    activation_count: np.ndarray,
+    tokens: Mapping[str, int],
+    min_preactivation: np.ndarray,
+    max_preactivation: np.ndarray,
+) -> dict[str, Any]:
+    """One layer's part of `summary.json`, section `activation`.
+
+    Args:
+        layer: the layer's index in the model.
+        activation_count: integer[domain, F].
+        tokens: tokens, padding not counted, by name of domain in the order of activation_count.
+        min_preactivation: float64[F], lower bounds.
+        max_preactivation: float64[F], upper bounds.
+    """
+    certified_dead = int(np.count_nonzero(max_preactivation <= 0))
+    certified_active = int(np.count_nonzero(min_preactivation > 0))
+    neurons = activation_count.shape[1]
+    return {
+        "layer": layer,
+        "neurons": neurons,
+        **_frequency_summary(activation_count.sum(axis=0), sum(tokens.values())),
+        "certified_dead": certified_dead,
+        "certified_dead_share": certified_dead / neurons,
+        "certified_always_active": certified_active,
+        "certified_always_active_share": certified_active / neurons,
+        "domains": {
+            name: _frequency_summary(counts, tokens[name])
+            for name, counts in zip(tokens, activation_count, strict=True)
+        },
+    }
+
+
+def summarize(
+    layers: Sequence[Mapping[str, Any]],
+    model_layers: int,
+    tokens: Mapping[str, int],
+) -> dict[str, Any]:
+    """The section `activation` of `summary.json` from its layers' parts."""
+    return {
+        "model_layers": model_layers,
+        "tokens": sum(tokens.values()),
+        "tokens_by_domain": dict(tokens),
+        "dead": sum(layer["dead"] for layer in layers),
+        "certified_dead": sum(layer["certified_dead"] for layer in layers),
+        "certified_always_active": sum(
+            layer["certified_always_active"] for layer in layers
+        ),
+        "layers": list(layers),
+    }
+
+
+def _frequency_summary(counts: np.ndarray, tokens: int) -> dict[str, Any]:
+    """Dead neurons, and the mean activation frequency of those alive (None where none is)."""
+    alive = counts[counts > 0]
+    dead = len(counts) - len(alive)
+    mean = int(alive.sum()) / (len(alive) * tokens) if len(alive) else None
+    return {
+        "dead": dead,
+        "dead_share": dead / len(counts),
+        "mean_frequency_alive": mean,
+    }

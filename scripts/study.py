@@ -1,0 +1,93 @@
+"""Studies the neurons of an OPT model on text, from checkpoint to figures.
+
+    python scripts/study.py --study=studies/demo
+    python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
+        --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/
+
+Without --model and --corpus it studies the small model on the texts that come with the package:
+TODO
+"""
+
+import pathlib
+
+from absl import flags
+
+from convert import cached
+from jaxneurons import cache, command, corpus, demo, run
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "A Hugging Face directory, a hub id such as facebook/opt-125m, or a layer store; "
+    "default: the model that comes with the package.",
+)
+_CORPUS = flags.DEFINE_multi_string(
+    "corpus",
+    [],
+    "NAME=PATH, repeatable: a domain's text, as .txt, .jsonl with `text` or `tokens`, .gz of "
+    "either, or a directory of them; default: the texts that come with the package.",
+)
+_STUDY = flags.DEFINE_string("study", None, "Directory to write.", required=True)
+_WINDOW = flags.DEFINE_integer(
+    "window", None, "Tokens a window; default: the model's longest context."
+)
+_LAYERS = flags.DEFINE_string(
+    "layers",
+    None,
+    "FIRST:LAST, both included, e.g. 0:5 for the first six: layers to report. Those below "
+    "FIRST still run, those above LAST do not; default: all.",
+)
+_WINDOWS_PER_BATCH = flags.DEFINE_integer(
+    "windows_per_batch", None, "Default: as many as make about 4,096 tokens."
+)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", run.DTYPES, "The type to compute in.")
+_RESUME = flags.DEFINE_bool("resume", False, "Go on with an unfinished study.")
+_MAX_TOKENS = flags.DEFINE_integer(
+    "max_tokens",
+    None,
+    "Most tokens of text, shared out over the domains; default: all.",
+)
+_CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every",
+    1,
+    "Layers between copies of the residual stream to disk, from which --resume goes on; 0 makes "
+    "none, and --resume recomputes it.",
+    lower_bound=0,
+)
+_CACHE = flags.DEFINE_string(
+    "cache", None, "Where converted models and tokenized text are kept."
+)
+
+
+_REVISION = flags.DEFINE_string(
+    "revision", None, "Branch, tag or commit of a model on the hub."
+)
+
+
+def main() -> None:
+    cache_directory = pathlib.Path(_CACHE.value or cache.default_cache_directory())
+    name, model = cached.open_model(
+        _MODEL.value or str(demo.model_directory()), cache_directory, _REVISION.value
+    )
+    settings = run.Settings(
+        window=_WINDOW.value,
+        layers=run.parse_layers(_LAYERS.value),
+        windows_per_batch=_WINDOWS_PER_BATCH.value,
+        dtype=_DTYPE.value,
+        max_tokens=_MAX_TOKENS.value,
+    )
+    figures = run.run_study(
+        model,
+        name if _MODEL.value else demo.MODEL_NAME,
+        corpus.parse_sources(_CORPUS.value) if _CORPUS.value else demo.sources(),
+        pathlib.Path(_STUDY.value),
+        settings,
+        cache_directory,
+        _RESUME.value,
+        _CHECKPOINT_EVERY.value,
+    )
+    print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
+
+
+if __name__ == "__main__":
+    command.run(main)
