@@ -5,7 +5,7 @@ In: a study whose layers are all done. Out: files beside its arrays, each writte
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxneurons import arrays, errors, files
@@ -64,6 +64,39 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
             f"this code reads version {SUMMARY_VERSION}"
         )
     return summary
+
+
+def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Summaries by name from "DIR" or "NAME=DIR" each; without a name, the model's.
+
+    Raises:
+        StudyError: a directory holds no finished study.
+        UsageError: two studies have the same name.
+    """
+    summaries: dict[str, dict[str, Any]] = {}
+    for value in values:
+        name, _, path = value.rpartition("=")
+        summary = read_summary(pathlib.Path(path))
+        name = name or summary["model"]["name"]
+        if name in summaries:
+            raise errors.UsageError(
+                f"two studies are called {name!r}: name them, --study=NAME={path}"
+            )
+        summaries[name] = summary
+    return summaries
+
+
+def draw_studies(
+    summaries: Mapping[str, Mapping[str, Any]], folder: pathlib.Path
+) -> list[pathlib.Path]:
+    """Writes every figure of the paper for several studies into a new directory; gives the paths.
+
+    Raises:
+        OutputExistsError: the directory is not empty.
+    """
+    with files.partial_directory(folder, "a folder of figures") as partial:
+        paths = save_figures(paper.all_figures(summaries), partial)
+    return [folder / path.name for path in paths]
 
 
 def save_figures(

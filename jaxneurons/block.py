@@ -111,8 +111,7 @@ class Block(nn.Module):
                 active where its value is > 0.
         """
         chex.assert_shape(x, (None, None, self.config.hidden_size))
-        affine = self.config.layer_norm_elementwise_affine
-        norm = functools.partial(LayerNorm, use_scale=affine, use_bias=affine)
+        norm = functools.partial(LayerNorm, self.config.layer_norm_elementwise_affine)
         attention_norm = norm(name="attention_layer_norm")
         feed_forward_norm = norm(name="feed_forward_layer_norm")
         dropout = nn.Dropout(self.dropout_rate, deterministic=self.dropout_rate == 0.0)

@@ -95,8 +95,9 @@ def final_layer_norm(
     if not config.has_final_layer_norm:
         return x
     affine = config.layer_norm_elementwise_affine
-    norm = LayerNorm(use_scale=affine, use_bias=affine)
-    return norm.apply({"params": params["final_layer_norm"]} if affine else {}, x)
+    return LayerNorm(affine).apply(
+        {"params": params["final_layer_norm"]} if affine else {}, x
+    )
 
 
 def _positions(tokens: jax.Array, attention_mask: jax.Array | None) -> jax.Array:

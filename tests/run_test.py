@@ -1,0 +1,301 @@
+"""A study from end to end: a planted model's findings, resuming, killing, refusing, compiling once."""
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import planted
+import pytest
+
+from jaxneurons import errors, run, store, study
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+# Tokens 4 and 5 occur, 6 does not.
+DOCUMENTS = {
+    "first": [[4, 5, 7, 8], [4, 4, 9], [10] * 30],
+    "second": [[11, 12, 4], [13] * 5],
+}
+
+
+@pytest.fixture(scope="module")
+def planted_store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("planted") / "store"
+    fires, constant = planted.fires_on, planted.constant
+    weak = (np.full(planted.SIZE, 3.0), -1e-3)
+    layers = [
+        planted.layer(fires(4), fires(6), constant(-100.0), constant(0.5)),
+        planted.layer(constant(0.0), fires(2), fires(5), weak),
+        planted.layer(*[constant(1.0)] * 8),
+    ]
+    return store.open_store(planted.write_store(path, layers))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    return [
+        (name, planted.write_documents(folder / f"{name}.jsonl", documents))
+        for name, documents in DOCUMENTS.items()
+    ]
+
+
+def run_planted(model, sources, path, resume=False, **settings):
+    defaults = {"window": 8, "windows_per_batch": 2}
+    settings = run.Settings(**(defaults | settings))
+    return run.run_study(model, "planted", sources, path, settings, None, resume)
+
+
+def digests(path):
+    """SHA-256 of every result of a study, by file name."""
+    results = [*(path / "arrays").rglob("*"), *path.glob("*.jsonl")]
+    results += [path / "summary.json", *(path / "figures").iterdir()]
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in results
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(planted_store, sources, tmp_path_factory):
+    path = tmp_path_factory.mktemp("studies") / "study"
+    run_planted(planted_store, sources, path)
+    return path
+
+
+def test_planted_neurons_are_found_as_planted(finished):
+    layers = json.loads((finished / "summary.json").read_bytes())["activation"][
+        "layers"
+    ]
+    facts = [
+        (x["dead"], x["certified_dead"], x["certified_always_active"]) for x in layers
+    ]
+    # Layer 0: neuron 1 waits for a token that never comes; 2 and the four fillers cannot fire.
+    # Layer 1: a pre-activation of 0 is no activation; 3 sees only the mean, which LayerNorm removed.
+    assert facts == [(6, 5, 1), (6, 6, 0), (0, 0, 8)]
+
+
+def test_counts_are_those_of_the_text(finished):
+    record = study.open_study(finished)
+    count = record.read("activation_count")
+    special = record.read("special_activation_count")
+    tokens = record.read("tokens")
+    lengths = record.read("window_length")
+    domains = record.read("window_domain")
+    valid = np.arange(8)[None, :] < lengths[:, None]
+    for domain in (0, 1):
+        mine = valid & (domains == domain)[:, None]
+        assert count[domain, 0, 0] == np.sum(mine & (tokens == 4)) > 0
+        assert count[domain, 1, 1] == np.sum(mine & (tokens == 2)) > 0
+        assert count[domain, 1, 2] == np.sum(mine & (tokens == 5))
+        assert count[domain, 2, 5] == np.sum(mine)
+        assert special[domain, 2, 5] == np.sum(mine & (tokens == 2))
+        assert special[domain, 0, 0] == 0
+
+
+def test_study_says_what_it_is(finished):
+    manifest = json.loads((finished / "study.json").read_bytes())
+    assert manifest["status"] == "complete"
+    assert manifest["special_tokens"] == [1, 2]
+    assert manifest["settings"]["window"] == 8
+    assert [entry["layer"] for entry in manifest["layers"]["done"]] == [0, 1, 2]
+    assert not (finished / "partial").exists()
+    assert logged_layers(finished) == [0, 1, 2]
+
+
+def test_layers_stop_after_the_last_and_fill_the_others(
+    planted_store, sources, tmp_path, finished
+):
+    run_planted(planted_store, sources, tmp_path / "study", layers=(1, 1))
+    record = study.open_study(tmp_path / "study")
+    whole = study.open_study(finished)
+    count = record.read("activation_count")
+    assert (count[:, [0, 2]] == -1).all()
+    np.testing.assert_array_equal(count[:, 1], whole.read("activation_count")[:, 1])
+    assert np.isnan(record.read("max_preactivation")[[0, 2]]).all()
+    assert record.manifest["layers"]["asked"] == [1]
+    assert record.done_layers == [0, 1]
+
+
+def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
+    run_planted(planted_store, sources, tmp_path / "study", windows_per_batch=3)
+    assert digests(tmp_path / "study") == digests(finished)
+
+
+def logged_layers(path):
+    """Layers in the order in which the log says that they ended."""
+    lines = (path / "study.log").read_text().splitlines()
+    return [int(line.split()[2]) for line in lines]
+
+
+class Stop(Exception):
+    """Stands for whatever ends a run."""
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2])
+def test_resumed_study_has_the_same_bits(
+    planted_store, sources, tmp_path, finished, monkeypatch, stop_after
+):
+    path = tmp_path / "study"
+    finish_layer = study.Study.finish_layer
+
+    def finish_and_stop(self, entry, checksums):
+        finish_layer(self, entry, checksums)
+        if entry["layer"] == stop_after:
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        run_planted(planted_store, sources, path)
+    with pytest.raises(errors.OutputExistsError, match="--resume"):
+        run_planted(planted_store, sources, path)
+    run_planted(planted_store, sources, path, resume=True)
+    assert digests(path) == digests(finished)
+    # Stopped before its line was logged, a finished layer did not run again.
+    assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
+
+
+def test_resume_without_its_copy_recomputes_it(
+    planted_store, sources, tmp_path, finished, monkeypatch
+):
+    path = tmp_path / "study"
+    finish_layer = study.Study.finish_layer
+
+    def finish_and_stop(self, entry, checksums):
+        finish_layer(self, entry, checksums)
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        run_planted(planted_store, sources, path)
+    for copy in (path / "partial").glob("hidden*"):
+        copy.write_bytes(bytes(len(copy.read_bytes())))
+    run_planted(planted_store, sources, path, resume=True)
+    assert digests(path) == digests(finished)
+
+
+def test_resume_with_something_else_is_refused(
+    planted_store, sources, tmp_path, monkeypatch
+):
+    path = tmp_path / "study"
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(
+            study.Study, "write_layer", lambda *_: (_ for _ in ()).throw(Stop)
+        )
+        run_planted(planted_store, sources, path)
+    with pytest.raises(errors.MismatchError) as caught:
+        run_planted(
+            planted_store, sources[:1], path, resume=True, window=4, max_tokens=30
+        )
+    for name in ("settings.window was 8 and is now 4", "max_tokens", "corpus.second"):
+        assert name in str(caught.value)
+
+
+def test_finished_study_is_left_alone(planted_store, sources, finished):
+    before = digests(finished)
+    for resume in (False, True):
+        with pytest.raises(errors.OutputExistsError):
+            run_planted(planted_store, sources, finished, resume=resume)
+    assert digests(finished) == before
+
+
+def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study.Study, "write_layer", interrupted)
+        with pytest.raises(errors.InterruptedRunError, match="--resume"):
+            run_planted(planted_store, sources, tmp_path / "study")
+    run_planted(planted_store, sources, tmp_path / "study", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": (0, 3)}, "layers 0:3"),
+        ({"layers": (2, 1)}, "layers 2:1"),
+        ({"window": 17}, "17"),
+        ({"dtype": "float64"}, "float64"),
+        ({"windows_per_batch": -1}, "windows_per_batch -1"),
+        ({"window": 1}, "window"),
+        ({"max_tokens": 0}, "max_tokens"),
+    ],
+)
+def test_settings_without_meaning(planted_store, sources, tmp_path, settings, message):
+    with pytest.raises(errors.UsageError, match=message):
+        run_planted(planted_store, sources, tmp_path / "study", **settings)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["1", "a:b", "1:", "-1:2", "0:1:2", ""])
+def test_layers_that_are_no_range(text):
+    with pytest.raises(errors.UsageError, match="FIRST:LAST"):
+        run.parse_layers(text)
+
+
+def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, caplog):
+    with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
+        run_planted(planted_store, sources, tmp_path / "study")
+    compiled = [
+        r.getMessage() for r in caplog.records if "XLA compil" in r.getMessage()
+    ]
+    assert sum("jit(step)" in message for message in compiled) == 1
+
+
+def start_study(store_path, sources, path, *flags):
+    """The script in a process of its own."""
+    command = [sys.executable, "scripts/study.py", f"--model={store_path}"]
+    command += [f"--corpus={name}={source}" for name, source in sources]
+    command += [f"--study={path}", "--window=16", "--windows_per_batch=1", *flags]
+    environment = os.environ | {
+        "PYTHONPATH": str(REPOSITORY),
+        "JAX_PLATFORMS": "cpu",
+        "JAXNEURONS_CACHE": str(path.parent / "cache"),
+    }
+    with open(path.parent / "output.txt", "a") as output:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=output, stderr=output, env=environment
+        )
+
+
+@pytest.mark.slow
+def test_killed_study_resumes_to_the_same_bits(tmp_path):
+    model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 12})
+    layers = [planted.layer(planted.fires_on(4 + i % 9)) for i in range(12)]
+    planted.write_store(tmp_path / "store", layers, model)
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(4, 20, 40).tolist() for _ in range(200)]
+    source = planted.write_documents(tmp_path / "text.jsonl", documents)
+    corpus = [("text", source)]
+    whole = start_study(tmp_path / "store", corpus, tmp_path / "whole")
+    assert whole.wait() == 0, (tmp_path / "output.txt").read_text()
+
+    path = tmp_path / "killed"
+    process = start_study(tmp_path / "store", corpus, path)
+    for kill_after in (2, 5):
+        while not _layers_done(path) > kill_after:
+            assert process.poll() is None, (tmp_path / "output.txt").read_text()
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = start_study(tmp_path / "store", corpus, path, "--resume")
+    assert process.wait() == 0, (tmp_path / "output.txt").read_text()
+    assert digests(path) == digests(tmp_path / "whole")
+    # No layer that was finished ran again.
+    assert len(logged_layers(path)) == len(set(logged_layers(path)))
+
+
+def _layers_done(path):
+    try:
+        return len(study.open_study(path).done_layers)
+    except errors.StudyError:
+        return 0
