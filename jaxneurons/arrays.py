@@ -2,12 +2,17 @@
 
 Codecs are named (`bytes`, `crc32c`) since raw chunks miss flipped bits; chunks equal to the fill
 value are stored and a missing chunk is an error, since a lost one would otherwise read as fill.
+tensorstore raises ValueError for nearly every fault; here it becomes one of `errors`.
 """
 
+import errno
 import hashlib
+import itertools
 import json
+import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +21,14 @@ import tensorstore as ts
 from jaxneurons import errors, files
 
 METADATA_NAME = "zarr.json"
+# What tensorstore says of data that is there and wrong; other failures are the system's.
+_DAMAGE = {
+    "NOT_FOUND": "it is missing, wholly or in part",
+    "DATA_LOSS": "checksum mismatch",
+    "FAILED_PRECONDITION": "it is truncated or not what was written",
+    "INVALID_ARGUMENT": "it is not what was written",
+    "OUT_OF_RANGE": "it is not what was written",
+}
 
 
 def metadata(
@@ -43,7 +56,8 @@ def metadata(
             "name": "regular",
             "configuration": {"chunk_shape": [max(1, size) for size in chunk]},
         },
-        "chunk_key_encoding": {"name": "default"},
+        # Flat names: tensorstore syncs the folder a chunk is in, not the folders above it.
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},
             {"name": "crc32c"},
@@ -70,25 +84,67 @@ def create(kvstore: Any, described: dict[str, Any]) -> ts.TensorStore:
     try:
         return ts.open(spec, create=True, delete_existing=True).result()
     except ValueError as error:
-        raise write_error(kvstore, error) from error
+        raise _write_error(kvstore["path"], error) from error
 
 
-def open_described(kvstore: Any, described: dict[str, Any]) -> ts.TensorStore:
-    """An existing array, taken to be exactly as described: what its own metadata says is not trusted."""
-    spec = _spec(kvstore, described) | {"assume_metadata": True}
-    return ts.open(spec, open=True).result()
+def open_checked(
+    kvstore: Any,
+    described: dict[str, Any],
+    metadata_digest: str,
+    what: str,
+    damaged: type[errors.BadDataError],
+) -> ts.TensorStore:
+    """An existing array, taken to be exactly as described, after a look that its metadata agrees.
+
+    Args:
+        kvstore: where it is, as tensorstore wants it.
+        described: what `create` was given.
+        metadata_digest: what `stored_metadata_digest` gave.
+        what: the array's store and name, for messages.
+        damaged: what to raise if the array is not the one that was created.
+    """
+    try:
+        target = ts.open(
+            _spec(kvstore, described) | {"assume_metadata": True}, open=True
+        ).result()
+        found = stored_metadata_digest(target)
+    except ValueError as error:
+        raise read_error(what, error, damaged) from error
+    if found != metadata_digest:
+        raise damaged(f"{what} is damaged: {METADATA_NAME} is not the one written")
+    return target
 
 
-def write(target: ts.TensorStore, data: np.ndarray) -> None:
-    """Writes and waits.
+def write(target: ts.TensorStore, data: np.ndarray) -> str:
+    """Writes, and gives the digest of the elements; at its end nothing is under way any more.
 
     Raises:
         InputOutputError: the operating system refuses.
     """
+    # The future of a whole array ends with its first failed chunk, while others still land.
+    pending = [target[place].write(data[place]) for place in _chunks(target)]
     try:
-        target.write(data).result()
+        elements = digest(data)
+        for chunk in pending:
+            chunk.result()
     except ValueError as error:
-        raise write_error(target.kvstore.spec().to_json(), error) from error
+        path = target.kvstore.spec().to_json()["path"]
+        raise _write_error(path, error, data.nbytes) from error
+    finally:
+        for chunk in pending:
+            chunk.exception()
+    return elements
+
+
+def read(
+    target: ts.TensorStore | ts.Future, what: str, damaged: type[errors.BadDataError]
+) -> np.ndarray:
+    """The elements of an array, or of a read of one that is under way; raises as `read_error` says."""
+    future = target.read() if isinstance(target, ts.TensorStore) else target
+    try:
+        return future.result()
+    except ValueError as error:
+        raise read_error(what, error, damaged) from error
 
 
 def digest(data: np.ndarray) -> str:
@@ -97,30 +153,21 @@ def digest(data: np.ndarray) -> str:
     return hashlib.sha256(flat.data).hexdigest()
 
 
-def stored_metadata(array: ts.TensorStore) -> bytes:
-    """The bytes of the array's `zarr.json`."""
-    return array.kvstore.read(METADATA_NAME).result().value
+def stored_metadata_digest(target: ts.TensorStore) -> str:
+    """SHA-256 of the array's `zarr.json`, as hex."""
+    return hashlib.sha256(target.kvstore.read(METADATA_NAME).result().value).hexdigest()
 
 
-def write_error(where: Any, error: ValueError) -> errors.InputOutputError:
-    """tensorstore's ValueError of a failed write, as ours."""
-    path = where.get("path", where) if isinstance(where, dict) else where
-    reason = _first_line(error)
-    if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
-        reason = f"No space left on device ({files.free_bytes(path)} bytes free)"
-    return errors.InputOutputError(f"cannot write {path}: {reason}")
-
-
-def read_reason(error: ValueError) -> str:
-    """tensorstore's ValueError of a failed read, in one line."""
-    text = str(error)
-    if "NOT_FOUND" in text:
-        return "a chunk is missing"
-    if "DATA_LOSS" in text:
-        return "checksum mismatch"
-    if "Not enough data" in text:
-        return "a chunk is truncated"
-    return _first_line(error)
+def read_error(
+    what: str, error: ValueError, damaged: type[errors.BadDataError]
+) -> errors.JaxneuronsError:
+    """tensorstore's ValueError of a failed read: damage, or the system's refusal to read."""
+    code = _system_code(error)
+    status = str(error).partition(":")[0]
+    if code is None and status in _DAMAGE:
+        return damaged(f"{what} is damaged: {_DAMAGE[status]}")
+    reason = _first_line(error) if code is None else os.strerror(code)
+    return errors.InputOutputError(f"cannot read {what}: {reason}")
 
 
 def to_json_bytes(value: Any) -> bytes:
@@ -128,11 +175,31 @@ def to_json_bytes(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
 
 
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with a `digest` of all its other entries."""
-    covered = {key: value for key, value in manifest.items() if key != "digest"}
-    digest_of_rest = hashlib.sha256(to_json_bytes(covered)).hexdigest()
-    return covered | {"digest": digest_of_rest}
+def _write_error(
+    path: str, error: ValueError, needed: int | None = None
+) -> errors.InputOutputError:
+    code = _system_code(error)
+    if code is None and "RESOURCE_EXHAUSTED" in str(error):
+        code = errno.ENOSPC
+    if code is None:
+        return errors.InputOutputError(f"cannot write {path}: {_first_line(error)}")
+    return files.io_error("write", path, OSError(code, os.strerror(code)), needed)
+
+
+def _system_code(error: ValueError) -> int | None:
+    """The operating system's error number that tensorstore appends, if any."""
+    match = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(match[1]) if match else None
+
+
+def _chunks(target: ts.TensorStore) -> Iterator[tuple[slice, ...]]:
+    """Where each chunk of an array is in it."""
+    steps = target.chunk_layout.write_chunk.shape
+    axes = [
+        [slice(begin, min(begin + step, size)) for begin in range(0, size, step)]
+        for size, step in zip(target.shape, steps, strict=True)
+    ]
+    return itertools.product(*axes)
 
 
 def _spec(kvstore: Any, described: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,9 @@ class OPTConfig:
         unknown = sorted(set(values) - set(fields))
         missing = sorted(set(fields) - set(values))
         if unknown or missing:
-            raise errors.ConfigError(f"model configuration: unknown fields {unknown}, missing fields {missing}")
+            raise errors.ConfigError(
+                f"model configuration: unknown fields {unknown}, missing fields {missing}"
+            )
         return cls(**values)
 
 
@@ -117,7 +119,9 @@ def _size_problems(config: OPTConfig) -> list[str]:
     for name in sizes:
         value = getattr(config, name)
         if type(value) is not int or not 0 < value < 2**31:
-            problems.append(f"{name} is {json.dumps(value, default=repr)[:80]}, wanted an integer from 1 to 2**31 - 1")
+            problems.append(
+                f"{name} is {json.dumps(value, default=repr)[:80]}, wanted an integer from 1 to 2**31 - 1"
+            )
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(
             f"hidden_size {config.hidden_size} is not a multiple of num_attention_heads {config.num_attention_heads}"
@@ -125,18 +129,32 @@ def _size_problems(config: OPTConfig) -> list[str]:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         value = getattr(config, name)
         if type(value) is not int or not 0 <= value < 2**31:
-            problems.append(f"{name} is {json.dumps(value, default=repr)[:80]}, wanted a token id")
+            problems.append(
+                f"{name} is {json.dumps(value, default=repr)[:80]}, wanted a token id"
+            )
     return problems
 
 
 def _choice_problems(config: OPTConfig) -> list[str]:
     problems = []
-    for name in ("do_layer_norm_before", "remove_final_layer_norm", "enable_bias", "layer_norm_elementwise_affine"):
+    for name in (
+        "do_layer_norm_before",
+        "remove_final_layer_norm",
+        "enable_bias",
+        "layer_norm_elementwise_affine",
+    ):
         if type(getattr(config, name)) is not bool:
-            problems.append(f"{name} is {getattr(config, name)!r}, wanted true or false")
-    for name, choices in (("activation_function", ACTIVATION_FUNCTIONS), ("positions", POSITIONS)):
+            problems.append(
+                f"{name} is {getattr(config, name)!r}, wanted true or false"
+            )
+    for name, choices in (
+        ("activation_function", ACTIVATION_FUNCTIONS),
+        ("positions", POSITIONS),
+    ):
         if getattr(config, name) not in choices:
-            problems.append(f"{name} is {getattr(config, name)!r}, wanted one of {list(choices)}")
+            problems.append(
+                f"{name} is {getattr(config, name)!r}, wanted one of {list(choices)}"
+            )
     return problems
 
 
@@ -154,7 +172,9 @@ def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> OPT
 # Zhang et al. 2022 (arXiv:2205.01068), Table 1, and the configurations on the Hugging Face hub.
 PUBLISHED: Mapping[str, OPTConfig] = {
     "opt-125m": _published(12, 12, 768),
-    "opt-350m": _published(24, 16, 1024, word_embed_proj_dim=512, do_layer_norm_before=False),
+    "opt-350m": _published(
+        24, 16, 1024, word_embed_proj_dim=512, do_layer_norm_before=False
+    ),
     "opt-1.3b": _published(24, 32, 2048),
     "opt-2.7b": _published(32, 32, 2560),
     "opt-6.7b": _published(32, 32, 4096),

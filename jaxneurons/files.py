@@ -1,8 +1,8 @@
 """Files that are whole or absent: everything this project puts on a disk goes through here.
 
 A file is written under a temporary name, synced and renamed. A directory is built as a locked
-sibling `.NAME.partial` and renamed when whole; what a killed process left is recognised by its
-free lock and replaced.
+sibling with the suffix `PARTIAL` and renamed when whole; what a killed process left is recognised
+by its name and its free lock, and replaced.
 """
 
 import contextlib
@@ -12,8 +12,12 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 from jaxneurons import errors
+
+# A name that nobody else gives: what is found under it is ours to remove.
+PARTIAL = ".jaxneurons-partial"
 
 
 @contextlib.contextmanager
@@ -26,36 +30,60 @@ def translated(action: str, path: os.PathLike | str) -> Iterator[None]:
 
 
 def io_error(
-    action: str, path: os.PathLike | str, error: OSError
+    action: str, path: os.PathLike | str, error: OSError, needed: int | None = None
 ) -> errors.InputOutputError:
-    """The error to raise for an OSError; for a full disk it says what is free."""
+    """The error to raise for an OSError.
+
+    Args:
+        action: what was tried, such as "write".
+        path: what on.
+        error: what came of it; for a full disk the message says what is free.
+        needed: bytes that were to be written, where that is known.
+    """
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason += f" ({free_bytes(path)} bytes free)"
+        wanted = "" if needed is None else f"{needed} bytes needed, "
+        reason += f" ({wanted}{free_bytes(path)} free)"
     return errors.InputOutputError(f"cannot {action} {path}: {reason}")
 
 
 def free_bytes(path: os.PathLike | str) -> int:
     """Bytes free on the disk of the nearest existing folder above path."""
-    for parent in (
-        pathlib.Path(path).absolute(),
-        *pathlib.Path(path).absolute().parents,
-    ):
-        if parent.exists():
-            return shutil.disk_usage(parent).free
-    raise errors.InputOutputError(f"no folder above {path} exists")
+    parent = pathlib.Path(path).absolute()
+    while not parent.exists():
+        parent = parent.parent
+    return shutil.disk_usage(parent).free
+
+
+def is_plain_name(name: Any) -> bool:
+    """Whether a name that was read from a file can only mean a file in the folder at hand."""
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and name not in ("", ".", "..")
+        and not set(name) & set("/\\")
+        and len(name.encode()) <= 255
+    )
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
-    """Puts data at path so that a reader, or a power cut, sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with translated("write", path):
+    """Puts data at path so that a reader, or a power cut, sees the old file or the new one.
+
+    One process at a time: callers own the folder.
+    """
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    try:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_directory(path.parent)
+    except OSError as error:
+        problem = io_error("write", path, error, len(data))
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise problem from error
 
 
 def sync_directory(path: pathlib.Path) -> None:
@@ -81,33 +109,35 @@ def refuse_existing(path: pathlib.Path, what: str) -> None:
     with translated("look at", path):
         empty = path.is_dir() and not any(path.iterdir())
         if os.path.lexists(path) and not empty:
-            raise errors.OutputExistsError(
-                f"{path} exists: {what} is never overwritten; give another path"
-            )
+            raise _taken(path, what)
 
 
 @contextlib.contextmanager
 def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     """A directory to fill, which becomes `path` when the block ends well and goes when it does not.
 
+    Args:
+        path: free or an empty directory; a symbolic link means what it points to.
+        what: it is to be, for messages, such as "a store".
+
     Raises:
         OutputExistsError: path is taken, or another process is filling it.
         InputOutputError: the operating system refuses.
     """
-    path = path.absolute()
+    path = pathlib.Path(os.path.realpath(path))
     refuse_existing(path, what)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     with translated("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _claim(partial, path)
     try:
-        yield partial
+        with _removed_on_error(partial):
+            yield partial
+            with translated("write", path):
+                sync_tree(partial)
+            _publish(partial, path, what)
         with translated("write", path):
-            sync_tree(partial)
-        _publish(partial, path, what)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            sync_directory(path.parent)
     finally:
         os.close(lock)
 
@@ -115,36 +145,66 @@ def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
 def _claim(partial: pathlib.Path, path: pathlib.Path) -> int:
     """Makes `partial` anew and locks it; the lock goes when its process does, however it ends."""
     while True:
-        partial.mkdir(exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(FileExistsError):
+            partial.mkdir()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise errors.OutputExistsError(
-                f"another process is writing {path}; wait for it or give another path"
-            ) from None
-        if _is_same_directory(lock, partial):
+            lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        if _is_locked_for_us(lock, partial, path):
             break
         # Its former owner renamed or removed it between our open and our lock.
         os.close(lock)
-    for entry in partial.iterdir():
+    try:
+        _empty(partial)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _is_locked_for_us(lock: int, partial: pathlib.Path, path: pathlib.Path) -> bool:
+    """Takes the lock; whether what it locks is still what stands under the name."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock), os.lstat(partial))
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        os.close(lock)
+        raise errors.OutputExistsError(
+            f"another process is writing {path}; wait for it or give another path"
+        ) from None
+
+
+def _empty(folder: pathlib.Path) -> None:
+    for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    return lock
 
 
-def _is_same_directory(descriptor: int, path: pathlib.Path) -> bool:
+@contextlib.contextmanager
+def _removed_on_error(partial: pathlib.Path) -> Iterator[None]:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
+        yield
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _publish(partial: pathlib.Path, path: pathlib.Path, what: str) -> None:
-    refuse_existing(path, what)
-    with translated("write", path):
+    """Renames; where something other than an empty directory stands there by now, the system refuses."""
+    try:
         os.rename(partial, path)
-        sync_directory(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise _taken(path, what) from error
+        raise io_error("write", path, error) from error
+
+
+def _taken(path: pathlib.Path, what: str) -> errors.OutputExistsError:
+    return errors.OutputExistsError(
+        f"{path} exists: {what} is never overwritten; give another path"
+    )

@@ -2,6 +2,8 @@
 
 In: batches float[B, T, D] as the block gives them. Out: the same bits, now or after a restart.
 Two files take turns, so that the copy of the last finished layer stands until the next is whole.
+A copy is not synced: it outlives its process but perhaps not a power cut, and then its checksums
+are wrong, it counts as missing, and the layers below it run again.
 """
 
 import pathlib
@@ -63,31 +65,35 @@ class Checkpoint:
         return [copy.result() for copy in pending]
 
     def load(self, layer: int, checksums: Sequence[int]) -> list[np.ndarray] | None:
-        """The batches after a layer, or None where the copy is missing or not the one that was made."""
-        if not self._every:
+        """The batches after a layer, or None where the copy is missing or not the one that was made.
+
+        Raises:
+            InputOutputError: the operating system refuses.
+        """
+        if not self._every or not self._path(layer).exists():
             return None
+        path = self._path(layer)
         size = int(np.prod(self._shape)) * self._dtype.itemsize
         batches = []
-        try:
-            with open(self._path(layer), "rb") as file:
-                for checksum in checksums:
-                    content = file.read(size)
-                    if len(content) != size or zlib.crc32(content) != checksum:
-                        return None
-                    x = np.frombuffer(content, self._dtype)
-                    batches.append(x.reshape(self._shape))
-        except FileNotFoundError:
-            return None
+        with files.translated("read", path), open(path, "rb") as file:
+            for checksum in checksums:
+                content = file.read(size)
+                if len(content) != size or zlib.crc32(content) != checksum:
+                    return None
+                x = np.frombuffer(content, self._dtype)
+                batches.append(x.reshape(self._shape))
         return batches
 
     def _write(self, layer: int, batch: int, x: jax.Array) -> int:
         content = np.asarray(x).reshape(-1).view(np.uint8).data
         path = self._path(layer)
-        with files.translated("write", path):
-            mode = "r+b" if path.exists() else "w+b"
-            with open(path, mode) as file:
+        try:
+            path.touch()
+            with open(path, "r+b") as file:
                 file.seek(batch * len(content))
                 file.write(content)
+        except OSError as error:
+            raise files.io_error("write", path, error, len(content)) from error
         return zlib.crc32(content)
 
     def _path(self, layer: int) -> pathlib.Path:

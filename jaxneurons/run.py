@@ -15,15 +15,17 @@ import jax
 import numpy as np
 
 from jaxneurons import (
-    analysis,
     corpus,
     errors,
     hidden,
+    ngram_coverage,
     reductions,
     store,
     stream,
     study,
+    study_contents,
 )
+from jaxneurons.analysis import analyze
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.progress import Progress
@@ -33,16 +35,6 @@ TOKENS_PER_BATCH = 4096
 DTYPES = ("float32", "bfloat16", "float16")
 # Packages whose version may change a bit of the result.
 VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "numpy")
-
-ARRAYS: Mapping[str, study.ArraySpec] = {
-    "tokens": study.ArraySpec(("window", "position"), "int32"),
-    "window_length": study.ArraySpec(("window",), "int32"),
-    "window_domain": study.ArraySpec(("window",), "int32"),
-    "activation_count": study.ArraySpec(("domain", "layer", "neuron"), "int64"),
-    "special_activation_count": study.ArraySpec(("domain", "layer", "neuron"), "int64"),
-    "max_preactivation": study.ArraySpec(("layer", "neuron"), "float64"),
-    "min_preactivation": study.ArraySpec(("layer", "neuron"), "float64"),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,13 +135,14 @@ def run_study(
     )
     identity = _identity(model, model_name, windows, settings)
     if not resume:
-        _create(path, model.config, windows, identity, settings)
+        _create(path, model.config, windows, tokenizer, identity, settings)
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
         _run_layers(record, model, windows, settings, checkpoint_every)
-        analysis.analyze(record)
+        study_contents.join_candidates(record)
+        analyze.analyze(record, model, analyze.Thresholds())
         record.finish()
-    return analysis.figure_paths(record.path)
+    return sorted((record.path / "figures").iterdir())
 
 
 def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
@@ -167,8 +160,18 @@ def make_reduction(
     config: OPTConfig, windows: Windows, settings: Settings
 ) -> reductions.Reduction:
     """All that a study counts, as one reduction."""
+    domains = len(windows.names)
+    count, length = windows.tokens.shape
     return reductions.chain(
-        reductions.activation_counts(len(windows.names), config.ffn_dim),
+        reductions.activation_counts(domains, config.ffn_dim),
+        reductions.position_counts(domains, length, config.ffn_dim),
+        ngram_coverage.ngram_coverage(
+            windows.tokens,
+            windows.lengths,
+            config.special_tokens,
+            config.ffn_dim,
+            windows_padded=count + -count % settings.windows_per_batch,
+        ),
     )
 
 
@@ -176,6 +179,7 @@ def _create(
     path: pathlib.Path,
     config: OPTConfig,
     windows: Windows,
+    tokenizer: corpus.Tokenizer | None,
     identity: Mapping[str, Any],
     settings: Settings,
 ) -> None:
@@ -184,16 +188,34 @@ def _create(
         "window": len(windows.tokens),
         "position": windows.tokens.shape[1],
         "domain": len(windows.names),
+        "domain_or_all": len(windows.names) + 1,
+        "n": len(study_contents.ORDERS),
         "layer": config.num_hidden_layers,
         "neuron": config.ffn_dim,
     }
     with study.creating(path, identity, range(first, last + 1)) as record:
         record.write_group({"domains": list(windows.names)})
-        for name, spec in ARRAYS.items():
+        specs = study_contents.array_specs(most_windows(identity))
+        for name, spec in specs.items():
             record.create_array(name, [sizes[d] for d in spec.dimensions], spec)
         record.write_array("tokens", windows.tokens)
         record.write_array("window_length", windows.lengths)
         record.write_array("window_domain", windows.domains)
+        _write_vocabulary(record, config, windows, tokenizer)
+
+
+def _write_vocabulary(
+    record: study.Study,
+    config: OPTConfig,
+    windows: Windows,
+    tokenizer: corpus.Tokenizer | None,
+) -> None:
+    """Ids mean something if the tokenizer has them; without one, if the text or a lower id does."""
+    ids = range(config.vocab_size)
+    named = tokenizer.vocabulary if tokenizer else {}
+    pieces = [named.get(token, f"<id {token}>") for token in ids]
+    real = max([*named, int(windows.tokens.max())]) + 1
+    study_contents.write_vocabulary(record, pieces, real)
 
 
 def _run_layers(
@@ -267,8 +289,10 @@ def _write_layer(
     found = reduction.finalize(result.state)
     low, high = layer_preactivation_bounds(config, result.params)
     found |= {"min_preactivation": low, "max_preactivation": high}
+    candidates = {name: found.pop(name) for name in list(found) if "candidate" in name}
     for name, data in found.items():
         record.write_layer(name, result.layer, data)
+    study_contents.save_candidates(record, result.layer, candidates)
 
 
 def layer_preactivation_bounds(
@@ -321,6 +345,11 @@ def full_windows(windows: Windows, domain: int) -> int:
     """Windows of a domain that hold T tokens."""
     lengths = windows.lengths[windows.domains == domain]
     return int((lengths == windows.tokens.shape[1]).sum())
+
+
+def most_windows(identity: Mapping[str, Any]) -> int:
+    """Full windows of the domain that has most."""
+    return max(domain["full_windows"] for domain in identity["corpus"].values())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import pathlib
 
 from absl import flags
 
-from jaxneurons import analysis, command
+from jaxneurons import command
+from jaxneurons.analysis import drawing
 
 _STUDY = flags.DEFINE_multi_string(
     "study", None, "DIR or NAME=DIR of a finished study, repeatable.", required=True
@@ -21,8 +22,8 @@ _OUT = flags.DEFINE_string(
 
 
 def main() -> None:
-    summaries = analysis.read_summaries(_STUDY.value)
-    paths = analysis.draw_studies(summaries, pathlib.Path(_OUT.value))
+    summaries = drawing.read_summaries(_STUDY.value)
+    paths = drawing.draw_studies(summaries, pathlib.Path(_OUT.value))
     print(f"wrote {len(paths)} figures:", *paths, sep="\n  ")
 
 

@@ -1,47 +1,15 @@
-"""From a study's arrays to its findings: summary.json, tables and figures, layer by layer in memory.
-
-In: a study whose layers are all done. Out: files beside its arrays, each written atomically.
-"""
+"""Summaries of studies in, the paper's figures as files out."""
 
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxneurons import arrays, errors, files
+from jaxneurons import errors, files
 from jaxneurons.figures import paper, style
-from jaxneurons.stats import activation
-from jaxneurons.study import Study
 
 SUMMARY = "summary.json"
 SUMMARY_VERSION = 1
-
-
-def analyze(record: Study) -> dict[str, Any]:
-    """Computes what the study's arrays say and writes summary.json and the figures.
-
-    Returns:
-        The content of summary.json.
-    """
-    summary = summarize(record)
-    files.write_atomically(record.path / SUMMARY, arrays.to_json_bytes(summary))
-    name = summary["model"]["name"]
-    save_figures(paper.all_figures({name: summary}), record.path / "figures")
-    return summary
-
-
-def summarize(record: Study) -> dict[str, Any]:
-    """The numbers behind every figure, as plain JSON values."""
-    config = record.manifest["model"]["config"]
-    return {
-        "format_version": SUMMARY_VERSION,
-        "model": {
-            "name": record.manifest["model"]["name"],
-            "layers": config["num_hidden_layers"],
-            "neurons": config["ffn_dim"],
-        },
-        "activation": _activation(record),
-    }
 
 
 def read_summary(path: pathlib.Path) -> dict[str, Any]:
@@ -95,46 +63,24 @@ def draw_studies(
         OutputExistsError: the directory is not empty.
     """
     with files.partial_directory(folder, "a folder of figures") as partial:
-        paths = save_figures(paper.all_figures(summaries), partial)
+        paths = save(summaries, partial)
     return [folder / path.name for path in paths]
 
 
-def save_figures(
-    figures: Mapping[str, Any], folder: pathlib.Path
+def save(
+    summaries: Mapping[str, Mapping[str, Any]], folder: pathlib.Path
 ) -> list[pathlib.Path]:
-    """Writes each figure as PNG and SVG and gives the paths."""
+    """Writes each figure as PNG and SVG, and tables as Markdown; gives the paths."""
     with files.translated("write", folder):
         folder.mkdir(exist_ok=True)
     paths = []
-    for name, figure in figures.items():
+    for name, figure in paper.draw(summaries).items():
         for suffix in ("png", "svg"):
             path = folder / f"{name}.{suffix}"
             files.write_atomically(path, style.render(figure, suffix))
             paths.append(path)
+    for name, table in paper.tables(summaries).items():
+        path = folder / f"{name}.md"
+        files.write_atomically(path, table.encode())
+        paths.append(path)
     return paths
-
-
-def figure_paths(path: pathlib.Path) -> list[pathlib.Path]:
-    """The figures in a study's directory, by name."""
-    return sorted((path / "figures").iterdir())
-
-
-def _activation(record: Study) -> dict[str, Any]:
-    tokens = {
-        name: domain["tokens"]
-        for name, domain in sorted(
-            record.manifest["corpus"].items(), key=lambda item: item[1]["index"]
-        )
-    }
-    layers = [
-        activation.summarize_layer(
-            layer,
-            record.read_layer("activation_count", layer),
-            tokens,
-            record.read_layer("min_preactivation", layer),
-            record.read_layer("max_preactivation", layer),
-        )
-        for layer in record.asked_layers
-    ]
-    model_layers = record.manifest["model"]["config"]["num_hidden_layers"]
-    return activation.summarize(layers, model_layers, tokens)

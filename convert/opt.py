@@ -1,0 +1,187 @@
+"""A Hugging Face OPT checkpoint in, a layer store out, tensor by tensor.
+
+Every key is used, every array of the store is set, every value is finite, and nothing stands under
+the store's name unless all of it is well. Memory holds one tensor and copies of it, never a layer.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from convert import checkpoint as checkpoints
+from convert import hf_config, key_map, plan
+from jaxneurons import errors, files, store
+from jaxneurons.config import OPTConfig
+
+TOKENIZER_NAMES = (
+    "added_tokens.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+# Elements looked at together: checks need a few masks and copies of a piece, not of a tensor.
+PIECE_SIZE = 2**23
+
+
+def convert(
+    source_directory: os.PathLike | str,
+    store_path: os.PathLike | str,
+    *,
+    dtype: str | None = None,
+    allow_nonfinite: bool = False,
+    name: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Converts a checkpoint into a new layer store.
+
+    Args:
+        source_directory: config, weights and tokenizer in Hugging Face's format.
+        store_path: where the store is to be.
+        dtype: "float16", "bfloat16" or "float32"; None keeps the type that the weights have, if
+            they have one.
+        allow_nonfinite: keep NaN and infinity, and list their arrays in the manifest's source.
+        name: of the model, for the manifest's source; None for the directory's.
+        progress: called after each array with the numbers of arrays done and to do.
+
+    Raises:
+        UsageError: an unknown dtype.
+        ConfigError: the model is not one that is supported.
+        CheckpointError: the checkpoint is not whole, or has values that are not finite.
+        OutputExistsError: store_path is taken.
+        InputOutputError: the operating system refuses.
+    """
+    if dtype is not None and dtype not in store.DTYPES:
+        wanted = ", ".join(store.DTYPES)
+        raise errors.UsageError(f"dtype is {dtype!r}, wanted one of {wanted}")
+    directory = pathlib.Path(source_directory)
+    files.refuse_existing(pathlib.Path(store_path), "a store")
+    config = hf_config.read_config(directory)
+    checkpoint = checkpoints.open_checkpoint(directory)
+    assignments = plan.assign(checkpoint, config)
+    dtype = dtype or _stored_dtype(checkpoint, assignments)
+    source = {
+        "format": "huggingface",
+        "name": name or directory.resolve().name,
+        "weights": checkpoint.file_sizes(),
+    }
+    with store.Writer(store_path, config) as writer:
+        writer.add_tokenizer(_tokenizer_files(directory))
+        nonfinite = []
+        for done, assignment in enumerate(assignments, start=1):
+            is_finite = _write_array(
+                writer, checkpoint, assignment, config, dtype, allow_nonfinite
+            )
+            if not is_finite:
+                nonfinite.append(assignment.name)
+            if progress is not None:
+                progress(done, len(assignments))
+        writer.publish({**source, "nonfinite_arrays": nonfinite})
+
+
+def _stored_dtype(
+    checkpoint: checkpoints.Checkpoint, assignments: list[plan.Assignment]
+) -> str:
+    """The one type that all tensors have."""
+    counts: dict[str, int] = {}
+    for assignment in assignments:
+        stored = checkpoint.dtype(assignment.key).name
+        counts[stored] = counts.get(stored, 0) + 1
+    if len(counts) > 1:
+        found = " and ".join(f"{count} as {stored}" for stored, count in counts.items())
+        raise errors.CheckpointError(
+            f"{checkpoint.directory}: tensors are stored {found}: choose one with --dtype"
+        )
+    return next(iter(counts))
+
+
+def _tokenizer_files(directory: pathlib.Path) -> dict[str, bytes]:
+    """Contents of those tokenizer files that there are."""
+    present = [name for name in TOKENIZER_NAMES if os.path.lexists(directory / name)]
+    problems = [checkpoints.file_problem(directory / name) for name in present]
+    found = [problem for problem in problems if problem]
+    if found:
+        raise errors.CheckpointError(f"{directory}: {checkpoints.listing(found)}")
+    with files.translated("read", directory):
+        return {name: (directory / name).read_bytes() for name in present}
+
+
+def _write_array(
+    writer: store.Writer,
+    checkpoint: checkpoints.Checkpoint,
+    assignment: plan.Assignment,
+    config: OPTConfig,
+    dtype: str,
+    allow_nonfinite: bool,
+) -> bool:
+    """Converts one array, and says whether all of it is finite."""
+    tensor = checkpoint.read(assignment.key)
+    where = f"{checkpoint.directory}: {assignment.key}"
+    if assignment.tied_key is not None:
+        _check_tied(checkpoint, tensor, assignment.tied_key, where)
+    place = _first_true(
+        (~np.isfinite(piece) for piece in _pieces(tensor)), tensor.shape
+    )
+    if place is not None and not allow_nonfinite:
+        raise errors.CheckpointError(
+            f"{where} is {tensor[place]} at {list(place)}; --allow_nonfinite keeps it"
+        )
+    tensor = _cast(tensor, dtype, where)
+    writer.write(assignment.name, key_map.transform(assignment.row, config, tensor))
+    return place is None
+
+
+def _check_tied(
+    checkpoint: checkpoints.Checkpoint, tensor: np.ndarray, tied_key: str, where: str
+) -> None:
+    """Compares while holding one tensor and a piece of the other."""
+    others = checkpoint.pieces(tied_key, PIECE_SIZE)
+    pairs = zip(_pieces(tensor), others, strict=True)
+    place = _first_true((_differ(mine, other) for mine, other in pairs), tensor.shape)
+    if place is not None:
+        raise errors.CheckpointError(
+            f"{where} and {tied_key} differ at {list(place)}, wanted a tied head"
+        )
+
+
+def _differ(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
+    # float32 holds every value of the 16-bit types.
+    mine, other = mine.astype(np.float32), other.astype(np.float32)
+    return (mine != other) & ~(np.isnan(mine) & np.isnan(other))
+
+
+def _cast(tensor: np.ndarray, dtype: str, where: str) -> np.ndarray:
+    """The tensor in another type; finite values that overflow it are an error."""
+    if tensor.dtype == store.DTYPES[dtype]:
+        return tensor
+    with np.errstate(over="ignore"):
+        cast = tensor.astype(store.DTYPES[dtype])
+    pairs = zip(_pieces(tensor), _pieces(cast), strict=True)
+    overflows = (np.isfinite(before) & ~np.isfinite(after) for before, after in pairs)
+    place = _first_true(overflows, tensor.shape)
+    if place is not None:
+        raise errors.CheckpointError(
+            f"{where} is {tensor[place]} at {list(place)}, too large for {dtype}"
+        )
+    return cast
+
+
+def _pieces(tensor: np.ndarray) -> Iterator[np.ndarray]:
+    flat = tensor.reshape(-1)
+    return (flat[at : at + PIECE_SIZE] for at in range(0, flat.size, PIECE_SIZE))
+
+
+def _first_true(
+    pieces: Iterable[np.ndarray], shape: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Index of the first True in an array of a shape, given flat and in pieces."""
+    begin = 0
+    for piece in pieces:
+        if piece.any():
+            index = np.unravel_index(begin + int(piece.argmax()), shape)
+            return tuple(int(axis) for axis in index)
+        begin += piece.size
+    return None

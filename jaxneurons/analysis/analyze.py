@@ -1,0 +1,100 @@
+"""A study's arrays in; detectors_{n}.jsonl, positional.jsonl, summary.json and figures out.
+
+Nothing here needs text. Only how detectors write needs the model; without it that part is left out.
+Files are replaced one by one, each atomically, summary.json last.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jaxneurons import arrays, errors, files
+from jaxneurons.analysis import activation, drawing, ngrams, positions
+from jaxneurons.stats import position_information, position_types, thresholds
+from jaxneurons.stats import suppression as suppression_stats
+from jaxneurons.store import Store
+from jaxneurons.study import Study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Every threshold of the findings, with statistics.md's values as defaults.
+
+    Attributes:
+        detectors: what makes a neuron an n-gram detector.
+        positions: what makes a neuron positional, and of what type.
+        suppression: sizes of the tables and controls of token suppression.
+        null: draws that say which mutual information chance explains; None makes none.
+    """
+
+    detectors: thresholds.Criteria = dataclasses.field(
+        default_factory=thresholds.Criteria
+    )
+    positions: position_types.PositionCriteria = dataclasses.field(
+        default_factory=position_types.PositionCriteria
+    )
+    suppression: suppression_stats.Settings = dataclasses.field(
+        default_factory=suppression_stats.Settings
+    )
+    null: position_information.Null | None = None
+
+
+def analyze(record: Study, model: Store | None, wanted: Thresholds) -> dict[str, Any]:
+    """Finds what a study's arrays hold and writes it beside them.
+
+    Args:
+        record: a study whose layers are all done.
+        model: the layer store of the model studied; None leaves out what detectors promote and
+            suppress.
+        wanted: the thresholds.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        StudyError: an array is missing or damaged.
+        MismatchError: the model is another one than was studied.
+        UsageError: thresholds that the stored candidates cannot answer.
+    """
+    if (
+        model is not None
+        and model.fingerprint != record.manifest["model"]["fingerprint"]
+    ):
+        raise errors.MismatchError(
+            f"{model.location} is not the model of {record.path}: its fingerprint is "
+            f"{model.fingerprint[:16]}, wanted {record.manifest['model']['fingerprint'][:16]}"
+        )
+    found = ngrams.find(record, model, wanted.detectors, wanted.suppression)
+    positional = positions.find(record, wanted.positions, wanted.null)
+    summary = {
+        "format_version": drawing.SUMMARY_VERSION,
+        "model": _model(record),
+        "activation": activation.summarize(record),
+        "ngrams": found.ngrams,
+        "suppression": found.suppression,
+        "positions": positional.summary,
+    }
+    for n, detectors in found.detectors.items():
+        _write_lines(record, f"detectors_{n}.jsonl", detectors)
+    _write_lines(record, "positional.jsonl", positional.records)
+    drawing.save({summary["model"]["name"]: summary}, record.path / "figures")
+    content = arrays.to_json_bytes(summary)
+    files.write_atomically(record.path / drawing.SUMMARY, content)
+    return summary
+
+
+def _model(record: Study) -> dict[str, Any]:
+    model = record.manifest["model"]
+    return {
+        "name": model["name"],
+        "layers": model["config"]["num_hidden_layers"],
+        "neurons": model["config"]["ffn_dim"],
+    }
+
+
+def _write_lines(record: Study, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(
+        json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines
+    )
+    files.write_atomically(record.path / name, text.encode())

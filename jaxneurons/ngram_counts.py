@@ -1,0 +1,101 @@
+"""Activations of neurons by n-gram, counted on the device from bit-packed masks (paper §4).
+
+Masks and a `ngrams.SlotLayout` go in, coverage comes out. Coverage depends on the multiset of a neuron's counts
+alone: a histogram holds those of n-grams rare enough to share words, rows hold those of frequent n-grams.
+Neurons are the minor axis throughout (32 bits x words) and never meet, so any split of the words will do.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxneurons import ngrams, packed_bits
+
+MOST_COUNT = packed_bits.FIELD_SIZES[-1]
+
+
+class Counts(NamedTuple):
+    """How often the neurons of a block were active on each n-gram, without saying on which.
+
+    Attributes:
+        histogram: int32[8, 32, words], the number of n-grams with 1, 2, ... 8 activations, of those with
+            at most 8 occurrences.
+        frequent: int32[n-grams, 32, words], activations on each n-gram with more occurrences.
+        total: int32[32, words], activations on all.
+    """
+
+    histogram: jax.Array
+    frequent: jax.Array
+    total: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames="width")
+def slot_bits(
+    masks: jax.Array, block: int, places: jax.Array, occupied: jax.Array, width: int
+) -> jax.Array:
+    """The bits of a block's neurons in slot order: uint32[W * T, words] to uint32[U, 32, width]."""
+    columns = jax.lax.dynamic_slice_in_dim(masks, block * width, width, axis=1)
+    rows = columns.at[places].get(mode="promise_in_bounds")
+    # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers again.
+    rows = jax.lax.optimization_barrier(rows)
+    return packed_bits.transpose(rows) & occupied[:, None, None]
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def count(bits: jax.Array, owners: jax.Array, shape: ngrams.LayoutShape) -> Counts:
+    """Counts a block's bits uint32[U, 32, width] by n-gram."""
+    histogram = jnp.zeros((MOST_COUNT, *bits.shape[1:]), jnp.int32)
+    first = 0
+    for size, words in zip(packed_bits.FIELD_SIZES, shape.field_words, strict=True):
+        fields = bits[first : first + words]
+        histogram = histogram.at[:size].add(packed_bits.histogram(fields, size))
+        first += words
+    frequent = jax.ops.segment_sum(
+        jax.lax.population_count(bits[first:]).astype(jnp.int32),
+        owners,
+        shape.frequent,
+        indices_are_sorted=True,
+    )
+    total = jnp.sum(histogram * _values(), axis=0) + jnp.sum(frequent, axis=0)
+    return Counts(histogram, frequent, total)
+
+
+def _values() -> jax.Array:
+    """The counts that the rows of a histogram stand for: int32[8, 1, 1]."""
+    return jnp.arange(1, MOST_COUNT + 1, dtype=jnp.int32)[:, None, None]
+
+
+@functools.partial(jax.jit, static_argnames="most_occurrences")
+def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Array:
+    """The fewest n-grams whose activations add up to `needed` int32[32, width]; 0 where that is 0.
+
+    The largest counts are taken first. `least`, the count of the last n-gram taken, is found bit by bit from
+    the highest: it is the largest number such that all n-grams with at least as many activations suffice.
+    """
+    values = _values()
+
+    def number_and_sum(least: jax.Array) -> tuple[jax.Array, jax.Array]:
+        small = jnp.where(values >= least[None], counts.histogram, 0)
+        large = counts.frequent >= least[None]
+        number = jnp.sum(small, axis=0) + jnp.sum(large, axis=0, dtype=jnp.int32)
+        activations = jnp.where(large, counts.frequent, 0)
+        return number, jnp.sum(small * values, axis=0) + jnp.sum(activations, axis=0)
+
+    def set_bit(step: jax.Array, least: jax.Array) -> jax.Array:
+        larger = least | (1 << (most_occurrences.bit_length() - 1 - step))
+        return jnp.where(number_and_sum(larger)[1] >= needed, larger, least)
+
+    least = jnp.zeros_like(needed)
+    least = jax.lax.fori_loop(0, most_occurrences.bit_length(), set_bit, least)
+    above, activations_above = number_and_sum(least + 1)
+    rest = -((activations_above - needed) // jnp.maximum(least, 1))
+    return jnp.where(needed > 0, above + rest, 0)
+
+
+@jax.jit
+def select_neurons(bits: jax.Array, columns: jax.Array) -> jax.Array:
+    """Some neurons' bits: uint32[U, 32, width] and int32[some] to uint32[some, U]."""
+    flat = bits.reshape(bits.shape[0], -1)
+    return flat.at[:, columns].get(mode="promise_in_bounds").T

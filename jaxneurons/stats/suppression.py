@@ -1,0 +1,230 @@
+"""What token detectors write: which tokens they promote, and whether they suppress their triggers (paper §4.4).
+
+In: a layer's token detectors, its second FFN matrix and the unembedding. Out: the detectors with what they
+promote and suppress (`detectors_1.jsonl`), and `summary["suppression"]`, the numbers behind Figure 5 and the
+paper's "over 80 %", beside the same numbers of random neurons and of random tokens (ours; see `controls`).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxneurons import errors
+from jaxneurons.stats import controls, detectors, projections
+
+# Of trials, a neuron with its tokens each: how many there are, and how many suppress their tokens in each sense.
+COUNTS = ("number", "mean_negative", "all_negative", "among_lowest")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How suppression is looked at.
+
+    Attributes:
+        top: promoted tokens, and as many suppressed ones, listed for a detector.
+        lowest: a trigger among this many lowest projections counts as most suppressed.
+        draws: how often the controls are drawn; seed: of the draws.
+        strongest: detectors in the summary for Figure 5.
+    """
+
+    top: int = 10
+    lowest: int = 50
+    draws: int = 10
+    seed: int = 0
+    strongest: int = 8
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            least = 0 if field.name in ("draws", "seed") else 1
+            if getattr(self, field.name) < least:
+                raise errors.UsageError(
+                    f"{field.name} is {getattr(self, field.name)}, wanted an integer from {least}"
+                )
+
+
+class TokenDetector(detectors.Detector):
+    """A line of `detectors_1.jsonl`; promoted from the highest projection, suppressed from the lowest."""
+
+    promoted: list[projections.Projection]
+    suppressed: list[projections.Projection]
+    mean_projection: float
+
+
+class LayerSuppression(NamedTuple):
+    """What `layer_suppression` found; counts: for each group of trials int64[draws, 4], in the order of COUNTS."""
+
+    layer: int
+    detectors: list[TokenDetector]
+    counts: dict[str, np.ndarray]
+
+
+def layer_suppression(
+    layer: int,
+    found: Sequence[detectors.Detector],
+    kernel: np.ndarray,
+    alive: np.ndarray,
+    vocabulary: projections.Vocabulary,
+    settings: Settings,
+) -> LayerSuppression:
+    """The layer's token detectors with what they promote and suppress, and counts of three groups of trials.
+
+    `detectors` are the detectors with their triggers. `random_tokens` are the detectors with random
+    tokens as frequent as their triggers. `random_neurons` are random alive neurons of the layer, no
+    token detectors, with the same random tokens. The random numbers of a draw come from the seed, the
+    layer and the draw's number, so they do not change with the layers analyzed.
+
+    Args:
+        found: the token detectors (n = 1) of this layer.
+        kernel: float[F, D], the layer's fc2 kernel as it is stored.
+        alive: bool[F].
+
+    Raises:
+        StudyError: a trigger is no entry of the vocabulary.
+        StoreError: a projection is not finite.
+    """
+    neurons = np.array([detector["neuron"] for detector in found], np.int64)
+    triggers = [_trigger_tokens(detector, vocabulary) for detector in found]
+    generators = [
+        np.random.default_rng([settings.seed, layer, draw])
+        for draw in range(settings.draws)
+    ]
+    drawn = [
+        controls.random_tokens(triggers, vocabulary.occurrences, generator)
+        for generator in generators
+    ]
+    others = [
+        controls.random_neurons(alive, neurons, generator) for generator in generators
+    ]
+    complete = []
+    of_detectors = np.zeros((1 + settings.draws, len(COUNTS)), np.int64)
+    for index, values in enumerate(projections.project(kernel[neurons], vocabulary)):
+        own = triggers[index]
+        complete.append(_complete(found[index], own, values, vocabulary, settings.top))
+        token_sets = [own, *(tokens[index] for tokens in drawn)]
+        of_detectors += [
+            judge(values, tokens, settings.lowest) for tokens in token_sets
+        ]
+    counts = {
+        "detectors": of_detectors[:1],
+        "random_tokens": of_detectors[1:],
+        "random_neurons": _judge_draws(others, drawn, kernel, vocabulary, settings),
+    }
+    return LayerSuppression(layer, complete, counts)
+
+
+def judge(values: np.ndarray, tokens: Sequence[int], lowest: int) -> np.ndarray:
+    """One trial: 0 or 1 for each of COUNTS, int64[4]. values: float64[V], a neuron's projections.
+
+    `among_lowest`: fewer than `lowest` tokens of the vocabulary lie below the lowest of `tokens`.
+    Without tokens there is no trial: all are 0.
+    """
+    if not tokens:
+        return np.zeros(len(COUNTS), np.int64)
+    own = values[list(tokens)]
+    among_lowest = np.count_nonzero(values < own.min()) < lowest
+    return np.array([1, own.mean() < 0, (own < 0).all(), among_lowest], np.int64)
+
+
+def summarize(layers: Sequence[LayerSuppression], settings: Settings) -> dict[str, Any]:
+    """The numbers behind Figure 5 and "over 80 %", as plain JSON: `summary["suppression"]`.
+
+    Returns:
+        `layers` has a row a layer: its index `layer`, and for each group of trials (see
+        `layer_suppression`) its `number` and shares; `overall` the same over all layers, `draws`
+        over all layers, of each draw. Shares of no trials are null. `strongest`: the detectors of
+        Figure 5.
+    """
+    counts = {
+        group: np.stack([result.counts[group] for result in layers])
+        for group in layers[0].counts
+    }
+    every = [detector for result in layers for detector in result.detectors]
+    return {
+        "settings": dataclasses.asdict(settings),
+        "layers": [
+            {
+                "layer": result.layer,
+                **{group: _shares(c.sum(axis=0)) for group, c in result.counts.items()},
+            }
+            for result in layers
+        ],
+        "overall": {group: _shares(c.sum(axis=(0, 1))) for group, c in counts.items()},
+        "draws": {
+            group: [_shares(row) for row in c.sum(axis=0)]
+            for group, c in counts.items()
+        },
+        "strongest": strongest(every, settings.strongest),
+    }
+
+
+def strongest(found: Sequence[TokenDetector], number: int) -> list[TokenDetector]:
+    """The detectors with most activations on their triggers, ties by layer and neuron.
+
+    The best attested ones, then: choosing by projection would choose what the table is to show.
+    """
+
+    def rank(detector: TokenDetector) -> tuple[int, int, int]:
+        activations = sum(trigger["activations"] for trigger in detector["triggers"])
+        return -activations, detector["layer"], detector["neuron"]
+
+    return sorted(found, key=rank)[:number]
+
+
+def _trigger_tokens(
+    detector: detectors.Detector, vocabulary: projections.Vocabulary
+) -> list[int]:
+    tokens = [trigger["ids"][0] for trigger in detector["triggers"]]
+    if max(tokens) >= len(vocabulary.unembedding):
+        raise errors.StudyError(
+            f"layer {detector['layer']}, neuron {detector['neuron']}: trigger {max(tokens)} is none of the"
+            f" {len(vocabulary.unembedding)} tokens of the vocabulary"
+        )
+    return tokens
+
+
+def _complete(
+    detector: detectors.Detector,
+    triggers: Sequence[int],
+    values: np.ndarray,
+    vocabulary: projections.Vocabulary,
+    top: int,
+) -> TokenDetector:
+    """The record with what the detector writes. values: float64[V], its projections."""
+    promoted = projections.lowest(-values, top)
+    suppressed = projections.lowest(values, top)
+    return TokenDetector(
+        **detector,
+        promoted=projections.named(promoted, values, vocabulary),
+        suppressed=projections.named(suppressed, values, vocabulary),
+        mean_projection=float(values[triggers].mean()),
+    )
+
+
+def _judge_draws(
+    neurons: Sequence[np.ndarray],
+    tokens: Sequence[Sequence[Sequence[int]]],
+    kernel: np.ndarray,
+    vocabulary: projections.Vocabulary,
+    settings: Settings,
+) -> np.ndarray:
+    """Counts of each draw's neurons with its tokens, int64[draws, 4]; all draws in the same blocks."""
+    trials = [
+        (draw, neuron, own)
+        for draw in range(settings.draws)
+        for neuron, own in zip(neurons[draw], tokens[draw], strict=False)
+    ]
+    outputs = kernel[np.array([neuron for _, neuron, _ in trials], np.int64)]
+    counts = np.zeros((settings.draws, len(COUNTS)), np.int64)
+    projected = projections.project(outputs, vocabulary)
+    for (draw, _, own), values in zip(trials, projected, strict=True):
+        counts[draw] += judge(values, own, settings.lowest)
+    return counts
+
+
+def _shares(counts: np.ndarray) -> dict[str, Any]:
+    """counts: int64[4], in the order of COUNTS."""
+    number, *parts = counts.tolist()
+    shares = [part / number if number else None for part in parts]
+    return dict(zip(COUNTS, [number, *shares], strict=True))

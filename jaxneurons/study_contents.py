@@ -1,0 +1,113 @@
+"""What a study holds: its arrays by name, the vocabulary, and the candidates of each layer until all are joined.
+
+In: results of a layer as the reductions give them. Out: the arrays of architecture.md.
+"""
+
+import io
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxneurons import errors, files
+from jaxneurons.study import ArraySpec, Study
+
+ORDERS = (1, 2, 3)
+VOCABULARY = "vocabulary.json"
+
+CANDIDATE_FIELDS = ("layer", "neuron", "activations", "occurrences", "ngram")
+
+
+def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
+    """The arrays that a study begins with, by name; a position count holds `most_full_windows`."""
+    count = ArraySpec(("domain", "layer", "neuron"), "int64")
+    bound = ArraySpec(("layer", "neuron"), "float64")
+    return {
+        "tokens": ArraySpec(("window", "position"), "int32"),
+        "window_length": ArraySpec(("window",), "int32"),
+        "window_domain": ArraySpec(("window",), "int32"),
+        "activation_count": count,
+        "special_activation_count": count,
+        "position_count": ArraySpec(
+            ("domain", "layer", "position", "neuron"),
+            "uint16" if most_full_windows < 2**16 else "uint32",
+        ),
+        "ngram_coverage": ArraySpec(("n", "layer", "neuron"), "int32"),
+        "ngram_activation_count": ArraySpec(("n", "layer", "neuron"), "int64"),
+        "max_preactivation": bound,
+        "min_preactivation": bound,
+        "mutual_information": ArraySpec(
+            ("domain_or_all", "layer", "neuron"), "float64"
+        ),
+    }
+
+
+def candidate_specs(n: int) -> dict[str, ArraySpec]:
+    """The arrays of candidates for n-gram detectors, by name."""
+    candidate = f"candidate_{n}"
+    return {
+        f"{candidate}_{field}": ArraySpec(
+            (candidate, f"token_{n}") if field == "ngram" else (candidate,), "int32"
+        )
+        for field in CANDIDATE_FIELDS
+    }
+
+
+def save_candidates(record: Study, layer: int, found: Mapping[str, np.ndarray]) -> None:
+    """Keeps a layer's candidates until the study is joined; replaces what a killed run left."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **found)
+    files.write_atomically(_candidate_path(record, layer), buffer.getvalue())
+
+
+def join_candidates(record: Study) -> None:
+    """Makes the arrays `candidate_{n}_*` out of all layers' candidates, ordered by layer."""
+    for n in ORDERS:
+        for name, spec in candidate_specs(n).items():
+            field = name.removeprefix(f"candidate_{n}_")
+            parts = [_read(record, layer, n, field) for layer in record.asked_layers]
+            joined = np.concatenate(parts)
+            record.create_array(name, joined.shape, spec)
+            record.write_array(name, joined)
+
+
+def domains(record: Study) -> list[dict[str, Any]]:
+    """What study.json says of each domain, and its `name`, in the order of the arrays."""
+    named = [
+        {"name": name, **domain} for name, domain in record.manifest["corpus"].items()
+    ]
+    return sorted(named, key=lambda domain: domain["index"])
+
+
+def write_vocabulary(record: Study, pieces: Sequence[str], real: int) -> None:
+    """Keeps the text of every id, and how many ids, from 0 on, mean something."""
+    content = {"pieces": list(pieces), "real": real}
+    files.write_atomically(
+        record.path / VOCABULARY, json.dumps(content, ensure_ascii=False).encode()
+    )
+
+
+def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
+    """What `write_vocabulary` wrote to a study's directory.
+
+    Raises:
+        StudyError: it is missing or damaged.
+    """
+    try:
+        content = json.loads((path / VOCABULARY).read_bytes())
+        return content["pieces"], content["real"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.StudyError(f"{path}: {VOCABULARY} is damaged: {error}") from error
+
+
+def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
+    with np.load(_candidate_path(record, layer)) as found:
+        if field == "layer":
+            return np.full(len(found[f"candidate_{n}_neuron"]), layer, np.int32)
+        return found[f"candidate_{n}_{field}"]
+
+
+def _candidate_path(record: Study, layer: int) -> pathlib.Path:
+    return record.partial / f"candidates_{layer:03d}.npz"

@@ -1,0 +1,114 @@
+"""study.json: what was studied, how, with what, and which layers are done.
+
+In: the file, which may be torn, edited or of another version. Out: entries of the right form, or an
+error that says what is wrong; and all that differs between two runs.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jaxneurons import arrays, errors, files, manifest
+
+FORMAT = manifest.Format(
+    "jaxneurons-study", 1, errors.StudyError, "run the study again"
+)
+NAME = "study.json"
+# Parts that a resumed run must share with the run it continues.
+IDENTITY = ("model", "corpus", "special_tokens", "settings", "versions", "device")
+_KEYS = {"status", "layers", "arrays", *IDENTITY}
+_ARRAY_KEYS = {"dimensions", "shape", "dtype", "metadata_digest", "digests"}
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """The entries of the study.json in a directory.
+
+    Raises:
+        StudyError: there is none, or it is damaged.
+        FormatVersionError: it was written in another version of the format.
+        InputOutputError: the operating system refuses.
+    """
+    where = f"{path}: {NAME}"
+    try:
+        content = (path / NAME).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise errors.StudyError(f"{path}: no {NAME}: not a study") from error
+    except OSError as error:
+        raise files.io_error("read", path / NAME, error) from error
+    entries = manifest.unseal(FORMAT, content, where)
+    _check(entries, where)
+    return entries
+
+
+def write(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
+    """Replaces the study.json in a directory atomically."""
+    files.write_atomically(path / NAME, manifest.seal(FORMAT, entries))
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """All that differs between the identities of two runs, each as a phrase."""
+    here = json.loads(arrays.to_json_bytes(dict(here)))
+    return [
+        difference
+        for key in IDENTITY
+        for difference in _differences(key, there.get(key), here.get(key))
+    ]
+
+
+def _differences(key: str, there: Any, here: Any) -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            difference
+            for name in sorted(there.keys() | here.keys())
+            for difference in _differences(
+                f"{key}.{name}", there.get(name), here.get(name)
+            )
+        ]
+    return [] if there == here else [f"{key} was {there!r} and is now {here!r}"]
+
+
+def _check(entries: dict[str, Any], where: str) -> None:
+    manifest.check_keys(FORMAT, entries, _KEYS, where, optional="resume_from")
+    _require(entries["status"] in ("running", "complete"), f"{where}: status")
+    layers = entries["layers"]
+    manifest.check_keys(FORMAT, layers, {"asked", "done"}, f"{where}: layers")
+    _require(_are_integers(layers["asked"]), f"{where}: layers.asked")
+    _require(isinstance(layers["done"], list), f"{where}: layers.done")
+    for entry in layers["done"]:
+        known = isinstance(entry, dict) and _are_integers([entry.get("layer")])
+        _require(known, f"{where}: layers.done")
+    if saved := entries.get("resume_from"):
+        wanted = {"layer", "checksums"}
+        manifest.check_keys(FORMAT, saved, wanted, f"{where}: resume_from")
+        numbers = _are_integers([saved["layer"]]) and _are_integers(saved["checksums"])
+        _require(numbers, f"{where}: resume_from")
+    _require(isinstance(entries["arrays"], dict), f"{where}: arrays")
+    for name, entry in entries["arrays"].items():
+        _require(files.is_plain_name(name), f"{where}: array name {name!r:.80}")
+        manifest.check_keys(FORMAT, entry, _ARRAY_KEYS, f"{where}: {name}")
+        _check_array(entry, f"{where}: {name}")
+
+
+def _check_array(entry: Mapping[str, Any], where: str) -> None:
+    dimensions, shape = entry["dimensions"], entry["shape"]
+    fits = (
+        isinstance(dimensions, list)
+        and all(isinstance(name, str) for name in dimensions)
+        and _are_integers(shape)
+        and len(shape) == len(dimensions)
+        and isinstance(entry["dtype"], str)
+        and isinstance(entry["digests"], list)
+    )
+    _require(fits, where)
+    parts = shape[dimensions.index("layer")] if "layer" in dimensions else 1
+    _require(len(entry["digests"]) == parts, f"{where}: digests")
+
+
+def _are_integers(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int and v >= 0 for v in values)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise errors.StudyError(f"{what} is not what a study has there")

@@ -1,0 +1,235 @@
+"""Reading shards: the right values, or one error that names the file, and never code that runs."""
+
+import json
+import struct
+import sys
+import tracemalloc
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from convert import checkpoint, safetensors_file
+from jaxneurons import errors
+
+FILES = {".safetensors": "model.safetensors", ".bin": "pytorch_model.bin"}
+
+
+def refusal(directory, action=None):
+    """The one line that refuses a directory's weights, on opening or on `action`."""
+    with pytest.raises(errors.CheckpointError) as caught:
+        opened = checkpoint.open_checkpoint(directory)
+        if action is not None:
+            action(opened)
+    message = str(caught.value)
+    assert str(directory) in message and "\n" not in message
+    return message
+
+
+def safetensors_bytes(entries, data=b"", length=None):
+    """A file by hand: entries as a dict, or the header's bytes."""
+    header = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    length = len(header) if length is None else length
+    return struct.pack("<Q", length) + header + data
+
+
+def entry(dtype="F32", shape=(2,), offsets=(0, 8), **others):
+    return {
+        "dtype": dtype,
+        "shape": list(shape),
+        "data_offsets": list(offsets),
+    } | others
+
+
+GOOD = {"a": entry(), "b": entry("BF16", (2, 1), (8, 12))}
+GOOD_DATA = (
+    np.float32([1, 2]).tobytes() + np.array([3, 4], ml_dtypes.bfloat16).tobytes()
+)
+
+
+def write_index(directory, weight_map, suffix=".safetensors"):
+    index = {"weight_map": weight_map}
+    (directory / f"{FILES[suffix]}.index.json").write_text(json.dumps(index))
+
+
+def test_values_types_and_pieces(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
+    opened = checkpoint.open_checkpoint(tmp_path)
+    assert list(opened.shards) == ["a", "b"]
+    assert opened.shape("b") == (2, 1) and opened.dtype("b") == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(opened.read("a"), np.float32([1, 2]))
+    np.testing.assert_array_equal(opened.read("b").astype(np.float32), [[3], [4]])
+    assert [piece.tolist() for piece in opened.pieces("a", 1)] == [[1.0], [2.0]]
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    whole = safetensors_bytes(GOOD, GOOD_DATA)
+    header_end = len(whole) - len(GOOD_DATA)
+    for length in (1, 3, 7, 8, 9, header_end - 1, header_end, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert str(path) in refusal(tmp_path), length
+    path.write_bytes(whole + b"\0")
+    assert "interrupted" in refusal(tmp_path)
+
+
+def test_a_file_cut_after_it_was_opened_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
+
+    def cut_and_read(opened):
+        path.write_bytes(path.read_bytes()[:-2])
+        opened.read("b")
+
+    assert "truncated in b" in refusal(tmp_path, cut_and_read)
+
+
+@pytest.mark.parametrize(
+    "content, fragment",
+    [
+        (safetensors_bytes(b"{}", length=2**63), "truncated"),
+        (safetensors_bytes(b"\xff{}"), "UTF-8"),
+        (safetensors_bytes(b"{"), "JSON"),
+        (safetensors_bytes(b"[]"), "wanted an object"),
+        (safetensors_bytes(b'{"a": 1, "a": 1}'), '"a" appears twice'),
+        (safetensors_bytes({"a": 5}), "wants dtype, shape and data_offsets"),
+        (safetensors_bytes({"a": entry(extra=1)}, GOOD_DATA[:8]), "wants dtype"),
+        (safetensors_bytes({"a": entry("F8_E4M3", (8,))}, GOOD_DATA[:8]), "F8_E4M3"),
+        (safetensors_bytes({"a": entry(["F32"])}, GOOD_DATA[:8]), "not supported"),
+        (safetensors_bytes({"a": entry(shape=(3,))}, GOOD_DATA[:8]), "needs 12 bytes"),
+        (safetensors_bytes({"a": entry(shape=(-2,))}, GOOD_DATA[:8]), "[-2]"),
+        (safetensors_bytes({"a": entry(shape=(2.0,))}, GOOD_DATA[:8]), "[2.0]"),
+        (safetensors_bytes({"a": entry(shape=(2**62,) * 8)}), "needs"),
+        (safetensors_bytes({"a": entry(shape=(1,) * 99)}, GOOD_DATA[:8]), "shape"),
+        (safetensors_bytes({"a": entry(offsets=(8, 0))}, GOOD_DATA[:8]), "give -8"),
+        (
+            safetensors_bytes({"a": entry(), "b": entry(offsets=(4, 12))}, GOOD_DATA),
+            '"b" overlaps',
+        ),
+        (
+            safetensors_bytes({"a": entry(), "b": entry(offsets=(12, 20))}, b"0" * 20),
+            '"b" leaves a hole',
+        ),
+        (safetensors_bytes({"a": entry(offsets=(4, 12))}, GOOD_DATA), "hole"),
+    ],
+    ids=range(18),
+)
+def test_damaged_headers_are_refused(tmp_path, content, fragment):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert fragment in refusal(tmp_path)
+
+
+def test_what_a_header_claims_is_not_allocated(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors_bytes(b"{}", length=200 * 10**6))
+    with open(path, "r+b") as file:
+        file.truncate(300 * 10**6)
+    tracemalloc.start()
+    message = refusal(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "claims 200000000 bytes" in message
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../model.safetensors",
+        "a/../../model.safetensors",
+        "/etc/x.safetensors",
+        "a\\b.safetensors",
+        "./a.safetensors",
+        "a//b.safetensors",
+        "a\0.safetensors",
+        "model.bin",
+        "",
+        None,
+        5,
+        ["a.safetensors"],
+    ],
+    ids=repr,
+)
+def test_names_in_an_index_are_not_trusted(tmp_path, monkeypatch, name):
+    directory = tmp_path / "model"
+    directory.mkdir()
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
+    (directory / "good.safetensors").write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
+    write_index(directory, {"a": "good.safetensors", "the.key": name})
+    monkeypatch.setattr(safetensors_file, "open_file", pytest.fail)
+    message = refusal(directory)
+    assert '"the.key"' in message and json.dumps(name) in message
+
+
+@pytest.mark.parametrize("content", ['{"weight_map": []}', "{}", '{"weight_map": {}}'])
+def test_an_index_without_a_map_is_refused(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    assert "weight_map" in refusal(tmp_path)
+
+
+def test_a_key_twice_in_an_index_is_refused(tmp_path):
+    content = '{"weight_map": {"a": "x.safetensors", "a": "x.safetensors"}}'
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    assert '"a" appears twice' in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", FILES)
+def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
+    names = ["missing", "folder", "empty", "pointer", "link"]
+    write_index(tmp_path, {name: name + suffix for name in names}, suffix)
+    (tmp_path / f"missing{suffix}.incomplete").write_bytes(b"half")
+    (tmp_path / f"folder{suffix}").mkdir()
+    (tmp_path / f"empty{suffix}").touch()
+    (tmp_path / f"link{suffix}").symlink_to("nowhere")
+    (tmp_path / f"pointer{suffix}").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4711\n"
+    )
+    message = refusal(tmp_path)
+    for wanted in (
+        f"missing{suffix} is missing",
+        f"folder{suffix} is a directory",
+        f"empty{suffix} is empty",
+        f"link{suffix} is missing",
+        f"pointer{suffix} is a git-lfs pointer (4711 bytes): run git lfs pull",
+        "download was interrupted?",
+    ):
+        assert wanted in message
+
+
+def test_shards_and_index_must_agree(tmp_path):
+    for name in ("x", "y"):
+        content = safetensors_bytes({"twice": entry(), name: entry(offsets=(8, 16))})
+        (tmp_path / f"{name}.safetensors").write_bytes(content + bytes(16))
+    write_index(
+        tmp_path,
+        {"twice": "x.safetensors", "x": "x.safetensors", "lost": "y.safetensors"},
+    )
+    message = refusal(tmp_path)
+    assert "twice is in y.safetensors, the index says x.safetensors" in message
+    assert "y is in y.safetensors, the index says no shard" in message
+    assert "lost is not in y.safetensors, as the index says" in message
+
+
+def test_safetensors_are_preferred_and_both_kinds_of_one_are_refused(tmp_path):
+    assert "no weights, wanted model.safetensors" in refusal(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"not looked at")
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
+    assert list(checkpoint.open_checkpoint(tmp_path).shards) == ["a", "b"]
+    write_index(tmp_path, {"a": "model.safetensors", "b": "model.safetensors"})
+    assert "both model.safetensors and" in refusal(tmp_path)
+
+
+def test_unreadable_files_are_an_input_output_error(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    write_index(tmp_path, {"a": "a" * 300 + ".safetensors"})
+    with pytest.raises(errors.InputOutputError, match="File name too long"):
+        checkpoint.open_checkpoint(tmp_path)
+
+
+def test_a_missing_torch_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"PK")
+    with pytest.raises(
+        errors.CheckpointError, match=r"pip install jaxneurons\[convert\]"
+    ):
+        checkpoint.open_checkpoint(tmp_path)

@@ -1,0 +1,193 @@
+"""`.bin` files: the right values of odd tensors, and refusals of what torch would swallow."""
+
+import os
+import pathlib
+import zipfile
+from collections import OrderedDict
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from convert import torch_file
+from jaxneurons import errors
+
+torch = pytest.importorskip("torch")
+
+
+def refusal(path, *fragments, action=None):
+    """Asserts one line that names the file and holds all fragments."""
+    with pytest.raises(errors.CheckpointError) as caught:
+        opened = torch_file.open_file(path)
+        if action is not None:
+            action(opened)
+    message = str(caught.value)
+    for fragment in (str(path), *fragments):
+        assert fragment in message
+    assert "\n" not in message
+
+
+def odd_tensors():
+    base = torch.arange(12, dtype=torch.float32).reshape(3, 4)
+    return OrderedDict(
+        base=base,
+        row=base[1],
+        transposed=base.t(),
+        column=base[:, 2],
+        parameter=torch.nn.Parameter(torch.tensor([1.5, -2.0])),
+        bfloat16=torch.tensor([[1.0, -3.0]]).bfloat16().t(),
+        float16=torch.tensor([0.1]).half(),
+        count=torch.tensor(3),
+        nothing=torch.zeros(0, 4),
+        expanded=torch.tensor([7.0]).expand(5),
+    )
+
+
+@pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
+def test_odd_tensors_keep_their_values(tmp_path, as_zip):
+    path = tmp_path / "pytorch_model.bin"
+    tensors = odd_tensors()
+    torch.save(tensors, path, _use_new_zipfile_serialization=as_zip)
+    opened = torch_file.open_file(path)
+    assert list(opened.tensors) == list(tensors)
+    for key, tensor in tensors.items():
+        found, wanted = opened.read(key), tensor.detach().float().numpy()
+        assert found.shape == opened.tensors[key].shape == wanted.shape
+        assert found.dtype == opened.tensors[key].dtype
+        np.testing.assert_array_equal(found.astype(np.float32), wanted, key)
+        pieces = list(opened.pieces(key, 2))
+        assert all(piece.shape == (2,) for piece in pieces[:-1])
+        flat = np.concatenate([*pieces, np.empty(0, found.dtype)])
+        np.testing.assert_array_equal(flat.astype(np.float32), wanted.reshape(-1), key)
+    assert opened.tensors["bfloat16"].dtype == ml_dtypes.bfloat16
+    assert opened.tensors["count"].dtype == np.int64
+
+
+def test_what_is_read_outlives_the_file(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.arange(4.0)}, path)
+    read = torch_file.open_file(path).read("a")
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(read, np.float32([0, 1, 2, 3]))
+
+
+class Attack:
+    """A pickle that runs a command where the loader lets it."""
+
+    def __init__(self, sentinel: pathlib.Path):
+        self.sentinel = sentinel
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.sentinel}'",)
+
+
+@pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
+def test_code_in_a_pickle_never_runs(tmp_path, as_zip):
+    path, sentinel = tmp_path / "pytorch_model.bin", tmp_path / "sentinel"
+    state = {"a": Attack(sentinel)}
+    torch.save(state, path, _use_new_zipfile_serialization=as_zip)
+    refusal(path, "weights-only")
+    assert not sentinel.exists()
+    torch.load(path, weights_only=False)
+    assert sentinel.exists(), "the attack works where it is let"
+
+
+def test_an_old_torch_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(2)}, path)
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(errors.CheckpointError, match=r"torch is 2\.9\.1.*2\.10.*CVE"):
+        torch_file.open_file(path)
+    monkeypatch.setattr(torch, "__version__", "2.10.0a0+git")
+    torch_file.open_file(path)
+
+
+def rezip(path, change):
+    """Writes the zip again, each record through `change(archive, record, content)`."""
+    with zipfile.ZipFile(path) as archive:
+        records = [(record, archive.read(record)) for record in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for record, content in records:
+            change(archive, record, content)
+
+
+def test_compressed_records_are_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(100)}, path)
+
+    def deflate(archive, record, content):
+        archive.writestr(record.filename, content, zipfile.ZIP_DEFLATED)
+
+    rezip(path, deflate)
+    refusal(path, "compressed records cannot be memory-mapped")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_record_name_twice_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(100)}, path)
+
+    def twice(archive, record, content):
+        archive.writestr(record.filename, content)
+        if record.filename.endswith("data/0"):
+            archive.writestr(record.filename, content)
+
+    rezip(path, twice)
+    refusal(path, "appears twice")
+
+
+def test_a_flipped_byte_is_found_wherever_it_is(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(100), "b": torch.ones(7)}, path)
+    whole = path.read_bytes()
+    begin = whole.index(np.ones(100, np.float32).tobytes())
+    for place in (begin, begin + 399):
+        path.write_bytes(flipped(whole, place))
+        opened = torch_file.open_file(path)
+        np.testing.assert_array_equal(opened.read("b"), np.ones(7))
+        refusal(path, "a is damaged", action=lambda opened: opened.read("a"))
+    path.write_bytes(flipped(whole, whole.index(b"collections")))
+    refusal(path, "CRC-32")
+
+
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(100)}, path)
+    whole = path.read_bytes()
+    for length in (1, 4, 30, len(whole) // 2, len(whole) - 22, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        refusal(path)
+
+
+@pytest.mark.parametrize(
+    "state, fragment",
+    [
+        ({"model": {"a": torch.zeros(2)}}, "'model' is a dict, wanted a tensor"),
+        ({"a": torch.zeros(2), "epoch": 3}, "'epoch' is a int, wanted a tensor"),
+        ({3: torch.zeros(2)}, "'3' is a Tensor"),
+        ([torch.zeros(2)], "holds a list, wanted tensors by name"),
+        (torch.zeros(2), "holds a Tensor, wanted tensors by name"),
+        ({"a": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
+        ({"a": torch.zeros(2, device="meta")}, "on meta"),
+    ],
+    ids=range(7),
+)
+def test_what_is_not_plain_tensors_by_name_is_refused(tmp_path, state, fragment):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(state, path)
+    refusal(path, fragment)
+
+
+def test_only_small_files_are_read_whole(tmp_path, monkeypatch):
+    path = tmp_path / "pytorch_model.bin"
+    base = torch.zeros(10_000)
+    monkeypatch.setattr(torch_file, "RESIDENT_BYTES", 30_000)
+    torch.save({"a": base}, path, _use_new_zipfile_serialization=False)
+    refusal(path, "before version 1.6", "save it again")
+    torch.save({"a": base, "view": base[:5]}, path)
+    refusal(path, "view of 20 bytes views a storage", action=lambda x: x.read("view"))
+    assert torch_file.open_file(path).read("a").shape == (10_000,)
