@@ -145,8 +145,8 @@ def _problems(attributes: Mapping[str, Any]) -> list[str]:
             value, wanted = _short(attributes[name]), _short(accepted[0])
             problems.append(f"{name} is {value}, wanted {wanted}")
     for older, name in OLDER_NAMES.items():
-        value = attributes.get(older)
-        if older in attributes and attributes.get(name, value) != value:
+        older_value = attributes.get(older)
+        if older in attributes and attributes.get(name, older_value) != older_value:
             problems.append(f"{older} and {name} disagree")
     width = attributes.get("word_embed_proj_dim")
     # 0 would stand for "as hidden_size" in our own config.

@@ -81,10 +81,8 @@ def _chunked(
     attention_mask: jax.Array | None,
     precision: jax.lax.PrecisionLike,
 ) -> jax.Array:
-    batch, length = query.shape[:2]
-    if attention_mask is None:
-        attention_mask = jnp.ones((batch, length), bool)
-    chex.assert_shape(attention_mask, (batch, length))
+    if attention_mask is not None:
+        chex.assert_shape(attention_mask, query.shape[:2])
     one_head = jax.vmap(functools.partial(_one_head, precision=precision))
     heads_first = [jnp.moveaxis(x, 2, 0) for x in (query, key, value)]
     # One head at a time keeps the scores in cache; the batch stays whole, so that it
@@ -97,7 +95,7 @@ def _one_head(
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
-    attention_mask: jax.Array,
+    attention_mask: jax.Array | None,
     precision: jax.lax.PrecisionLike,
 ) -> jax.Array:
     """Attention of one head of one text, [T, K] each: a chunk of queries against its own prefix only."""
@@ -113,8 +111,9 @@ def _one_head(
             # float16 overflows in scores (transformers#17433).
             preferred_element_type=jnp.float32,
         )
-        causal = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)[None, :]
-        visible = jnp.logical_and(causal, attention_mask[None, :stop])
+        visible = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)[None, :]
+        if attention_mask is not None:
+            visible = jnp.logical_and(visible, attention_mask[None, :stop])
         # The least number, not -inf: a row that sees nothing must not become NaN.
         scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
         weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))

@@ -1,12 +1,13 @@
 """What every script shares: flags in, exit code and one line for an expected error out."""
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
-from absl import flags, logging
+from absl import flags
 
 from jaxneurons import errors
 
@@ -14,24 +15,25 @@ from jaxneurons import errors
 def run(main: Callable[[], None]) -> None:
     """Parses the flags of the running script, calls `main`, and exits.
 
-    Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted.
-    An expected error is one line on standard error. The first Ctrl-C or SIGTERM stops in good order,
-    the second at once.
+    Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted;
+    1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
+    standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    logging.set_verbosity(logging.INFO)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
     sys.exit(_exit_code(main))
 
 
 def _exit_code(main: Callable[[], None]) -> int:
     try:
-        if any(argument.lstrip("-") in ("help", "h") for argument in sys.argv[1:]):
-            print(_help())
-            return 0
-        _parse_flags(sys.argv)
-        main()
-        sys.stdout.flush()
+        if help_text := _help(sys.argv):
+            print(help_text)
+        else:
+            _parse_flags(sys.argv)
+            main()
+        print(end="", flush=True)
     except errors.JaxneuronsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -43,7 +45,29 @@ def _exit_code(main: Callable[[], None]) -> int:
         # Nobody reads standard output any more; say so once and keep Python's exit quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail("standard output was closed", errors.InputOutputError.exit_code)
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}".rstrip(": "), 1)
+    except OSError as error:
+        if error.errno is None:
+            # Libraries raise these for what the operating system had no part in.
+            raise
+        return _fail(str(error), errors.InputOutputError.exit_code)
     return 0
+
+
+def _help(arguments: list[str]) -> str | None:
+    """What to print if help is asked for: absl's own flags for it would exit with 1."""
+    names = {
+        argument.lstrip("-") for argument in arguments[1:] if argument.startswith("-")
+    }
+    if not names & {"help", "helpfull", "helpshort", "h"}:
+        return None
+    listing = (
+        flags.FLAGS.get_help()
+        if "helpfull" in names
+        else flags.FLAGS.main_module_help()
+    )
+    return f"{sys.modules['__main__'].__doc__}\n{listing}"
 
 
 def _parse_flags(arguments: list[str]) -> None:
@@ -55,15 +79,10 @@ def _parse_flags(arguments: list[str]) -> None:
         raise errors.UsageError(f"unexpected arguments {rest}; flags are --name=value")
 
 
-def _help() -> str:
-    return f"{sys.modules['__main__'].__doc__}\n{flags.FLAGS.main_module_help()}"
-
-
 def _fail(message: str, code: int) -> int:
+    line = " ".join([f"{os.path.basename(sys.argv[0])}:", *message.splitlines()])
     try:
-        print(
-            f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr, flush=True
-        )
+        print(line, file=sys.stderr, flush=True)
     except OSError:
         # Standard error is closed too; the exit code says what there is to say.
         pass
@@ -71,6 +90,8 @@ def _fail(message: str, code: int) -> int:
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    del frame
-    signal.signal(signal_number, lambda number, _: os._exit(128 + number))
+    del signal_number, frame
+    # The system's own handling ends even a process that is deep in compiled code.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt

@@ -5,7 +5,6 @@ Field names are those of Hugging Face's `OPTConfig` where it has one.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,23 @@ POSITIONS = ("learned", "none")
 # OPT keeps two rows of the position table before position 0 (a fairseq habit).
 POSITION_OFFSET = 2
 LAYER_NORM_EPSILON = 1e-5
+_LARGEST = 2**31 - 1
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "ffn_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "word_embed_proj_dim",
+)
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_SWITCHES = (
+    "do_layer_norm_before",
+    "remove_final_layer_norm",
+    "enable_bias",
+    "layer_norm_elementwise_affine",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,9 +111,13 @@ class OPTConfig:
         Raises:
             ConfigError: a field is missing, unknown, or of the wrong type or value.
         """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - set(fields))
-        missing = sorted(set(fields) - set(values))
+        if not isinstance(values, Mapping):
+            raise errors.ConfigError(
+                f"model configuration is {_shown(values)}, wanted an object"
+            )
+        fields = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - fields)
+        missing = sorted(fields - set(values))
         if unknown or missing:
             raise errors.ConfigError(
                 f"model configuration: unknown fields {unknown}, missing fields {missing}"
@@ -106,56 +126,44 @@ class OPTConfig:
 
 
 def _size_problems(config: OPTConfig) -> list[str]:
-    sizes = (
-        "vocab_size",
-        "hidden_size",
-        "ffn_dim",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "max_position_embeddings",
-        "word_embed_proj_dim",
-    )
-    problems = []
-    for name in sizes:
-        value = getattr(config, name)
-        if type(value) is not int or not 0 < value < 2**31:
-            problems.append(
-                f"{name} is {json.dumps(value, default=repr)[:80]}, wanted an integer from 1 to 2**31 - 1"
-            )
+    problems = [
+        f"{name} is {_shown(getattr(config, name))}, wanted an integer from {least} to {_LARGEST}"
+        for names, least in ((_SIZES, 1), (_TOKENS, 0))
+        for name in names
+        if type(getattr(config, name)) is not int
+        or not least <= getattr(config, name) <= _LARGEST
+    ]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(
-            f"hidden_size {config.hidden_size} is not a multiple of num_attention_heads {config.num_attention_heads}"
+            f"hidden_size {config.hidden_size} is not a multiple of "
+            f"num_attention_heads {config.num_attention_heads}"
         )
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        value = getattr(config, name)
-        if type(value) is not int or not 0 <= value < 2**31:
-            problems.append(
-                f"{name} is {json.dumps(value, default=repr)[:80]}, wanted a token id"
-            )
     return problems
 
 
 def _choice_problems(config: OPTConfig) -> list[str]:
-    problems = []
-    for name in (
-        "do_layer_norm_before",
-        "remove_final_layer_norm",
-        "enable_bias",
-        "layer_norm_elementwise_affine",
-    ):
-        if type(getattr(config, name)) is not bool:
-            problems.append(
-                f"{name} is {getattr(config, name)!r}, wanted true or false"
-            )
+    problems = [
+        f"{name} is {_shown(getattr(config, name))}, wanted true or false"
+        for name in _SWITCHES
+        if type(getattr(config, name)) is not bool
+    ]
     for name, choices in (
         ("activation_function", ACTIVATION_FUNCTIONS),
         ("positions", POSITIONS),
     ):
         if getattr(config, name) not in choices:
-            problems.append(
-                f"{name} is {getattr(config, name)!r}, wanted one of {list(choices)}"
-            )
+            shown = _shown(getattr(config, name))
+            problems.append(f"{name} is {shown}, wanted one of {list(choices)}")
     return problems
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: short, whatever it is."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        # Python does not write integers of thousands of digits.
+        return "an integer too large to write"
 
 
 def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> OPTConfig:

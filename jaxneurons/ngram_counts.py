@@ -73,6 +73,7 @@ def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Ar
 
     The largest counts are taken first. `least`, the count of the last n-gram taken, is found bit by bit from
     the highest: it is the largest number such that all n-grams with at least as many activations suffice.
+    Of those with exactly as many, some may be spared.
     """
     values = _values()
 
@@ -89,9 +90,9 @@ def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Ar
 
     least = jnp.zeros_like(needed)
     least = jax.lax.fori_loop(0, most_occurrences.bit_length(), set_bit, least)
-    above, activations_above = number_and_sum(least + 1)
-    rest = -((activations_above - needed) // jnp.maximum(least, 1))
-    return jnp.where(needed > 0, above + rest, 0)
+    number, activations = number_and_sum(least)
+    spare = (activations - needed) // jnp.maximum(least, 1)
+    return jnp.where(needed > 0, number - spare, 0)
 
 
 @jax.jit

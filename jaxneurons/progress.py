@@ -1,12 +1,16 @@
 """How far a run is: a bar on a terminal, and one line per layer in a log."""
 
+import logging
 import pathlib
 import sys
 import time
 from typing import Self
 
 import tqdm
-from absl import logging
+
+from jaxneurons import files
+
+_logger = logging.getLogger(__name__)
 
 
 class Progress:
@@ -49,9 +53,14 @@ class Progress:
         self._bar.update(tokens)
 
     def log_layer(self, line: str) -> None:
-        """Adds a line to the log."""
+        """Adds a line to the log.
+
+        Raises:
+            InputOutputError: the operating system refuses.
+        """
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        with open(self._log, "a", encoding="utf-8") as file:
-            file.write(f"{stamp} {line}\n")
+        with files.translated("write", self._log):
+            with open(self._log, "a", encoding="utf-8") as file:
+                file.write(f"{stamp} {line}\n")
         if not self._on_terminal:
-            logging.info("%s", line)
+            _logger.info("%s", line)

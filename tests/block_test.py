@@ -110,13 +110,14 @@ module = block.Block(block_test.SMALL)
 x = jax.random.normal(jax.random.key(0), (8, 7, 16))
 params = module.init(jax.random.key(1), x)["params"]
 whole, active = jax.jit(module.apply)({"params": params}, x)
-mesh = Mesh(jax.devices(), "windows")
-spread = jax.device_put(x, NamedSharding(mesh, PartitionSpec("windows")))
-out, activation = jax.jit(module.apply)({"params": params}, spread)
-assert len(out.sharding.device_set) == 4, out.sharding
-assert activation.sharding.shard_shape(activation.shape)[0] == 2, activation.sharding
-np.testing.assert_allclose(out, whole, atol=1e-5)
-np.testing.assert_array_equal(activation > 1e-4, active > 1e-4)
+# Both of JAX's ways: the compiler spreads what follows, or types say it.
+for mesh in (Mesh(jax.devices(), "windows"), jax.make_mesh((4,), ("windows",))):
+    spread = jax.device_put(x, NamedSharding(mesh, PartitionSpec("windows")))
+    out, activation = jax.jit(module.apply)({"params": params}, spread)
+    assert len(out.sharding.device_set) == 4, out.sharding
+    assert activation.sharding.shard_shape(activation.shape)[0] == 2, activation.sharding
+    np.testing.assert_allclose(out, whole, atol=1e-5)
+    np.testing.assert_array_equal(activation > 1e-4, active > 1e-4)
 """
 
 

@@ -76,6 +76,17 @@ def test_a_head_of_its_own_is_refused(tmp_path, monkeypatch):
     assert_refused(directory, tmp_path, "lm_head.weight differ at [31, 5]")
 
 
+def test_a_head_with_the_embeddings_nan_is_tied(tmp_path):
+    def change(state):
+        state["model.decoder.embed_tokens.weight"][31, 5] = np.nan
+        state["lm_head.weight"] = state["model.decoder.embed_tokens.weight"].clone()
+
+    directory = changed_model(tmp_path, change)
+    opt.convert(directory, tmp_path / "store", allow_nonfinite=True)
+    table = store.open_store(tmp_path / "store").read_embed()["token_embedding"]
+    assert np.argwhere(np.isnan(table)).tolist() == [[31, 5]]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, value):
     monkeypatch.setattr(opt, "PIECE_SIZE", 7)

@@ -126,17 +126,3 @@ def test_torch_checkpoint_in_three_shards(tmp_path):
     stored = converted(model, tmp_path, suffix=".bin", shards=3)
     tokens = random_tokens(model)
     assert_parity(model, stored, tokens, None, np.ones(tokens.shape, bool))
-
-
-# Measured: 0.026 % of masks differ in float16, 0.18 % in bfloat16; README has the demo model's shares.
-@pytest.mark.parametrize(("dtype", "most"), [("float16", 0.001), ("bfloat16", 0.005)])
-def test_share_of_masks_that_differ_in_16_bits(dtype, most, tmp_path):
-    model = tiny_models.random_model("pre_norm")
-    stored = converted(model, tmp_path)
-    tokens = random_tokens(model, texts=300)
-    *_, exact = ours(stored, tokens, None)
-    *_, rounded = ours(stored, tokens, None, dtype)
-    differing = np.mean(
-        [np.mean((a > 0) != (b > 0)) for a, b in zip(exact, rounded, strict=True)]
-    )
-    assert 0 < differing < most

@@ -136,6 +136,24 @@ def test_a_record_name_twice_is_refused(tmp_path):
     refusal(path, "appears twice")
 
 
+def test_a_program_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(100)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("pytorch_model/constants.pkl", b"")
+    refusal(path, "it is a TorchScript program")
+
+
+def test_an_encrypted_record_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(100)}, path)
+    content = bytearray(path.read_bytes())
+    # The first bit of the flags in the first entry of the zip's directory.
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    refusal(path, "encrypted")
+
+
 def test_a_flipped_byte_is_found_wherever_it_is(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.ones(100), "b": torch.ones(7)}, path)
@@ -173,8 +191,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         (torch.zeros(2), "holds a Tensor, wanted tensors by name"),
         ({"a": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
         ({"a": torch.zeros(2, device="meta")}, "on meta"),
+        ({"a": torch._neg_view(torch.ones(2))}, "wanted a plain one"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_is_not_plain_tensors_by_name_is_refused(tmp_path, state, fragment):
     path = tmp_path / "pytorch_model.bin"
