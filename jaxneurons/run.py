@@ -29,68 +29,11 @@ from jaxneurons.analysis import analyze
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.progress import Progress
+from jaxneurons.settings import Settings
 from jaxneurons.stats import activation
 
-TOKENS_PER_BATCH = 4096
-DTYPES = ("float32", "bfloat16", "float16")
 # Packages whose version may change a bit of the result.
 VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "numpy")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What decides the numbers of a study, besides model and text.
-
-    Attributes:
-        window: T, tokens a window; None is the model's longest context.
-        layers: first and last layer to report, both included; None is all. Layers below the first
-            still run; those above the last do not.
-        windows_per_batch: B; None is as many as make about 4,096 tokens.
-        dtype: to compute in.
-        max_tokens: most tokens of text, over all domains; None is all.
-    """
-
-    window: int | None = None
-    layers: tuple[int, int] | None = None
-    windows_per_batch: int | None = None
-    dtype: str = "float32"
-    max_tokens: int | None = None
-
-    def resolved(self, config: OPTConfig) -> "Settings":
-        """The settings with every None but max_tokens replaced by what it means for a model.
-
-        Raises:
-            UsageError: a value has no meaning for the model.
-        """
-        window = self.window or config.max_position_embeddings
-        first, last = self.layers or (0, config.num_hidden_layers - 1)
-        per_batch = self.windows_per_batch or max(1, TOKENS_PER_BATCH // window)
-        if not 0 <= first <= last < config.num_hidden_layers:
-            raise errors.UsageError(
-                f"layers {first}:{last}: wanted first:last with 0 <= first <= last <= "
-                f"{config.num_hidden_layers - 1}, the model's last layer"
-            )
-        if self.dtype not in DTYPES:
-            raise errors.UsageError(f"dtype {self.dtype!r}: wanted one of {DTYPES}")
-        if per_batch < 1:
-            raise errors.UsageError(f"windows_per_batch {per_batch}: wanted at least 1")
-        return dataclasses.replace(
-            self, window=window, layers=(first, last), windows_per_batch=per_batch
-        )
-
-
-def parse_layers(text: str | None) -> tuple[int, int] | None:
-    """First and last layer of "FIRST:LAST", both included; None of None.
-
-    Raises:
-        UsageError: the text is not two numbers with a colon between.
-    """
-    if text is None:
-        return None
-    first, colon, last = text.partition(":")
-    if not (colon and first.isdecimal() and last.isdecimal()):
-        raise errors.UsageError(f"layers {text!r}: wanted FIRST:LAST, such as 0:5")
-    return int(first), int(last)
 
 
 def run_study(
@@ -123,7 +66,6 @@ def run_study(
         JaxneuronsError: as `errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
-    settings = settings.resolved(model.config)
     tokenizer = read_tokenizer(model)
     windows = corpus.load_windows(
         sources,
@@ -140,7 +82,7 @@ def run_study(
     with record.locked(), _interruptible(record):
         _run_layers(record, model, windows, settings, checkpoint_every)
         study_contents.join_candidates(record)
-        analyze.analyze(record, model, analyze.Thresholds())
+        analyze.analyze(record, model, analyze.Thresholds(), record.path)
         record.finish()
     return sorted((record.path / "figures").iterdir())
 
@@ -183,7 +125,7 @@ def _create(
     identity: Mapping[str, Any],
     settings: Settings,
 ) -> None:
-    first, last = settings.layers
+    asked = range(settings.first_layer, settings.last_layer + 1)
     sizes = {
         "window": len(windows.tokens),
         "position": windows.tokens.shape[1],
@@ -193,7 +135,7 @@ def _create(
         "layer": config.num_hidden_layers,
         "neuron": config.ffn_dim,
     }
-    with study.creating(path, identity, range(first, last + 1)) as record:
+    with study.creating(path, identity, asked) as record:
         record.write_group({"domains": list(windows.names)})
         specs = study_contents.array_specs(most_windows(identity))
         for name, spec in specs.items():
@@ -226,11 +168,11 @@ def _run_layers(
     checkpoint_every: int,
 ) -> None:
     """Runs what is not done yet and writes each layer as it ends."""
-    stop = settings.layers[1] + 1
+    stop = settings.last_layer + 1
     if len(record.done_layers) == stop:
         return
     batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
-    shape = (*batches[0].tokens.shape, model.config.hidden_size)
+    shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
     dtype = np.dtype(jax.numpy.dtype(settings.dtype))
     reduction = make_reduction(model.config, windows, settings)
     with (
@@ -321,6 +263,7 @@ def _identity(
         "model": {
             "name": model_name,
             "fingerprint": model.fingerprint,
+            "location": model.location,
             "dtype": model.dtype,
             "config": model.config.to_json(),
         },

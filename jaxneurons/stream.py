@@ -9,7 +9,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import chex
 import jax
@@ -62,15 +62,15 @@ def make_batches(
     batches = []
     for first in range(0, len(tokens), windows_per_batch):
         chosen = slice(first, first + windows_per_batch)
-        batch = Batch(
-            tokens=tokens[chosen],
-            valid=valid[chosen],
-            special=special[chosen],
-            domain=domains[chosen].astype(np.int32),
-            full=lengths[chosen] == length,
-            first_window=np.int32(first),
+        on_host = (
+            tokens[chosen],
+            valid[chosen],
+            special[chosen],
+            domains[chosen].astype(np.int32),
+            lengths[chosen] == length,
+            np.int32(first),
         )
-        batches.append(jax.device_put(batch, device))
+        batches.append(Batch(*jax.device_put(on_host, device)))
     return batches
 
 
@@ -100,7 +100,8 @@ def compile_step(
     def step(
         params: Parameters, x: jax.Array, state: State, batch: Batch
     ) -> tuple[jax.Array, State]:
-        x, activation = block.Block(config).apply({"params": params}, x)
+        applied = block.Block(config).apply({"params": params}, x)
+        x, activation = cast(tuple[jax.Array, jax.Array], applied)
         chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
         return x, reduction.update(state, activation > 0, batch)
 

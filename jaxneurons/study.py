@@ -229,6 +229,14 @@ def open_study(path: pathlib.Path) -> Study:
     return Study(path, study_manifest.read(path))
 
 
+def open_finished(path: pathlib.Path) -> Study:
+    """Opens a study that is complete; raises as `open_study`, and StudyError for an unfinished one."""
+    record = open_study(path)
+    if not record.complete:
+        raise errors.StudyError(f"{path} is not finished; go on with it by --resume")
+    return record
+
+
 def _refuse_unfinished(path: pathlib.Path) -> None:
     try:
         unfinished = not open_study(path).complete

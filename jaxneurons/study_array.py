@@ -39,9 +39,11 @@ class ArraySpec:
         return self.dimensions.index("layer") if "layer" in self.dimensions else None
 
     def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The array's zarr3 metadata; a chunk holds one layer where there is a layer axis."""
-        axis = self.layer_axis
-        chunk = [1 if place == axis else size for place, size in enumerate(shape)]
+        """The array's zarr3 metadata; a chunk holds one layer of one domain where there are such axes."""
+        chunk = [
+            1 if dimension in ("layer", "domain") else size
+            for dimension, size in zip(self.dimensions, shape, strict=True)
+        ]
         return arrays.metadata(
             shape, self.dtype, chunk, self.fill_value, self.dimensions
         )
@@ -74,8 +76,8 @@ class StudyArray:
             InputOutputError: the operating system refuses.
         """
         target = self._open(layer)
-        stored = data.astype(self.entry["dtype"], casting="same_kind")
-        if data.shape != target.shape or not _equal(stored, data):
+        stored = data.astype(self.entry["dtype"])
+        if data.shape != target.shape or not _holds(stored, data):
             raise errors.StudyError(
                 f"{self.what}: {data.dtype}{list(data.shape)} does not fit "
                 f"{stored.dtype}{list(target.shape)}"
@@ -155,6 +157,8 @@ def create(
     return array
 
 
-def _equal(stored: np.ndarray, data: np.ndarray) -> bool:
-    """Whether integers are the same in another type, without wrapping around."""
-    return stored.dtype.kind == "f" or np.array_equal(stored, data)
+def _holds(stored: np.ndarray, data: np.ndarray) -> bool:
+    """Whether counts are whole numbers, and the same after the change of type."""
+    if stored.dtype.kind == "f":
+        return True
+    return data.dtype.kind in "iu" and np.array_equal(stored, data)

@@ -17,6 +17,10 @@ FORMAT = manifest.Format(
 NAME = "study.json"
 # Parts that a resumed run must share with the run it continues.
 IDENTITY = ("model", "corpus", "special_tokens", "settings", "versions", "device")
+# What an array of a study may hold.
+DTYPES = ("int32", "int64", "uint16", "uint32", "float32", "float64")
+# Where the same model lies makes no difference.
+NOT_COMPARED = ("model.location",)
 _KEYS = {"status", "layers", "arrays", *IDENTITY}
 _ARRAY_KEYS = {"dimensions", "shape", "dtype", "metadata_digest", "digests"}
 
@@ -65,12 +69,17 @@ def _differences(key: str, there: Any, here: Any) -> list[str]:
                 f"{key}.{name}", there.get(name), here.get(name)
             )
         ]
-    return [] if there == here else [f"{key} was {there!r} and is now {here!r}"]
+    if there == here or key in NOT_COMPARED:
+        return []
+    return [f"{key} was {there!r} and is now {here!r}"]
 
 
 def _check(entries: dict[str, Any], where: str) -> None:
     manifest.check_keys(FORMAT, entries, _KEYS, where, optional="resume_from")
-    _require(entries["status"] in ("running", "complete"), f"{where}: status")
+    _require(entries["status"] in ["running", "complete"], f"{where}: status")
+    for key in IDENTITY:
+        kind = list if key == "special_tokens" else dict
+        _require(isinstance(entries[key], kind), f"{where}: {key}")
     layers = entries["layers"]
     manifest.check_keys(FORMAT, layers, {"asked", "done"}, f"{where}: layers")
     _require(_are_integers(layers["asked"]), f"{where}: layers.asked")
@@ -97,7 +106,7 @@ def _check_array(entry: Mapping[str, Any], where: str) -> None:
         and all(isinstance(name, str) for name in dimensions)
         and _are_integers(shape)
         and len(shape) == len(dimensions)
-        and isinstance(entry["dtype"], str)
+        and entry["dtype"] in DTYPES
         and isinstance(entry["digests"], list)
     )
     _require(fits, where)

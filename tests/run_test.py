@@ -15,7 +15,7 @@ import numpy as np
 import planted
 import pytest
 
-from jaxneurons import errors, run, store, study
+from jaxneurons import errors, run, settings, store, study
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # Tokens 4 and 5 occur, 6 does not.
@@ -47,10 +47,10 @@ def sources(tmp_path_factory):
     ]
 
 
-def run_planted(model, sources, path, resume=False, **settings):
+def run_planted(model, sources, path, resume=False, **chosen):
     defaults = {"window": 8, "windows_per_batch": 2}
-    settings = run.Settings(**(defaults | settings))
-    return run.run_study(model, "planted", sources, path, settings, None, resume)
+    wanted = settings.resolve(model.config, **(defaults | chosen))
+    return run.run_study(model, "planted", sources, path, wanted, None, resume)
 
 
 def digests(path):
@@ -219,7 +219,7 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("chosen", "message"),
     [
         ({"layers": (0, 3)}, "layers 0:3"),
         ({"layers": (2, 1)}, "layers 2:1"),
@@ -230,16 +230,16 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch
         ({"max_tokens": 0}, "max_tokens"),
     ],
 )
-def test_settings_without_meaning(planted_store, sources, tmp_path, settings, message):
+def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, message):
     with pytest.raises(errors.UsageError, match=message):
-        run_planted(planted_store, sources, tmp_path / "study", **settings)
+        run_planted(planted_store, sources, tmp_path / "study", **chosen)
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["1", "a:b", "1:", "-1:2", "0:1:2", ""])
 def test_layers_that_are_no_range(text):
     with pytest.raises(errors.UsageError, match="FIRST:LAST"):
-        run.parse_layers(text)
+        settings.parse_layers(text)
 
 
 def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, caplog):

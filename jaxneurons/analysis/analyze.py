@@ -6,6 +6,7 @@ Files are replaced one by one, each atomically, summary.json last.
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,17 +41,17 @@ class Thresholds:
     null: position_information.Null | None = None
 
 
-def analyze(record: Study, model: Store | None, wanted: Thresholds) -> dict[str, Any]:
-    """Finds what a study's arrays hold and writes it beside them.
+def analyze(
+    record: Study, model: Store | None, wanted: Thresholds, folder: pathlib.Path
+) -> None:
+    """Finds what a study's arrays hold and writes it.
 
     Args:
         record: a study whose layers are all done.
         model: the layer store of the model studied; None leaves out what detectors promote and
             suppress.
         wanted: the thresholds.
-
-    Returns:
-        The content of summary.json.
+        folder: where to write: the study's own, for what belongs to it.
 
     Raises:
         StudyError: an array is missing or damaged.
@@ -67,7 +68,7 @@ def analyze(record: Study, model: Store | None, wanted: Thresholds) -> dict[str,
         )
     found = ngrams.find(record, model, wanted.detectors, wanted.suppression)
     positional = positions.find(record, wanted.positions, wanted.null)
-    summary = {
+    summary: dict[str, Any] = {
         "format_version": drawing.SUMMARY_VERSION,
         "model": _model(record),
         "activation": activation.summarize(record),
@@ -76,12 +77,29 @@ def analyze(record: Study, model: Store | None, wanted: Thresholds) -> dict[str,
         "positions": positional.summary,
     }
     for n, detectors in found.detectors.items():
-        _write_lines(record, f"detectors_{n}.jsonl", detectors)
-    _write_lines(record, "positional.jsonl", positional.records)
-    drawing.save({summary["model"]["name"]: summary}, record.path / "figures")
+        _write_lines(folder, f"detectors_{n}.jsonl", detectors)
+    _write_lines(folder, "positional.jsonl", positional.records)
+    drawing.save({summary["model"]["name"]: summary}, folder / "figures")
     content = arrays.to_json_bytes(summary)
-    files.write_atomically(record.path / drawing.SUMMARY, content)
-    return summary
+    files.write_atomically(folder / drawing.SUMMARY, content)
+
+
+def analyze_again(
+    record: Study, model: Store | None, wanted: Thresholds, out: str | None
+) -> pathlib.Path:
+    """Analyzes a finished study in place, or into a new directory, and gives the directory.
+
+    Raises:
+        OutputExistsError: the directory is not empty, or another process works on the study.
+    """
+    if out is None:
+        with record.locked():
+            analyze(record, model, wanted, record.path)
+        return record.path
+    folder = pathlib.Path(out)
+    with files.partial_directory(folder, "an analysis") as partial:
+        analyze(record, model, wanted, partial)
+    return folder
 
 
 def _model(record: Study) -> dict[str, Any]:
@@ -93,8 +111,10 @@ def _model(record: Study) -> dict[str, Any]:
     }
 
 
-def _write_lines(record: Study, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+def _write_lines(
+    folder: pathlib.Path, name: str, lines: Iterable[Mapping[str, Any]]
+) -> None:
     text = "".join(
         json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines
     )
-    files.write_atomically(record.path / name, text.encode())
+    files.write_atomically(folder / name, text.encode())

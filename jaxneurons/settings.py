@@ -1,0 +1,93 @@
+"""What a user asks for in, the settings of a study out: values that decide its numbers, checked against the model."""
+
+import dataclasses
+
+from jaxneurons import errors
+from jaxneurons.config import OPTConfig
+
+TOKENS_PER_BATCH = 4096
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides the numbers of a study, besides model and text; made by `resolve`.
+
+    Attributes:
+        window: T, tokens a window.
+        first_layer, last_layer: layers to report, both included. Those below the first still run,
+            those above the last do not.
+        windows_per_batch: B.
+        dtype: to compute in.
+        max_tokens: most tokens of text, over all domains; None is all.
+    """
+
+    window: int
+    first_layer: int
+    last_layer: int
+    windows_per_batch: int
+    dtype: str
+    max_tokens: int | None
+
+
+def resolve(
+    config: OPTConfig,
+    *,
+    window: int | None = None,
+    layers: tuple[int, int] | None = None,
+    windows_per_batch: int | None = None,
+    dtype: str = "float32",
+    max_tokens: int | None = None,
+) -> Settings:
+    """Puts a model's defaults in place of None.
+
+    Args:
+        config: of the model.
+        window: None is the model's longest context.
+        layers: first and last, both included; None is all.
+        windows_per_batch: None is as many as make 4,096 tokens.
+        dtype: "float32", "bfloat16" or "float16".
+        max_tokens: None is all.
+
+    Raises:
+        UsageError: a value has no meaning for the model.
+    """
+    if window is None:
+        window = config.max_position_embeddings
+    if windows_per_batch is None:
+        windows_per_batch = max(1, TOKENS_PER_BATCH // max(1, window))
+    if windows_per_batch < 1:
+        raise errors.UsageError(
+            f"windows_per_batch {windows_per_batch}: wanted at least 1"
+        )
+    if dtype not in DTYPES:
+        raise errors.UsageError(f"dtype {dtype!r}: wanted one of {', '.join(DTYPES)}")
+    last_of_model = config.num_hidden_layers - 1
+    first, last = layers or (0, last_of_model)
+    if not 0 <= first <= last <= last_of_model:
+        raise errors.UsageError(
+            f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "
+            f"{last_of_model}, the model's last layer"
+        )
+    return Settings(
+        window=window,
+        first_layer=first,
+        last_layer=last,
+        windows_per_batch=windows_per_batch,
+        dtype=dtype,
+        max_tokens=max_tokens,
+    )
+
+
+def parse_layers(text: str | None) -> tuple[int, int] | None:
+    """First and last layer of "FIRST:LAST", both included; None of None.
+
+    Raises:
+        UsageError: the text is not two numbers with a colon between.
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise errors.UsageError(f"layers {text!r}: wanted FIRST:LAST, such as 0:5")
+    return int(first), int(last)
