@@ -128,7 +128,7 @@ def write(target: ts.TensorStore, data: np.ndarray) -> str:
         for chunk in pending:
             chunk.result()
     except ValueError as error:
-        path = target.kvstore.spec().to_json()["path"]
+        path = _kvstore(target).spec().to_json()["path"]
         raise _write_error(path, error, data.nbytes) from error
     finally:
         for chunk in pending:
@@ -155,7 +155,9 @@ def digest(data: np.ndarray) -> str:
 
 def stored_metadata_digest(target: ts.TensorStore) -> str:
     """SHA-256 of the array's `zarr.json`, as hex."""
-    return hashlib.sha256(target.kvstore.read(METADATA_NAME).result().value).hexdigest()
+    return hashlib.sha256(
+        _kvstore(target).read(METADATA_NAME).result().value
+    ).hexdigest()
 
 
 def read_error(
@@ -192,9 +194,15 @@ def _system_code(error: ValueError) -> int | None:
     return int(match[1]) if match else None
 
 
+def _kvstore(target: ts.TensorStore) -> ts.KvStore:
+    # None for drivers that keep nothing in files; zarr3 is not one.
+    assert target.kvstore is not None
+    return target.kvstore
+
+
 def _chunks(target: ts.TensorStore) -> Iterator[tuple[slice, ...]]:
     """Where each chunk of an array is in it."""
-    steps = target.chunk_layout.write_chunk.shape
+    steps = target.chunk_layout.write_chunk_template.shape
     axes = [
         [slice(begin, min(begin + step, size)) for begin in range(0, size, step)]
         for size, step in zip(target.shape, steps, strict=True)

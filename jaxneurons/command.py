@@ -1,5 +1,6 @@
 """What every script shares: flags in, exit code and one line for an expected error out."""
 
+import itertools
 import logging
 import os
 import signal
@@ -57,8 +58,9 @@ def _exit_code(main: Callable[[], None]) -> int:
 
 def _help(arguments: list[str]) -> str | None:
     """What to print if help is asked for: absl's own flags for it would exit with 1."""
+    before_rest = itertools.takewhile(lambda argument: argument != "--", arguments[1:])
     names = {
-        argument.lstrip("-") for argument in arguments[1:] if argument.startswith("-")
+        argument.lstrip("-") for argument in before_rest if argument.startswith("-")
     }
     if not names & {"help", "helpfull", "helpshort", "h"}:
         return None

@@ -13,9 +13,62 @@ from concurrent import futures
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxneurons import files
+
+# Batches that wait for the disk at a time.
+MOST_WAITING = 4
+
+
+class BatchFile:
+    """Batches of one layer, one behind the other.
+
+    Args:
+        path: of the file; made by the first write.
+        shape: (B, T, D) of a batch.
+        dtype: of the residual stream.
+
+    Attributes:
+        size: bytes of a batch.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, shape: tuple[int, int, int], dtype: np.dtype
+    ):
+        self.path = path
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self.size = int(np.prod(shape)) * self._dtype.itemsize
+
+    def write(self, batch: int, x: jax.Array) -> int:
+        """Puts a batch in its place and gives its checksum.
+
+        Raises:
+            InputOutputError: the operating system refuses, for instance on a full disk.
+        """
+        content = np.asarray(x).reshape(-1).view(np.uint8).data
+        try:
+            self.path.touch()
+            with open(self.path, "r+b") as file:
+                file.seek(batch * self.size)
+                file.write(content)
+        except OSError as error:
+            raise files.io_error("write", self.path, error, self.size) from error
+        return zlib.crc32(content)
+
+    def read(self, batch: int) -> tuple[np.ndarray, int]:
+        """A batch and its checksum; zeros from the end of a file that is too short.
+
+        Raises:
+            InputOutputError: the operating system refuses.
+        """
+        with files.translated("read", self.path), open(self.path, "rb") as file:
+            file.seek(batch * self.size)
+            content = file.read(self.size).ljust(self.size, b"\0")
+        x = np.frombuffer(content, self._dtype)
+        return x.reshape(self._shape), zlib.crc32(content)
 
 
 class Checkpoint:
@@ -26,6 +79,9 @@ class Checkpoint:
         shape: (B, T, D) of a batch.
         dtype: of the residual stream.
         every: layers from one copy to the next; 0 makes none.
+
+    Attributes:
+        every: as given.
     """
 
     def __init__(
@@ -35,10 +91,10 @@ class Checkpoint:
         dtype: np.dtype,
         every: int = 1,
     ):
-        self._every = every
-        self._folder = folder
-        self._shape = shape
-        self._dtype = np.dtype(dtype)
+        self.every = every
+        self._files = [
+            BatchFile(folder / f"hidden_{turn}.bin", shape, dtype) for turn in (0, 1)
+        ]
         self._writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[futures.Future[int]] = []
 
@@ -49,10 +105,22 @@ class Checkpoint:
         """Ends the writing thread; the files stay."""
         self._writer.shutdown(cancel_futures=True)
 
+    def file(self, layer: int) -> BatchFile:
+        """Where the batches after a layer are copied to."""
+        return self._files[(layer + 1) // self.every % 2 if self.every else 0]
+
     def save(self, layer: int, batch: int, x: jax.Array) -> None:
-        """Queues the copy of one batch after a layer, where it is that layer's turn; returns at once."""
-        if self._every and (layer + 1) % self._every == 0:
-            self._pending.append(self._writer.submit(self._write, layer, batch, x))
+        """Queues the copy of one batch after a layer, where it is that layer's turn."""
+        if self.every and (layer + 1) % self.every == 0:
+            self.queue(layer, batch, x)
+
+    def queue(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Queues the copy of one batch after a layer; returns at once unless the disk lags behind."""
+        if len(self._pending) >= MOST_WAITING:
+            # A disk slower than the device must not fill the memory with what waits for it.
+            futures.wait(self._pending[-MOST_WAITING:][:1])
+        write = self.file(layer).write
+        self._pending.append(self._writer.submit(write, batch, x))
 
     def finish_layer(self) -> list[int]:
         """Waits for the copies of a layer and gives the checksum of each batch; none for no copy.
@@ -64,38 +132,92 @@ class Checkpoint:
         futures.wait(pending)
         return [copy.result() for copy in pending]
 
-    def load(self, layer: int, checksums: Sequence[int]) -> list[np.ndarray] | None:
-        """The batches after a layer, or None where the copy is missing or not the one that was made.
+    def holds(self, layer: int, checksums: Sequence[int]) -> bool:
+        """Whether the batches after a layer are all there, as they were copied.
 
         Raises:
             InputOutputError: the operating system refuses.
         """
-        if not self._every or not self._path(layer).exists():
-            return None
-        path = self._path(layer)
-        size = int(np.prod(self._shape)) * self._dtype.itemsize
-        batches = []
-        with files.translated("read", path), open(path, "rb") as file:
-            for checksum in checksums:
-                content = file.read(size)
-                if len(content) != size or zlib.crc32(content) != checksum:
-                    return None
-                x = np.frombuffer(content, self._dtype)
-                batches.append(x.reshape(self._shape))
-        return batches
+        file = self.file(layer)
+        if not self.every or not file.path.exists():
+            return False
+        return all(file.read(i)[1] == wanted for i, wanted in enumerate(checksums))
 
-    def _write(self, layer: int, batch: int, x: jax.Array) -> int:
-        content = np.asarray(x).reshape(-1).view(np.uint8).data
-        path = self._path(layer)
-        try:
-            path.touch()
-            with open(path, "r+b") as file:
-                file.seek(batch * len(content))
-                file.write(content)
-        except OSError as error:
-            raise files.io_error("write", path, error, len(content)) from error
-        return zlib.crc32(content)
 
-    def _path(self, layer: int) -> pathlib.Path:
-        turn = (layer + 1) // self._every % 2
-        return self._folder / f"hidden_{turn}.bin"
+class InMemory:
+    """The residual stream in the device's memory.
+
+    Args:
+        checkpoint: where to copy it after each layer.
+    """
+
+    kind = "memory"
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._checkpoint = checkpoint
+        self._batches: dict[int, jax.Array] = {}
+
+    def take(self, layer: int, batch: int) -> jax.Array:
+        """A batch before a layer; read from the copy where a resumed run begins."""
+        if batch not in self._batches:
+            return jnp.asarray(self._checkpoint.file(layer - 1).read(batch)[0])
+        return self._batches.pop(batch)
+
+    def put(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Keeps a batch after a layer."""
+        self._batches[batch] = x
+        self._checkpoint.save(layer, batch, x)
+
+    def finish_layer(self) -> list[int]:
+        """Waits for the copies of a layer; gives their checksums."""
+        return self._checkpoint.finish_layer()
+
+
+class OnDisk:
+    """The residual stream in the checkpoint's files alone, a few batches in memory.
+
+    Each layer's copy is where the next one reads from: two files, or with a checkpoint that makes
+    no copies one, in which a batch is replaced once it was read and nothing can resume.
+
+    Args:
+        checkpoint: whose files to use; copies every layer or none.
+        batches: their number.
+    """
+
+    kind = "disk"
+
+    def __init__(self, checkpoint: Checkpoint, batches: int):
+        checkpoint.every = min(1, checkpoint.every)
+        self._checkpoint = checkpoint
+        self._batches = batches
+        self._reader = futures.ThreadPoolExecutor(1, thread_name_prefix="read-hidden")
+        self._upcoming: tuple[int, int, futures.Future] | None = None
+
+    def take(self, layer: int, batch: int) -> jax.Array:
+        """A batch before a layer; the next one is read meanwhile."""
+        current = self._submit(layer, batch)
+        x, _ = current.result()
+        if batch + 1 < self._batches:
+            self._upcoming = (layer, batch + 1, self._submit(layer, batch + 1))
+        return jnp.asarray(x)
+
+    def put(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Writes a batch after a layer."""
+        self._checkpoint.queue(layer, batch, x)
+
+    def finish_layer(self) -> list[int]:
+        """Waits for the batches of a layer to be written; gives their checksums if they can resume."""
+        checksums = self._checkpoint.finish_layer()
+        return checksums if self._checkpoint.every else []
+
+    def _submit(self, layer: int, batch: int) -> futures.Future:
+        if self._upcoming is not None and self._upcoming[:2] == (layer, batch):
+            return self._upcoming[2]
+        return self._reader.submit(self._checkpoint.file(layer - 1).read, batch)
+
+
+def place(checkpoint: Checkpoint, batches: int, memory_bytes: int) -> InMemory | OnDisk:
+    """In memory where all batches fit, on disk where they do not."""
+    if batches * checkpoint.file(0).size <= memory_bytes:
+        return InMemory(checkpoint)
+    return OnDisk(checkpoint, batches)

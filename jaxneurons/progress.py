@@ -59,8 +59,10 @@ class Progress:
             InputOutputError: the operating system refuses.
         """
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        with files.translated("write", self._log):
-            with open(self._log, "a", encoding="utf-8") as file:
-                file.write(f"{stamp} {line}\n")
+        with (
+            files.translated("write", self._log),
+            open(self._log, "a", encoding="utf-8") as file,
+        ):
+            file.write(f"{stamp} {line}\n")
         if not self._on_terminal:
             _logger.info("%s", line)

@@ -13,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 State = Any
+# Rows summed in uint8: at most 255, lest it overflow. On CPU 32 was the fastest of 32, 128 and 255:
+# 1.5 ms for 2 x 2048 x 3072 masks, where a product of int8 into int32 took 22.
+ROWS_IN_BYTES = 32
 
 
 class Batch(NamedTuple):
@@ -85,12 +88,7 @@ def activation_counts(domains: int, neurons: int) -> Reduction:
 
     def update(state: State, active: jax.Array, batch: Batch) -> State:
         counted = jnp.stack([batch.valid, batch.special])
-        per_window = jnp.einsum(
-            "cbt,btf->cbf",
-            counted.astype(jnp.int8),
-            active.astype(jnp.int8),
-            preferred_element_type=jnp.int32,
-        )
+        per_window = _sum_over_positions(active[None] & counted[..., None])
         return state.at[:, batch.domain].add(per_window)
 
     def finalize(state: State) -> dict[str, np.ndarray]:
@@ -103,6 +101,15 @@ def activation_counts(domains: int, neurons: int) -> Reduction:
     return Reduction(init, update, finalize)
 
 
+def _sum_over_positions(mask: jax.Array) -> jax.Array:
+    """Sums bool[..., T, F] over T to int32[..., F], a byte wide for `ROWS_IN_BYTES` rows at a time."""
+    *leading, positions, neurons = mask.shape
+    padding = [(0, 0)] * len(leading) + [(0, -positions % ROWS_IN_BYTES), (0, 0)]
+    rows = jnp.pad(mask, padding).reshape(*leading, -1, ROWS_IN_BYTES, neurons)
+    in_bytes = jnp.sum(rows, axis=-2, dtype=jnp.uint8)
+    return jnp.sum(in_bytes, axis=-2, dtype=jnp.int32)
+
+
 def position_counts(domains: int, positions: int, neurons: int) -> Reduction:
     """Counts activations by domain and position over full windows (statistics.md, "Positions"; §5.1).
 
@@ -113,8 +120,12 @@ def position_counts(domains: int, positions: int, neurons: int) -> Reduction:
         return jnp.zeros((domains, positions, neurons), jnp.int32)
 
     def update(state: State, active: jax.Array, batch: Batch) -> State:
-        counted = jnp.logical_and(active, batch.full[:, None, None])
-        return state.at[batch.domain].add(counted.astype(jnp.int32))
+        # A window at a time: one scatter of all windows takes five times as long on CPU.
+        def add_window(window: jax.Array, state: State) -> State:
+            counted = active[window] & batch.full[window]
+            return state.at[batch.domain[window]].add(counted.astype(jnp.int32))
+
+        return jax.lax.fori_loop(0, len(active), add_window, state)
 
     def finalize(state: State) -> dict[str, np.ndarray]:
         return {"position_count": np.asarray(state).astype(np.uint32)}

@@ -6,6 +6,7 @@ In: a layer store, text sources, settings. Out: a finished study on disk.
 import contextlib
 import dataclasses
 import importlib.metadata
+import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,22 @@ from jaxneurons.stats import activation
 VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "numpy")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a study may use of the machine; decides no number.
+
+    Attributes:
+        hidden_states_bytes: most memory for the residual stream of all windows; more goes to disk.
+        checkpoint_every: layers between copies of it to disk, from which a killed run goes on; 0
+            makes none, and a resumed run recomputes it. On disk it is its own copy.
+    """
+
+    hidden_states_bytes: int = dataclasses.field(
+        default_factory=lambda: _physical_memory() // 2
+    )
+    checkpoint_every: int = 1
+
+
 def run_study(
     model: store.Store,
     model_name: str,
@@ -44,7 +61,7 @@ def run_study(
     settings: Settings,
     cache_directory: pathlib.Path | None,
     resume: bool = False,
-    checkpoint_every: int = 1,
+    resources: Resources | None = None,
 ) -> list[pathlib.Path]:
     """Studies a model on text.
 
@@ -56,8 +73,7 @@ def run_study(
         settings: what decides the numbers.
         cache_directory: where tokenized text is kept; None keeps none.
         resume: go on with an unfinished study of the same model, text and settings.
-        checkpoint_every: layers between copies of the residual stream to disk, from which a
-            killed run goes on; 0 makes none, and a resumed run recomputes it from the first layer.
+        resources: what it may use; None is what `Resources` has as defaults.
 
     Returns:
         The figures written.
@@ -80,7 +96,7 @@ def run_study(
         _create(path, model.config, windows, tokenizer, identity, settings)
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
-        _run_layers(record, model, windows, settings, checkpoint_every)
+        _run_layers(record, model, windows, settings, resources or Resources())
         study_contents.join_candidates(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
         record.finish()
@@ -165,22 +181,21 @@ def _run_layers(
     model: store.Store,
     windows: Windows,
     settings: Settings,
-    checkpoint_every: int,
+    resources: Resources,
 ) -> None:
     """Runs what is not done yet and writes each layer as it ends."""
     stop = settings.last_layer + 1
     if len(record.done_layers) == stop:
         return
     batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
-    shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
-    dtype = np.dtype(jax.numpy.dtype(settings.dtype))
+    tokens = [int(batch.valid.sum()) for batch in batches]
     reduction = make_reduction(model.config, windows, settings)
     with (
-        hidden.Checkpoint(record.partial, shape, dtype, checkpoint_every) as checkpoint,
+        _checkpoint(record, model, settings, resources) as checkpoint,
         Progress(record.path / "study.log") as progress,
     ):
-        start, first = _resume_point(record, checkpoint, len(batches))
-        tokens = [int(batch.valid.sum()) for batch in batches]
+        residual = hidden.place(checkpoint, len(batches), resources.hidden_states_bytes)
+        start = _resume_point(record, checkpoint, len(batches))
         progress.start(sum(tokens) * (stop - start))
         for result in stream.run_layers(
             model,
@@ -188,8 +203,7 @@ def _run_layers(
             reduction,
             settings.dtype,
             range(start, stop),
-            first,
-            checkpoint,
+            residual,
             on_batch=lambda index: progress.advance(tokens[index]),
         ):
             if result.layer in record.done_layers:
@@ -201,6 +215,7 @@ def _run_layers(
                     "layer": result.layer,
                     "seconds": round(result.seconds, 3),
                     "wait_seconds": round(result.wait_seconds, 3),
+                    "hidden_states": residual.kind,
                 },
                 result.checksums,
             )
@@ -211,15 +226,24 @@ def _run_layers(
             )
 
 
+def _checkpoint(
+    record: study.Study, model: store.Store, settings: Settings, resources: Resources
+) -> hidden.Checkpoint:
+    shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
+    dtype = np.dtype(jax.numpy.dtype(settings.dtype))
+    every = resources.checkpoint_every
+    return hidden.Checkpoint(record.partial, shape, dtype, every)
+
+
 def _resume_point(
     record: study.Study, checkpoint: hidden.Checkpoint, batches: int
-) -> tuple[int, list[np.ndarray] | None]:
-    """The layer to start at and the residual stream before it; (0, None) starts from the tokens."""
+) -> int:
+    """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
     saved = record.manifest.get("resume_from")
     if saved is None or len(saved["checksums"]) != batches:
-        return 0, None
-    first = checkpoint.load(saved["layer"], saved["checksums"])
-    return (0, None) if first is None else (saved["layer"] + 1, first)
+        return 0
+    whole = checkpoint.holds(saved["layer"], saved["checksums"])
+    return saved["layer"] + 1 if whole else 0
 
 
 def _write_layer(
@@ -282,6 +306,10 @@ def _identity(
         "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
         "device": {"platform": device.platform, "kind": device.device_kind},
     }
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def full_windows(windows: Windows, domain: int) -> int:

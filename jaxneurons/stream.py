@@ -115,8 +115,7 @@ def run_layers(
     reduction: Reduction,
     dtype: str,
     layers: range,
-    first: Sequence[np.ndarray] | None = None,
-    checkpoint: hidden.Checkpoint | None = None,
+    residual: hidden.InMemory | hidden.OnDisk,
     on_batch: Callable[[int], None] = lambda index: None,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields after each layer.
@@ -126,40 +125,31 @@ def run_layers(
         batches: all windows, as `make_batches` cuts them.
         reduction: what to count; its `update` is compiled into the step.
         dtype: to compute in: "float32", "bfloat16" or "float16".
-        layers: to run, ascending.
-        first: the residual stream before the first of them, a float[B, T, D] a batch; None embeds
-            the tokens, for layer 0.
-        checkpoint: where to copy the residual stream after a layer.
+        layers: to run, ascending; from a later layer than 0 on, `residual` has what comes before.
+        residual: where the residual stream is kept between layers.
         on_batch: called with its index after each batch, for progress.
     """
     device = jax.local_devices()[0]
-    stream = (
-        _embed_all(model, batches, dtype)
-        if first is None
-        else [jax.device_put(x, device) for x in first]
-    )
+    embedding = jax.device_put(model.read_embed(), device) if 0 in layers else {}
     step = None
     for layer, stored, waited in _prefetched(model, layers):
         began = time.perf_counter() - waited
         params = cast_parameters(jax.device_put(stored, device), dtype)
-        if step is None:
-            step = compile_step(model.config, reduction, params, stream[0], batches[0])
         state = reduction.init()
         for index, batch in enumerate(batches):
-            stream[index], state = step(params, stream[index], state, batch)
+            if layer == 0:
+                x = embed_batch(model.config, embedding, batch.tokens, dtype)
+            else:
+                x = residual.take(layer, index)
+            if step is None:
+                step = compile_step(model.config, reduction, params, x, batch)
+            x, state = step(params, x, state, batch)
             # Dispatch must not run ahead of the device, or progress would lie.
-            jax.block_until_ready(stream[index])
-            if checkpoint is not None:
-                checkpoint.save(layer, index, stream[index])
+            residual.put(layer, index, jax.block_until_ready(x))
             on_batch(index)
-        checksums = [] if checkpoint is None else checkpoint.finish_layer()
+        checksums = residual.finish_layer()
         seconds = time.perf_counter() - began
         yield LayerResult(layer, stored, state, seconds, waited, checksums)
-
-
-def _embed_all(model: Store, batches: Sequence[Batch], dtype: str) -> list[jax.Array]:
-    params = jax.device_put(model.read_embed(), jax.local_devices()[0])
-    return [embed_batch(model.config, params, batch.tokens, dtype) for batch in batches]
 
 
 def _prefetched(model: Store, layers: range) -> Iterator[tuple[int, Parameters, float]]:

@@ -8,12 +8,13 @@ Without --model and --corpus it studies the small model on the texts that come w
 TODO
 """
 
+import dataclasses
 import pathlib
 
 from absl import flags
 
 from convert import cached
-from jaxneurons import cache, command, corpus, demo, run
+from jaxneurons import cache, command, corpus, demo, run, settings
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -40,7 +41,9 @@ _LAYERS = flags.DEFINE_string(
 _WINDOWS_PER_BATCH = flags.DEFINE_integer(
     "windows_per_batch", None, "Default: as many as make about 4,096 tokens."
 )
-_DTYPE = flags.DEFINE_enum("dtype", "float32", run.DTYPES, "The type to compute in.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", settings.DTYPES, "The type to compute in."
+)
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with an unfinished study.")
 _MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
@@ -52,6 +55,12 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
     1,
     "Layers between copies of the residual stream to disk, from which --resume goes on; 0 makes "
     "none, and --resume recomputes it.",
+    lower_bound=0,
+)
+_HIDDEN_STATES_GB = flags.DEFINE_float(
+    "hidden_states_gb",
+    None,
+    "Most memory for the residual stream, GiB; more goes to disk; default: half the machine's.",
     lower_bound=0,
 )
 _CACHE = flags.DEFINE_string(
@@ -69,22 +78,27 @@ def main() -> None:
     name, model = cached.open_model(
         _MODEL.value or str(demo.model_directory()), cache_directory, _REVISION.value
     )
-    settings = run.Settings(
+    wanted = settings.resolve(
+        model.config,
         window=_WINDOW.value,
-        layers=run.parse_layers(_LAYERS.value),
+        layers=settings.parse_layers(_LAYERS.value),
         windows_per_batch=_WINDOWS_PER_BATCH.value,
         dtype=_DTYPE.value,
         max_tokens=_MAX_TOKENS.value,
     )
+    resources = run.Resources(checkpoint_every=_CHECKPOINT_EVERY.value)
+    if _HIDDEN_STATES_GB.value is not None:
+        hidden_bytes = int(_HIDDEN_STATES_GB.value * 2**30)
+        resources = dataclasses.replace(resources, hidden_states_bytes=hidden_bytes)
     figures = run.run_study(
         model,
         name if _MODEL.value else demo.MODEL_NAME,
         corpus.parse_sources(_CORPUS.value) if _CORPUS.value else demo.sources(),
         pathlib.Path(_STUDY.value),
-        settings,
+        wanted,
         cache_directory,
         _RESUME.value,
-        _CHECKPOINT_EVERY.value,
+        resources,
     )
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
 

@@ -47,10 +47,12 @@ def sources(tmp_path_factory):
     ]
 
 
-def run_planted(model, sources, path, resume=False, **chosen):
+def run_planted(model, sources, path, resume=False, resources=None, **chosen):
     defaults = {"window": 8, "windows_per_batch": 2}
     wanted = settings.resolve(model.config, **(defaults | chosen))
-    return run.run_study(model, "planted", sources, path, wanted, None, resume)
+    return run.run_study(
+        model, "planted", sources, path, wanted, None, resume, resources
+    )
 
 
 def digests(path):
@@ -136,14 +138,26 @@ def logged_layers(path):
     return [int(line.split()[2]) for line in lines]
 
 
+def test_residual_stream_on_disk_gives_the_same_bits(
+    planted_store, sources, tmp_path, finished
+):
+    on_disk = run.Resources(hidden_states_bytes=0, checkpoint_every=0)
+    run_planted(planted_store, sources, tmp_path / "study", resources=on_disk)
+    assert digests(tmp_path / "study") == digests(finished)
+    done = study.open_study(tmp_path / "study").manifest["layers"]["done"]
+    assert {entry["hidden_states"] for entry in done} == {"disk"}
+
+
 class Stop(Exception):
     """Stands for whatever ends a run."""
 
 
+@pytest.mark.parametrize("memory", [0, 2**30])
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
-    planted_store, sources, tmp_path, finished, monkeypatch, stop_after
+    planted_store, sources, tmp_path, finished, monkeypatch, stop_after, memory
 ):
+    resources = run.Resources(hidden_states_bytes=memory)
     path = tmp_path / "study"
     finish_layer = study.Study.finish_layer
 
@@ -154,10 +168,10 @@ def test_resumed_study_has_the_same_bits(
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(study.Study, "finish_layer", finish_and_stop)
-        run_planted(planted_store, sources, path)
+        run_planted(planted_store, sources, path, resources=resources)
     with pytest.raises(errors.OutputExistsError, match="--resume"):
-        run_planted(planted_store, sources, path)
-    run_planted(planted_store, sources, path, resume=True)
+        run_planted(planted_store, sources, path, resources=resources)
+    run_planted(planted_store, sources, path, resume=True, resources=resources)
     assert digests(path) == digests(finished)
     # Stopped before its line was logged, a finished layer did not run again.
     assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
