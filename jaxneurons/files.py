@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from jaxneurons import errors
 
@@ -71,19 +71,38 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
 
     One process at a time: callers own the folder.
     """
+    with replacing(path, needed=len(data)) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path, needed: int | None = None) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of `path` when the block ends well and goes when it does not.
+
+    Args:
+        path: of the file.
+        needed: bytes that will be written, where that is known, for the message about a full disk.
+    """
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_directory(path.parent)
     except OSError as error:
-        problem = io_error("write", path, error, len(data))
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        problem = io_error("write", path, error, needed)
+        _remove(temporary)
         raise problem from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(path: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def sync_directory(path: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ Files are replaced one by one, each atomically, summary.json last.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import arrays, errors, files
@@ -67,21 +67,32 @@ def analyze(
             f"{model.fingerprint[:16]}, wanted {record.manifest['model']['fingerprint'][:16]}"
         )
     found = ngrams.find(record, model, wanted.detectors, wanted.suppression)
-    positional = positions.find(record, wanted.positions, wanted.null)
     summary: dict[str, Any] = {
         "format_version": drawing.SUMMARY_VERSION,
         "model": _model(record),
         "activation": activation.summarize(record),
         "ngrams": found.ngrams,
         "suppression": found.suppression,
-        "positions": positional.summary,
+        "positions": _write_positional(record, wanted, folder),
     }
     for n, detectors in found.detectors.items():
-        _write_lines(folder, f"detectors_{n}.jsonl", detectors)
-    _write_lines(folder, "positional.jsonl", positional.records)
+        with files.replacing(folder / f"detectors_{n}.jsonl") as file:
+            file.writelines(map(_line, detectors))
     drawing.save({summary["model"]["name"]: summary}, folder / "figures")
     content = arrays.to_json_bytes(summary)
     files.write_atomically(folder / drawing.SUMMARY, content)
+
+
+def _write_positional(
+    record: Study, wanted: Thresholds, folder: pathlib.Path
+) -> dict[str, Any]:
+    """Writes positional.jsonl layer by layer and gives the section of summary.json."""
+    summaries = []
+    with files.replacing(folder / "positional.jsonl") as file:
+        for layer in positions.find_by_layer(record, wanted.positions, wanted.null):
+            file.writelines(map(_line, layer.records))
+            summaries.append(layer.summary)
+    return positions.summarize(record, summaries, wanted.positions)
 
 
 def analyze_again(
@@ -111,10 +122,5 @@ def _model(record: Study) -> dict[str, Any]:
     }
 
 
-def _write_lines(
-    folder: pathlib.Path, name: str, lines: Iterable[Mapping[str, Any]]
-) -> None:
-    text = "".join(
-        json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines
-    )
-    files.write_atomically(folder / name, text.encode())
+def _line(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()
