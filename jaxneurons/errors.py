@@ -54,6 +54,10 @@ class MismatchError(BadDataError):
     """A study resumed with another model, corpus or setting than it was begun with."""
 
 
+class NotFiniteError(BadDataError):
+    """NaN or infinity where a model computes: an overflow, or broken weights."""
+
+
 class OutputExistsError(JaxneuronsError):
     """The place to write to is taken; nothing there was touched."""
 

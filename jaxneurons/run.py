@@ -4,9 +4,6 @@ In: a layer store, text sources, settings. Out: a finished study on disk.
 """
 
 import contextlib
-import dataclasses
-import importlib.metadata
-import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,33 +21,15 @@ from jaxneurons import (
     store,
     stream,
     study,
+    study_beginning,
     study_contents,
 )
 from jaxneurons.analysis import analyze
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.progress import Progress
-from jaxneurons.settings import Settings
+from jaxneurons.settings import Resources, Settings
 from jaxneurons.stats import activation
-
-# Packages whose version may change a bit of the result.
-VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "numpy")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What a study may use of the machine; decides no number.
-
-    Attributes:
-        hidden_states_bytes: most memory for the residual stream of all windows; more goes to disk.
-        checkpoint_every: layers between copies of it to disk, from which a killed run goes on; 0
-            makes none, and a resumed run recomputes it. On disk it is its own copy.
-    """
-
-    hidden_states_bytes: int = dataclasses.field(
-        default_factory=lambda: _physical_memory() // 2
-    )
-    checkpoint_every: int = 1
 
 
 def run_study(
@@ -91,9 +70,11 @@ def run_study(
         settings.max_tokens,
         cache_directory,
     )
-    identity = _identity(model, model_name, windows, settings)
+    identity = study_beginning.identify(model, model_name, windows, settings)
     if not resume:
-        _create(path, model.config, windows, tokenizer, identity, settings)
+        study_beginning.create(
+            path, model.config, windows, tokenizer, identity, settings
+        )
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
         _run_layers(record, model, windows, settings, resources or Resources())
@@ -131,49 +112,6 @@ def make_reduction(
             windows_padded=count + -count % settings.windows_per_batch,
         ),
     )
-
-
-def _create(
-    path: pathlib.Path,
-    config: OPTConfig,
-    windows: Windows,
-    tokenizer: corpus.Tokenizer | None,
-    identity: Mapping[str, Any],
-    settings: Settings,
-) -> None:
-    asked = range(settings.first_layer, settings.last_layer + 1)
-    sizes = {
-        "window": len(windows.tokens),
-        "position": windows.tokens.shape[1],
-        "domain": len(windows.names),
-        "domain_or_all": len(windows.names) + 1,
-        "n": len(study_contents.ORDERS),
-        "layer": config.num_hidden_layers,
-        "neuron": config.ffn_dim,
-    }
-    with study.creating(path, identity, asked) as record:
-        record.write_group({"domains": list(windows.names)})
-        specs = study_contents.array_specs(most_windows(identity))
-        for name, spec in specs.items():
-            record.create_array(name, [sizes[d] for d in spec.dimensions], spec)
-        record.write_array("tokens", windows.tokens)
-        record.write_array("window_length", windows.lengths)
-        record.write_array("window_domain", windows.domains)
-        _write_vocabulary(record, config, windows, tokenizer)
-
-
-def _write_vocabulary(
-    record: study.Study,
-    config: OPTConfig,
-    windows: Windows,
-    tokenizer: corpus.Tokenizer | None,
-) -> None:
-    """Ids mean something if the tokenizer has them; without one, if the text or a lower id does."""
-    ids = range(config.vocab_size)
-    named = tokenizer.vocabulary if tokenizer else {}
-    pieces = [named.get(token, f"<id {token}>") for token in ids]
-    real = max([*named, int(windows.tokens.max())]) + 1
-    study_contents.write_vocabulary(record, pieces, real)
 
 
 def _run_layers(
@@ -276,51 +214,6 @@ def layer_preactivation_bounds(
         norm.get("scale", np.ones(config.hidden_size)),
         norm.get("bias", np.zeros(config.hidden_size)),
     )
-
-
-def _identity(
-    model: store.Store, model_name: str, windows: Windows, settings: Settings
-) -> dict[str, Any]:
-    """What a resumed run must share with the run it continues, as study.json records it."""
-    device = jax.local_devices()[0]
-    return {
-        "model": {
-            "name": model_name,
-            "fingerprint": model.fingerprint,
-            "location": model.location,
-            "dtype": model.dtype,
-            "config": model.config.to_json(),
-        },
-        "corpus": {
-            name: {
-                "index": index,
-                "fingerprint": windows.fingerprints[index],
-                "windows": int((windows.domains == index).sum()),
-                "full_windows": full_windows(windows, index),
-                "tokens": int(windows.lengths[windows.domains == index].sum()),
-            }
-            for index, name in enumerate(windows.names)
-        },
-        "special_tokens": list(model.config.special_tokens),
-        "settings": dataclasses.asdict(settings),
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-        "device": {"platform": device.platform, "kind": device.device_kind},
-    }
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def full_windows(windows: Windows, domain: int) -> int:
-    """Windows of a domain that hold T tokens."""
-    lengths = windows.lengths[windows.domains == domain]
-    return int((lengths == windows.tokens.shape[1]).sum())
-
-
-def most_windows(identity: Mapping[str, Any]) -> int:
-    """Full windows of the domain that has most."""
-    return max(domain["full_windows"] for domain in identity["corpus"].values())
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
-"""What a user asks for in, the settings of a study out: values that decide its numbers, checked against the model."""
+"""What a user asks for in; out, what decides a study's numbers, checked against the model, and what it may use."""
 
 import dataclasses
+import os
 
 from jaxneurons import errors
 from jaxneurons.config import OPTConfig
@@ -91,3 +92,23 @@ def parse_layers(text: str | None) -> tuple[int, int] | None:
     if not (colon and first.isdecimal() and last.isdecimal()):
         raise errors.UsageError(f"layers {text!r}: wanted FIRST:LAST, such as 0:5")
     return int(first), int(last)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a study may use of the machine; decides no number.
+
+    Attributes:
+        hidden_states_bytes: most memory for the residual stream of all windows; more goes to disk.
+        checkpoint_every: layers between copies of it to disk, from which a killed run goes on; 0
+            makes none, and a resumed run recomputes it. On disk it is its own copy.
+    """
+
+    hidden_states_bytes: int = dataclasses.field(
+        default_factory=lambda: _physical_memory() // 2
+    )
+    checkpoint_every: int = 1
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import block, embed, hidden
+from jaxneurons import block, embed, errors, hidden
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.reductions import Batch, Reduction, State
@@ -94,16 +94,21 @@ def compile_step(
     params: Parameters,
     x: jax.Array,
     batch: Batch,
-) -> Callable[..., tuple[jax.Array, State]]:
-    """The one executable of a run: (params, x, state, batch) to (x, state), x and state donated."""
+) -> Callable[..., tuple[jax.Array, State, jax.Array]]:
+    """The one executable of a run: (params, x, state, batch) to (x, state, finite), x and state donated.
+
+    `finite` is bool[], whether x is finite on all text: NaN is not above 0 and would pass for a
+    neuron at rest.
+    """
 
     def step(
         params: Parameters, x: jax.Array, state: State, batch: Batch
-    ) -> tuple[jax.Array, State]:
+    ) -> tuple[jax.Array, State, jax.Array]:
         applied = block.Block(config).apply({"params": params}, x)
         x, activation = cast(tuple[jax.Array, jax.Array], applied)
         chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
-        return x, reduction.update(state, activation > 0, batch)
+        finite = jnp.all(jnp.isfinite(x) | ~batch.valid[:, :, None])
+        return x, reduction.update(state, activation > 0, batch), finite
 
     state = jax.eval_shape(reduction.init)
     return jax.jit(step, donate_argnums=(1, 2)).lower(params, x, state, batch).compile()
@@ -128,6 +133,9 @@ def run_layers(
         layers: to run, ascending; from a later layer than 0 on, `residual` has what comes before.
         residual: where the residual stream is kept between layers.
         on_batch: called with its index after each batch, for progress.
+
+    Raises:
+        NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
     """
     device = jax.local_devices()[0]
     embedding = jax.device_put(model.read_embed(), device) if 0 in layers else {}
@@ -143,9 +151,14 @@ def run_layers(
                 x = residual.take(layer, index)
             if step is None:
                 step = compile_step(model.config, reduction, params, x, batch)
-            x, state = step(params, x, state, batch)
-            # Dispatch must not run ahead of the device, or progress would lie.
-            residual.put(layer, index, jax.block_until_ready(x))
+            x, state, finite = step(params, x, state, batch)
+            # Waits: dispatch must not run ahead of the device, or progress would lie.
+            if not finite:
+                raise errors.NotFiniteError(
+                    f"layer {layer}: NaN or infinity in the residual stream, computed in "
+                    f"{dtype}; float32 and bfloat16 reach further than float16"
+                )
+            residual.put(layer, index, x)
             on_batch(index)
         checksums = residual.finish_layer()
         seconds = time.perf_counter() - began

@@ -58,7 +58,7 @@ def candidate_specs(n: int) -> dict[str, ArraySpec]:
 def save_candidates(record: Study, layer: int, found: Mapping[str, np.ndarray]) -> None:
     """Keeps a layer's candidates, arrays by name, until the study is joined; replaces what a killed run left."""
     buffer = io.BytesIO()
-    np.savez(buffer, **found)
+    np.savez(buffer, allow_pickle=False, **found)
     files.write_atomically(_candidate_path(record, layer), buffer.getvalue())
 
 

@@ -76,30 +76,27 @@ def _define(kind: type) -> list[str]:
     return names
 
 
-_KINDS = (
-    detector_thresholds.Criteria,
-    position_types.PositionCriteria,
-    suppression.Settings,
-)
-_NAMES = {kind: _define(kind) for kind in _KINDS}
+_CRITERIA = _define(detector_thresholds.Criteria)
+_POSITIONS = _define(position_types.PositionCriteria)
+_SUPPRESSION_SIZES = _define(suppression.Settings)
 
 
 def main() -> None:
     record = study.open_finished(pathlib.Path(_STUDY.value))
-    detectors, positions, suppressing = (
-        kind(**{name: flags.FLAGS[name].value for name in names})
-        for kind, names in _NAMES.items()
-    )
-    null = position_information.Null(_NULL_DRAWS.value, suppressing.seed)
+    null = position_information.Null(_NULL_DRAWS.value, flags.FLAGS.seed)
     wanted = analyze.Thresholds(
-        detectors=detectors,
-        positions=positions,
-        suppression=suppressing,
+        detectors=detector_thresholds.Criteria(**_given(_CRITERIA)),
+        positions=position_types.PositionCriteria(**_given(_POSITIONS)),
+        suppression=suppression.Settings(**_given(_SUPPRESSION_SIZES)),
         null=null if null.draws else None,
     )
     model = _open_model(record) if _SUPPRESSION.value else None
     folder = analyze.analyze_again(record, model, wanted, _OUT.value)
     print(f"wrote {folder / 'summary.json'}")
+
+
+def _given(names: list[str]) -> dict[str, Any]:
+    return {name: flags.FLAGS[name].value for name in names}
 
 
 def _open_model(record: study.Study) -> store.Store:

@@ -141,7 +141,7 @@ def logged_layers(path):
 def test_residual_stream_on_disk_gives_the_same_bits(
     planted_store, sources, tmp_path, finished
 ):
-    on_disk = run.Resources(hidden_states_bytes=0, checkpoint_every=0)
+    on_disk = settings.Resources(hidden_states_bytes=0, checkpoint_every=0)
     run_planted(planted_store, sources, tmp_path / "study", resources=on_disk)
     assert digests(tmp_path / "study") == digests(finished)
     done = study.open_study(tmp_path / "study").manifest["layers"]["done"]
@@ -157,7 +157,7 @@ class Stop(Exception):
 def test_resumed_study_has_the_same_bits(
     planted_store, sources, tmp_path, finished, monkeypatch, stop_after, memory
 ):
-    resources = run.Resources(hidden_states_bytes=memory)
+    resources = settings.Resources(hidden_states_bytes=memory)
     path = tmp_path / "study"
     finish_layer = study.Study.finish_layer
 
@@ -230,6 +230,22 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch
         with pytest.raises(errors.InterruptedRunError, match="--resume"):
             run_planted(planted_store, sources, tmp_path / "study")
     run_planted(planted_store, sources, tmp_path / "study", resume=True)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e5, "float16"), (np.nan, "float32")])
+def test_overflow_and_nan_are_no_dead_neurons(sources, tmp_path, scale, dtype):
+    path = tmp_path / "store"
+    with store.Writer(path, planted.MODEL) as writer:
+        rng = np.random.default_rng(0)
+        for name, shape in store.array_shapes(planted.MODEL).items():
+            array = rng.standard_normal(shape).astype(np.float32)
+            if name == "layers/001/feed_forward/fc2/kernel":
+                array *= scale
+            writer.write(name, array)
+        writer.publish({})
+    model = store.open_store(path)
+    with pytest.raises(errors.NotFiniteError, match=f"layer 1: NaN .* {dtype}"):
+        run_planted(model, sources, tmp_path / "study", dtype=dtype)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""A whole study in one call, and what it wrote as values."""
+
+import collections
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+from jaxneurons import run, settings, store, study
+from jaxneurons.figures import paper
+
+
+def run_study(
+    path: pathlib.Path,
+    stored: pathlib.Path,
+    sources: Sequence[tuple[str, pathlib.Path]],
+    **chosen: Any,
+) -> study.Study:
+    """The finished study of a layer store; chosen: what `settings.resolve` takes.
+
+    No figure is drawn: they would take most of the time.
+    """
+    model = store.open_store(stored)
+    wanted = settings.resolve(model.config, **chosen)
+    with mock.patch.object(paper, "draw", return_value={}):
+        run.run_study(model, "model", sources, path, wanted, None)
+    return study.open_study(path)
+
+
+def integer_arrays(record: study.Study) -> dict[str, tuple[str, bytes]]:
+    """Type and bytes of every array of integers, by name."""
+    names = [path.name for path in record.arrays_path.iterdir() if path.is_dir()]
+    arrays = {name: record.read(name) for name in names}
+    return {
+        name: (str(array.dtype), array.tobytes())
+        for name, array in arrays.items()
+        if array.dtype.kind in "iu"
+    }
+
+
+def summary(record: study.Study) -> dict[str, Any]:
+    """The content of summary.json."""
+    return json.loads((record.path / "summary.json").read_bytes())
+
+
+def read_lines(record: study.Study, name: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The records of a .jsonl file by layer and neuron."""
+    lines = (record.path / name).read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    by_place = {(record["layer"], record["neuron"]): record for record in records}
+    assert len(by_place) == len(records)
+    return by_place
+
+
+def read_triggers(
+    record: study.Study, n: int
+) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
+    """Activations and occurrences of each trigger of each n-gram detector."""
+    return {
+        place: {
+            tuple(trigger["ids"]): (trigger["activations"], trigger["occurrences"])
+            for trigger in line["triggers"]
+        }
+        for place, line in read_lines(record, f"detectors_{n}.jsonl").items()
+    }
+
+
+def read_candidates(
+    record: study.Study, n: int
+) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
+    """Activations and occurrences of each candidate n-gram of each neuron that has any."""
+    names = ("layer", "neuron", "ngram", "activations", "occurrences")
+    columns = [record.read(f"candidate_{n}_{name}").tolist() for name in names]
+    by_neuron: dict[tuple[int, int], dict] = collections.defaultdict(dict)
+    for layer, neuron, ngram, activations, occurrences in zip(*columns, strict=True):
+        assert tuple(ngram) not in by_neuron[layer, neuron]
+        by_neuron[layer, neuron][tuple(ngram)] = (activations, occurrences)
+    return by_neuron
