@@ -281,8 +281,8 @@ def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, capl
     assert sum("jit(step)" in message for message in compiled) == 1
 
 
-def start_study(store_path, sources, path, *flags):
-    """The script in a process of its own."""
+def start_study(store_path, sources, path, *flags, before=()):
+    """The script in a process of its own; what it prints goes to output.txt beside the study."""
     command = [sys.executable, "scripts/study.py", f"--model={store_path}"]
     command += [f"--corpus={name}={source}" for name, source in sources]
     command += [f"--study={path}", "--window=16", "--windows_per_batch=1", *flags]
@@ -293,7 +293,11 @@ def start_study(store_path, sources, path, *flags):
     }
     with open(path.parent / "output.txt", "a") as output:
         return subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=output, stderr=output, env=environment
+            [*before, *command],
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+            env=environment,
         )
 
 
@@ -322,6 +326,26 @@ def test_killed_study_resumes_to_the_same_bits(tmp_path):
     assert digests(path) == digests(tmp_path / "whole")
     # No layer that was finished ran again.
     assert len(logged_layers(path)) == len(set(logged_layers(path)))
+
+
+@pytest.mark.slow
+def test_study_without_room_stops_in_one_line_and_resumes(planted_store, tmp_path):
+    # The copy of the residual stream, 1.1 MB, is the first file to grow beyond that.
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(4, 20, 40).tolist() for _ in range(200)]
+    corpus = [("text", planted.write_documents(tmp_path / "text.jsonl", documents))]
+    whole = start_study(planted_store.location, corpus, tmp_path / "whole")
+    assert whole.wait() == 0, (tmp_path / "output.txt").read_text()
+    path = tmp_path / "study"
+    small_files = ("bash", "-c", 'ulimit -f 200; exec "$@"', "bash")
+    stopped = start_study(planted_store.location, corpus, path, before=small_files)
+    assert stopped.wait() == errors.InputOutputError.exit_code
+    said = (tmp_path / "output.txt").read_text()
+    assert f"cannot write {path}/partial/hidden_1.bin" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    resumed = start_study(planted_store.location, corpus, path, "--resume")
+    assert resumed.wait() == 0, (tmp_path / "output.txt").read_text()
+    assert digests(path) == digests(tmp_path / "whole")
 
 
 def _layers_done(path):

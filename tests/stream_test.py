@@ -1,0 +1,113 @@
+"""The loop: batches that are filled up, weights that are read ahead, and one forward pass that agrees with the plain one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import planted
+import pytest
+
+from jaxneurons import block, corpus, embed, hidden, reductions, store, stream
+
+MODEL = planted.MODEL
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A store of random weights."""
+    path = tmp_path_factory.mktemp("random") / "store"
+    rng = np.random.default_rng(0)
+    with store.Writer(path, MODEL) as writer:
+        for name, shape in store.array_shapes(MODEL).items():
+            writer.write(name, rng.normal(0, 0.3, shape).astype(np.float32))
+        writer.publish({})
+    return store.open_store(path)
+
+
+def make_windows(count, length):
+    rng = np.random.default_rng(count)
+    tokens = rng.integers(4, MODEL.vocab_size, (count, length)).astype(np.int32)
+    tokens[:, 0] = MODEL.bos_token_id
+    lengths = np.full(count, length, np.int32)
+    lengths[-1] = length - 2
+    tokens[-1, -2:] = MODEL.pad_token_id
+    domains = np.sort(rng.integers(0, 2, count)).astype(np.int32)
+    return corpus.Windows(tokens, lengths, domains, ("a", "b"), ("", ""))
+
+
+def collect_masks(windows):
+    """A reduction that keeps every mask: bool[W, T, F], as a researcher would add one."""
+    count, length = windows.tokens.shape
+
+    def update(state, active, batch):
+        return jax.lax.dynamic_update_slice_in_dim(
+            state, active, batch.first_window, axis=0
+        )
+
+    return reductions.Reduction(
+        init=lambda: jnp.zeros((count + 4, length, MODEL.ffn_dim), bool),
+        update=update,
+        finalize=lambda state: {"masks": np.asarray(state)[:count]},
+    )
+
+
+def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
+    batches = stream.make_batches(windows, MODEL, 4)
+    shape = (4, windows.tokens.shape[1], MODEL.hidden_size)
+    reduction = collect_masks(windows)
+    with hidden.Checkpoint(tmp_path, shape, np.dtype(np.float32), 0) as checkpoint:
+        residual = hidden.InMemory(checkpoint)
+        results = stream.run_layers(
+            model, batches, reduction, "float32", layers, residual, on_batch
+        )
+        return [reduction.finalize(result.state)["masks"] for result in results]
+
+
+def test_last_batch_is_filled_up_with_empty_windows():
+    windows = make_windows(6, 8)
+    batches = stream.make_batches(windows, MODEL, 4)
+    assert [batch.tokens.shape for batch in batches] == [(4, 8)] * 2
+    assert [int(batch.first_window) for batch in batches] == [0, 4]
+    last = batches[1]
+    np.testing.assert_array_equal(last.valid.sum(axis=1), [8, 6, 0, 0])
+    np.testing.assert_array_equal(last.full, [True, False, False, False])
+    np.testing.assert_array_equal(last.special.sum(axis=1), [1, 1, 0, 0])
+    assert (last.tokens[2:] == MODEL.pad_token_id).all()
+
+
+def test_masks_are_those_of_the_plain_forward_pass(model, tmp_path):
+    windows = make_windows(6, 8)
+    found = run(model, windows, tmp_path)
+    x = embed.embed(MODEL, model.read_embed(), jnp.asarray(windows.tokens))
+    for layer, masks in enumerate(found):
+        params = {"params": model.read_layer(layer)}
+        x, activation = block.Block(MODEL).apply(params, x)
+        clear = np.abs(np.asarray(activation)) > 1e-5
+        np.testing.assert_array_equal(masks[clear], np.asarray(activation)[clear] > 0)
+        assert (masks == np.asarray(activation > 0)).mean() > 0.999
+
+
+def test_next_layer_is_read_while_this_one_computes(model, tmp_path, monkeypatch):
+    asked, seen = [], []
+    read_layer = store.Store.read_layer
+
+    def noted(self, layer):
+        asked.append(layer)
+        return read_layer(self, layer)
+
+    monkeypatch.setattr(store.Store, "read_layer", noted)
+    run(model, make_windows(6, 8), tmp_path, on_batch=lambda _: seen.append(max(asked)))
+    # Two batches a layer; during each, at most one layer more has been asked for.
+    assert seen in ([1, 1, 2, 2, 2, 2], [0, 1, 2, 2, 2, 2], [0, 1, 1, 2, 2, 2])
+    assert asked == [0, 1, 2]
+
+
+def test_layers_after_the_last_are_not_read(model, tmp_path, monkeypatch):
+    asked = []
+    read_layer = store.Store.read_layer
+    monkeypatch.setattr(
+        store.Store,
+        "read_layer",
+        lambda self, layer: asked.append(layer) or read_layer(self, layer),
+    )
+    run(model, make_windows(2, 8), tmp_path, layers=range(2))
+    assert asked == [0, 1]
