@@ -30,7 +30,9 @@ def test_any_path_will_do(tmp_path, name):
     data = np.arange(6, dtype=np.int32)
     array = Written(tmp_path / name, data, chunk=[2])
     assert os.listdir(tmp_path) == [name]
-    np.testing.assert_array_equal(arrays.read(array.open(), "a", errors.StoreError), data)
+    np.testing.assert_array_equal(
+        arrays.read(array.open(), "a", errors.StoreError), data
+    )
 
 
 def test_chunks_are_files_of_one_folder_so_that_they_are_synced_with_it(tmp_path):
@@ -93,6 +95,14 @@ def test_metadata_of_another_shape_is_not_believed(tmp_path):
         array.open()
 
 
+def test_metadata_that_means_the_same_in_other_words_is_not_the_one_written(tmp_path):
+    array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
+    with open(tmp_path / "a" / "zarr.json", "a") as file:
+        file.write(" ")
+    with pytest.raises(errors.StoreError, match="zarr.json is not the one written"):
+        array.open()
+
+
 @pytest.mark.parametrize("name", ["c.1", "zarr.json"])
 def test_a_refusal_of_the_system_is_not_taken_for_damage(tmp_path, name):
     array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
@@ -110,6 +120,16 @@ def test_a_failed_write_names_the_path_and_leaves_nothing_under_way(tmp_path):
     assert str(tmp_path / "a") in str(caught.value)
     assert "File too large" in str(caught.value)
     assert os.listdir(tmp_path / "a") == ["zarr.json"]
+
+
+def test_the_other_chunks_have_landed_when_a_write_of_one_fails(tmp_path):
+    described = arrays.metadata((32, 2**18), "int32", (1, 2**18))
+    target = arrays.create(arrays.file_kvstore(tmp_path / "a"), described)
+    (tmp_path / "a" / "c.0.0.__lock").mkdir()
+    with pytest.raises(errors.InputOutputError, match="a/: Is a directory"):
+        arrays.write(target, np.ones((32, 2**18), np.int32))
+    landed = {f"c.{row}.0" for row in range(1, 32)}
+    assert set(os.listdir(tmp_path / "a")) == landed | {"c.0.0.__lock", "zarr.json"}
 
 
 def test_a_failed_create_names_the_path(tmp_path):
@@ -138,9 +158,7 @@ class Written:
 
     def __init__(self, folder, data, chunk, fill_value=0):
         self.kvstore = arrays.file_kvstore(folder)
-        self.described = arrays.metadata(
-            data.shape, data.dtype.name, chunk, fill_value
-        )
+        self.described = arrays.metadata(data.shape, data.dtype.name, chunk, fill_value)
         target = arrays.create(self.kvstore, self.described)
         self.elements = arrays.write(target, data)
         self.metadata_digest = arrays.stored_metadata_digest(target)

@@ -49,10 +49,12 @@ def test_partial_directory_appears_whole(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_partial_directory_goes_with_an_exception(tmp_path, error):
-    with pytest.raises(error):
-        with files.partial_directory(tmp_path / "a", "a thing") as partial:
-            (partial / "file").write_bytes(b"x")
-            raise error
+    with (
+        pytest.raises(error),
+        files.partial_directory(tmp_path / "a", "a thing") as partial,
+    ):
+        (partial / "file").write_bytes(b"x")
+        raise error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,18 +97,22 @@ OCCUPY = [_occupy_with_file, _occupy_with_directory]
 def test_what_is_there_is_refused_and_untouched(tmp_path, occupy):
     occupy(tmp_path / "a")
     before = _snapshot(tmp_path)
-    with pytest.raises(errors.OutputExistsError, match="a exists: a thing is never"):
-        with files.partial_directory(tmp_path / "a", "a thing"):
-            pytest.fail("the block must not run")
+    with (
+        pytest.raises(errors.OutputExistsError, match="a exists: a thing is never"),
+        files.partial_directory(tmp_path / "a", "a thing"),
+    ):
+        pytest.fail("the block must not run")
     assert _snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("occupy", OCCUPY)
 def test_what_comes_meanwhile_is_refused_and_untouched(tmp_path, occupy):
-    with pytest.raises(errors.OutputExistsError, match="a exists: a thing is never"):
-        with files.partial_directory(tmp_path / "a", "a thing"):
-            occupy(tmp_path / "a")
-            before = _snapshot(tmp_path / "a")
+    with (
+        pytest.raises(errors.OutputExistsError, match="a exists: a thing is never"),
+        files.partial_directory(tmp_path / "a", "a thing"),
+    ):
+        occupy(tmp_path / "a")
+        before = _snapshot(tmp_path / "a")
     assert _snapshot(tmp_path / "a") == before
     assert os.listdir(tmp_path) == ["a"]
 
@@ -114,9 +120,11 @@ def test_what_comes_meanwhile_is_refused_and_untouched(tmp_path, occupy):
 def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path):
     with files.partial_directory(tmp_path / "a", "a thing") as partial:
         (partial / "file").write_bytes(b"first")
-        with pytest.raises(errors.OutputExistsError, match="another process"):
-            with files.partial_directory(tmp_path / "a", "a thing"):
-                pytest.fail("the block must not run")
+        with (
+            pytest.raises(errors.OutputExistsError, match="another process"),
+            files.partial_directory(tmp_path / "a", "a thing"),
+        ):
+            pytest.fail("the block must not run")
     assert (tmp_path / "a" / "file").read_bytes() == b"first"
 
 
@@ -166,32 +174,40 @@ def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_bytes(b"x")
     (tmp_path / f".a{files.PARTIAL}").symlink_to("precious")
-    with pytest.raises(errors.InputOutputError):
-        with files.partial_directory(tmp_path / "a", "a thing"):
-            pytest.fail("the block must not run")
+    with (
+        pytest.raises(errors.InputOutputError),
+        files.partial_directory(tmp_path / "a", "a thing"),
+    ):
+        pytest.fail("the block must not run")
     assert os.listdir(tmp_path / "precious") == ["file"]
 
 
 def test_a_file_above_is_an_error_of_one_line(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.InputOutputError, match="file/a/b: Not a directory$"):
-        with files.partial_directory(tmp_path / "file" / "a" / "b", "a thing"):
-            pytest.fail("the block must not run")
+    with (
+        pytest.raises(errors.InputOutputError, match="file/a/b: Not a directory$"),
+        files.partial_directory(tmp_path / "file" / "a" / "b", "a thing"),
+    ):
+        pytest.fail("the block must not run")
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_a_refusal_at_the_end_leaves_nothing(tmp_path, monkeypatch, call):
     monkeypatch.setattr(os, call, _fails_with_full_disk)
-    with pytest.raises(errors.InputOutputError, match=r"a: No space left .* free\)$"):
-        with files.partial_directory(tmp_path / "a", "a thing") as partial:
-            (partial / "file").write_bytes(b"x")
+    with (
+        pytest.raises(errors.InputOutputError, match=r"a: No space left .* free\)$"),
+        files.partial_directory(tmp_path / "a", "a thing") as partial,
+    ):
+        (partial / "file").write_bytes(b"x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_named_with_what_is_needed_and_free(small_disk):
-    with pytest.raises(errors.InputOutputError) as caught:
-        with files.partial_directory(small_disk / "a", "a thing") as partial:
-            files.write_atomically(partial / "file", bytes(2**20))
+    with (
+        pytest.raises(errors.InputOutputError) as caught,
+        files.partial_directory(small_disk / "a", "a thing") as partial,
+    ):
+        files.write_atomically(partial / "file", bytes(2**20))
     assert "file: No space left on device (1048576 bytes needed" in str(caught.value)
     assert list(small_disk.iterdir()) == []
     with files.partial_directory(small_disk / "a", "a thing") as partial:
@@ -229,7 +245,10 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
         pytest.skip("mounting a small file system needs root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

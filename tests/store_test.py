@@ -40,12 +40,18 @@ FC1 = "layers/001/feed_forward/fc1/kernel"
 TOKENIZER = {"tokenizer.json": b"{}", "vocab.json": b"[1, 2]"}
 
 
-@pytest.fixture
-def path(tmp_path):
-    """A small store, under a name that is not easy on URLs and formats."""
-    path = tmp_path / "my store %20#é?"
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A small store, written once: syncing takes most of the time."""
+    path = tmp_path_factory.mktemp("template") / "store"
     write(path)
     return path
+
+
+@pytest.fixture
+def path(template, tmp_path):
+    """A small store to change, under a name that is not easy on URLs and formats."""
+    return shutil.copytree(template, tmp_path / "my store %20#é?")
 
 
 @pytest.mark.parametrize("dtype", store.DTYPES)
@@ -112,7 +118,7 @@ def test_fingerprints_tell_models_apart_and_copies_not(path, tmp_path):
 
 @pytest.mark.parametrize("layer", [-1, 2, 1000])
 def test_a_layer_that_the_model_has_not_is_an_error(path, layer):
-    with pytest.raises(errors.StoreError, match=f"has no layers/.*{layer}"):
+    with pytest.raises(errors.StoreError, match="the model has no layers/"):
         store.open_store(path).read_layer(layer)
 
 
@@ -132,10 +138,12 @@ def test_a_layer_that_the_model_has_not_is_an_error(path, layer):
     ],
 )
 def test_an_array_that_does_not_fit_is_refused(tmp_path, name, array, message):
-    with pytest.raises(errors.StoreError, match=message):
-        with store.Writer(tmp_path / "a", SMALL) as writer:
-            writer.write("embed/token_embedding", np.zeros((11, 6), np.float32))
-            writer.write(name, array)
+    with (
+        pytest.raises(errors.StoreError, match=message),
+        store.Writer(tmp_path / "a", SMALL) as writer,
+    ):
+        writer.write("embed/token_embedding", np.zeros((11, 6), np.float32))
+        writer.write(name, array)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,9 +164,11 @@ def test_tokenizer_files_have_plain_names(tmp_path, name):
 
 
 def test_a_store_left_without_publish_is_an_error_and_leaves_nothing(tmp_path):
-    with pytest.raises(errors.StoreError, match="without `publish`"):
-        with store.Writer(tmp_path / "a", SMALL):
-            pass
+    with (
+        pytest.raises(errors.StoreError, match="without `publish`"),
+        store.Writer(tmp_path / "a", SMALL),
+    ):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,7 +184,7 @@ def test_case_13_a_refused_write_leaves_nothing_and_can_be_run_again(tmp_path):
     for size in (1, 100, 250, 300, 1000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
-            with pytest.raises(errors.InputOutputError, match="/a.*: File too large"):
+            with pytest.raises(errors.InputOutputError, match="a.*: File too large"):
                 write(tmp_path / "a")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -507,7 +517,9 @@ def mutated(content, random):
     """Other bytes: one changed, some cut off, or some added."""
     place = int(random.integers(len(content)))
     return [
-        content[:place] + bytes([content[place] ^ 1 << random.integers(8)]) + content[place + 1 :],
+        content[:place]
+        + bytes([content[place] ^ 1 << random.integers(8)])
+        + content[place + 1 :],
         content[:place],
         content + content[:place] + b"x",
     ][random.choice(3, p=[0.6, 0.25, 0.15])]

@@ -1,0 +1,189 @@
+"""What every script does with flags, errors and signals: the exit code and the one line."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxneurons import errors
+
+SCRIPT = pathlib.Path(__file__).with_name("command_script.py")
+NAME = SCRIPT.name
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+CODES = {
+    "UsageError": 2,
+    "BadDataError": 65,
+    "ConfigError": 65,
+    "CheckpointError": 65,
+    "CorpusError": 65,
+    "TokenizerError": 65,
+    "StoreError": 65,
+    "StudyError": 65,
+    "FormatVersionError": 65,
+    "MismatchError": 65,
+    "NotFiniteError": 65,
+    "OutputExistsError": 73,
+    "InputOutputError": 74,
+    "InterruptedRunError": 75,
+}
+
+
+def test_every_type_of_error_has_its_code():
+    types = [t for t in vars(errors).values() if isinstance(t, type)]
+    codes = {t.__name__: t.exit_code for t in types if t is not errors.JaxneuronsError}
+    assert codes == CODES
+
+
+@pytest.mark.parametrize(
+    "name", ["UsageError", "StoreError", "OutputExistsError", "InterruptedRunError"]
+)
+def test_an_expected_error_is_its_code_and_one_line(name):
+    done = run(f"--needed={name}")
+    assert done.returncode == CODES[name]
+    assert done.stderr == f"{NAME}: what was given, wanted and where\n"
+    assert done.stdout == ""
+
+
+def test_an_error_of_two_lines_is_one_line():
+    done = run("--needed=raise", stdin="two lines\n")
+    assert (done.returncode, done.stderr) == (65, f"{NAME}: one two\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--needed=print", "stray"], ["unexpected arguments ['stray']"]),
+        (["--needed=print", "--", "--help"], ["unexpected arguments ['--help']"]),
+        (["--needed=print", "--nonsense=1"], ["nonsense"]),
+        (["--needed=print", "--do=nonsense"], ["--do=nonsense", "<tidy|sleep|x>"]),
+        (["--needed"], ["--needed"]),
+        ([], ["--needed must have a value"]),
+    ],
+)
+def test_wrong_usage_is_2_and_one_line(arguments, words):
+    done = run(*arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"{NAME}: ") and done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpshort", "--helpfull"])
+def test_help_prints_docstring_and_flags(flag):
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Does what it is told.\n")
+    assert "--do: <tidy|sleep|x>: What to do." in done.stdout
+    assert "What must be given." in done.stdout
+    assert ("--flagfile" in done.stdout) == (flag == "--helpfull")
+
+
+def test_a_value_that_reads_help_is_a_value():
+    done = run("--needed", "help")
+    assert done.returncode == 1 and "AttributeError" in done.stderr
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    done = run("--needed=raise", stdin="RuntimeError\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback") and "our fault" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("PermissionError", 74, "[Errno 13] Permission denied: '/x'"),
+        ("MemoryError", 1, "out of memory: Unable to allocate 9 TiB"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error, code, line):
+    done = run("--needed=raise", stdin=f"{error}\n")
+    assert (done.returncode, done.stderr) == (code, f"{NAME}: {line}\n")
+
+
+def test_an_oserror_that_is_not_the_systems_keeps_its_traceback():
+    done = run("--needed=raise", stdin="OSError\n")
+    assert done.returncode == 1 and done.stderr.startswith("Traceback")
+
+
+def test_the_log_is_ours_and_bare():
+    done = run("--needed=log")
+    assert (done.returncode, done.stderr) == (0, "a line for the log\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_75_in_good_order_within_seconds(number):
+    process = start("--needed=sleep")
+    assert process.stdout.readline() == "ready\n"
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert time.monotonic() - began < 5
+    assert (process.returncode, out) == (75, "tidied\n")
+    assert err.startswith(f"{NAME}: interrupted") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
+)
+def test_a_second_signal_ends_at_once(first, second):
+    process = start("--needed=sleep", "--do=sleep")
+    process.stdout.readline()
+    process.send_signal(first)
+    assert process.stdout.readline() == "tidied\n"
+    began = time.monotonic()
+    process.send_signal(second)
+    process.communicate(timeout=10)
+    assert time.monotonic() - began < 2
+    assert process.returncode == -second
+
+
+def test_a_closed_pipe_is_74_and_one_line():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as pipe:
+        process = start("--needed=print", stdout=pipe)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (74, f"{NAME}: standard output was closed\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "needed", "code"),
+    [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],
+)
+def test_closed_streams_change_no_code(closed, needed, code):
+    line = f'exec "$0" "$1" --needed={needed} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, str(SCRIPT)],
+        capture_output=True,
+        check=False,
+        env=ENVIRONMENT,
+        timeout=20,
+    )
+    assert done.returncode == code
+
+
+def run(*arguments, stdin=""):
+    """Runs the script to its end."""
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env=ENVIRONMENT,
+        text=True,
+        timeout=20,
+    )
+
+
+def start(*arguments, stdout=subprocess.PIPE):
+    """Starts the script."""
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.Popen(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
