@@ -4,19 +4,22 @@ In: results of a layer as the reductions give them. Out: the arrays of architect
 """
 
 import io
-import json
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxneurons import errors, files
+from jaxneurons import errors, files, manifest
 from jaxneurons.study import ArraySpec, Study
 
 ORDERS = (1, 2, 3)
 VOCABULARY = "vocabulary.json"
 
+_VOCABULARY = manifest.Format(
+    "jaxneurons-vocabulary", 1, errors.StudyError, "run the study again"
+)
 CANDIDATE_FIELDS = ("layer", "neuron", "activations", "occurrences", "ngram")
 
 
@@ -83,10 +86,8 @@ def domains(record: Study) -> list[dict[str, Any]]:
 
 def write_vocabulary(record: Study, pieces: Sequence[str], real: int) -> None:
     """Keeps the text of every id, and how many ids, from 0 on, mean something."""
-    content = {"pieces": list(pieces), "real": real}
-    files.write_atomically(
-        record.path / VOCABULARY, json.dumps(content, ensure_ascii=False).encode()
-    )
+    content = manifest.seal(_VOCABULARY, {"pieces": list(pieces), "real": real})
+    files.write_atomically(record.path / VOCABULARY, content)
 
 
 def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
@@ -94,19 +95,35 @@ def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
 
     Raises:
         StudyError: it is missing or damaged.
+        InputOutputError: the operating system refuses.
     """
+    file = path / VOCABULARY
     try:
-        content = json.loads((path / VOCABULARY).read_bytes())
-        return content["pieces"], content["real"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise errors.StudyError(f"{path}: {VOCABULARY} is damaged: {error}") from error
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        raise errors.StudyError(f"{file} is missing; run the study again") from error
+    except OSError as error:
+        raise files.io_error("read", file, error) from error
+    entries = manifest.unseal(_VOCABULARY, content, str(file))
+    return entries["pieces"], entries["real"]
 
 
 def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
-    with np.load(_candidate_path(record, layer)) as found:
-        if field == "layer":
-            return np.full(len(found[f"candidate_{n}_neuron"]), layer, np.int32)
-        return found[f"candidate_{n}_{field}"]
+    """A field of a layer's candidates, as `save_candidates` kept it."""
+    path = _candidate_path(record, layer)
+    try:
+        # Opened here: NumPy leaves a file that it cannot read open.
+        with open(path, "rb") as file, np.load(file) as found:
+            if field == "layer":
+                number = len(found[f"candidate_{n}_neuron"])
+                return np.full(number, layer, np.int32)
+            return found[f"candidate_{n}_{field}"]
+    except FileNotFoundError as error:
+        raise errors.StudyError(f"{path} is missing; run the study again") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise errors.StudyError(
+            f"{path} is damaged: {error}; run the study again"
+        ) from error
 
 
 def _candidate_path(record: Study, layer: int) -> pathlib.Path:
