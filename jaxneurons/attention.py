@@ -83,7 +83,7 @@ def _chunked(
 ) -> jax.Array:
     if attention_mask is not None:
         chex.assert_shape(attention_mask, query.shape[:2])
-    one_head = jax.vmap(functools.partial(_one_head, precision=precision))
+    one_head = jax.vmap(functools.partial(_one_head, precision))
     heads_first = [jnp.moveaxis(x, 2, 0) for x in (query, key, value)]
     # One head at a time keeps the scores in cache; the batch stays whole, so that it
     # can be sharded.
@@ -92,11 +92,11 @@ def _chunked(
 
 
 def _one_head(
+    precision: jax.lax.PrecisionLike,
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
     attention_mask: jax.Array | None,
-    precision: jax.lax.PrecisionLike,
 ) -> jax.Array:
     """Attention of one head of one text, [T, K] each: a chunk of queries against its own prefix only."""
     length = query.shape[0]

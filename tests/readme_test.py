@@ -9,7 +9,9 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
 def code_blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL
+    )
 
 
 @pytest.mark.slow
@@ -19,9 +21,9 @@ def test_block_and_reduction_examples():
     for code in examples:
         exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
     opt = names["opt"]
-    assert names["saliency"].shape == (2, 16, opt.hidden_size)
-    assert names["activations"].shape == (12, 2, 16, opt.ffn_dim)
-    assert names["outs"].shape == (3, 2, 16, opt.hidden_size)
+    assert names["saliency"].shape == (8, 16, opt.hidden_size)
+    assert names["activations"].shape == (12, 8, 16, opt.ffn_dim)
+    assert names["outs"].shape == (3, 8, 16, opt.hidden_size)
     assert names["co_activation"].init().shape == (opt.ffn_dim,)
 
 

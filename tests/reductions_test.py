@@ -70,6 +70,23 @@ def test_position_counts(seed, size):
         np.testing.assert_array_equal(found[domain], data["active"][mine].sum(0))
 
 
+def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
+    active = jnp.ones((1, 1100, 1), bool)
+    everywhere = jnp.ones((1, 1100), bool)
+    batch = reductions.Batch(
+        tokens=jnp.zeros((1, 1100), jnp.int32),
+        valid=everywhere,
+        special=everywhere.at[0, 0].set(False),
+        domain=jnp.zeros(1, jnp.int32),
+        full=jnp.ones(1, bool),
+        first_window=jnp.int32(0),
+    )
+    counts = reductions.activation_counts(1, 1)
+    found = counts.finalize(counts.update(counts.init(), active, batch))
+    assert found["activation_count"].tolist() == [[1100]]
+    assert found["special_activation_count"].tolist() == [[1099]]
+
+
 def test_chain_gives_all_and_refuses_a_name_twice():
     data = random_data(0)
     counts = reductions.activation_counts(DOMAINS, NEURONS)

@@ -1,0 +1,1 @@
+"""What speed and memory are measured with; scripts/benchmark.py is the command."""

@@ -1,0 +1,119 @@
+"""Ours beside other people's forward passes: who competes, and what their measurements say.
+
+A workload in, contenders out; results of `processes.alternate` in, medians, ratios and a table out. Ratios
+are medians over rounds of what was measured in the same round, so that a slow minute hits both.
+"""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxneurons.benchmark import table
+from jaxneurons.benchmark.processes import Contender, Result
+from jaxneurons.benchmark.workload import Workload
+
+OURS = {
+    "ours, nothing counted": "nothing",
+    "ours, activations": "activations",
+    "ours, positions too": "positions too",
+    "ours, everything": "everything",
+}
+PEERS = {
+    "transformers, sdpa": "sdpa",
+    "transformers, eager": "eager",
+    "TransformerLens": "bridge",
+}
+NOTHING, _, POSITIONS, EVERYTHING = OURS
+REFERENCE = "transformers, sdpa"
+CLOCKS = ("wall", "cpu")
+
+
+def contenders(workload: Workload, peers_module: str) -> list[Contender]:
+    """Ours, and what is installed of the others; `peers_module` makes those."""
+    own = [
+        Contender(name, "jaxneurons.benchmark.ours", (workload, counted))
+        for name, counted in OURS.items()
+    ]
+    others = [
+        Contender(name, peers_module, (workload, attention))
+        for name, attention in PEERS.items()
+        if importlib.util.find_spec("torch")
+        and (attention != "bridge" or importlib.util.find_spec("transformer_lens"))
+    ]
+    return own + others
+
+
+def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, Any]:
+    """Medians by contender, ratios against `REFERENCE`, and the cost of n-grams in percent of a forward pass."""
+    summary = {}
+    for name, result in results.items():
+        summary[name] = {
+            "tokens_per_second": workload.tokens
+            / float(np.median(result.seconds("wall"))),
+            "peak_bytes": result.peak_bytes,
+            "active_share": result.rounds[-1].get("active_share"),
+        }
+        for clock in CLOCKS:
+            seconds = np.array(result.seconds(clock))
+            summary[name][f"{clock}_seconds"] = float(np.median(seconds))
+            if REFERENCE in results:
+                ratios = np.array(results[REFERENCE].seconds(clock)) / seconds
+                summary[name][f"{clock}_speed_ratio"] = float(np.median(ratios))
+    return {
+        "contenders": summary,
+        "ngram_percent": {clock: ngram_percent(results, clock) for clock in CLOCKS},
+        "layer_end_percent": layer_end_percent(results),
+    }
+
+
+def ngram_percent(results: Mapping[str, Result], clock: str) -> float:
+    """What n = 1, 2 and 3 together add to a forward pass that counts nothing, in percent of it."""
+    with_ngrams, without, forward = (
+        np.array(results[name].seconds(clock))
+        for name in (EVERYTHING, POSITIONS, NOTHING)
+    )
+    return float(np.median(100 * (with_ngrams - without) / forward))
+
+
+def layer_end_percent(results: Mapping[str, Result]) -> float:
+    """CPU seconds of the ends of layers, nearly all for n-grams, in percent of a forward pass that counts nothing.
+
+    Measured by itself: where the difference of two passes is lost in noise, this is not.
+    """
+    ends = [found["layer_end_cpu_seconds"] for found in results[EVERYTHING].rounds]
+    return float(np.median(100 * np.array(ends) / results[NOTHING].seconds("cpu")))
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The table of a summary and its key line."""
+    header = (
+        "contender",
+        "tokens/s",
+        "s",
+        "CPU s",
+        "speed ratio",
+        "by CPU s",
+        "peak GiB",
+    )
+    rows = [_row(name, found) for name, found in summary["contenders"].items()]
+    wall, cpu = (summary["ngram_percent"][clock] for clock in CLOCKS)
+    return (
+        f"{table.markdown(header, rows)}\n\nSpeed ratios are against {REFERENCE}.\n\n"
+        f"N-grams (n = 1, 2, 3 together) cost {wall:.1f} % of the forward pass without them "
+        f"({cpu:.1f} % by CPU seconds; the ends of layers by themselves "
+        f"{summary['layer_end_percent']:.1f} %)."
+    )
+
+
+def _row(name: str, found: Mapping[str, Any]) -> Sequence[str]:
+    ratios = [found.get(f"{clock}_speed_ratio") for clock in CLOCKS]
+    return (
+        name,
+        f"{found['tokens_per_second']:.0f}",
+        f"{found['wall_seconds']:.2f}",
+        f"{found['cpu_seconds']:.2f}",
+        *["–" if ratio is None else f"{ratio:.2f}" for ratio in ratios],
+        f"{found['peak_bytes'] / 2**30:.2f}",
+    )

@@ -1,0 +1,116 @@
+"""This project's forward pass as a contender: a workload and what to count in, a function to measure out.
+
+The loop is `stream.run_layers` without the disk: weights wait in memory, as those of the other contenders do.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from jaxneurons import block, corpus, embed, ngram_coverage, reductions, stream
+from jaxneurons.benchmark import workload as workloads
+from jaxneurons.benchmark.workload import Workload
+
+COUNTED = ("nothing", "activations", "positions too", "everything")
+
+
+def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
+    """A forward pass that counts; `counted` is one of `COUNTED`, each with all before it.
+
+    The function returns `active_share`, of neurons and tokens, and `layer_end_cpu_seconds`, of turning
+    states into arrays; nothing where nothing is counted.
+    """
+    windows = make_windows(workload)
+    config = workload.config
+    batches = stream.make_batches(windows, config, workload.windows_per_batch)
+    reduction = make_reduction(workload, windows, counted)
+    embedding = random_parameters(embed.parameter_shapes(config), 0)
+    embedding = stream.cast_parameters(embedding, workload.dtype)
+    layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
+    x = stream.embed_batch(config, embedding, batches[0].tokens, workload.dtype)
+    step = stream.compile_step(config, reduction, layers[0], x, batches[0])
+
+    def forward(
+        layers: Sequence[stream.Parameters], batches: Sequence[reductions.Batch]
+    ) -> dict[str, Any]:
+        residual = [
+            stream.embed_batch(config, embedding, batch.tokens, workload.dtype)
+            for batch in batches
+        ]
+        active, layer_end = 0, 0.0
+        for params in layers:
+            state = reduction.init()
+            for index, batch in enumerate(batches):
+                x = residual[index]
+                residual[index], state, finite = step(params, x, state, batch)
+                # Waits at every batch, as the stream does.
+                jax.block_until_ready(finite)
+            began = time.process_time()
+            found = reduction.finalize(state)
+            layer_end += time.process_time() - began
+            active += int(found.get("activation_count", np.zeros(1)).sum())
+        if counted == COUNTED[0]:
+            return {}
+        places = workload.tokens * config.ffn_dim * len(layers)
+        return {"active_share": active / places, "layer_end_cpu_seconds": layer_end}
+
+    # Compiles what is left to compile: the end of a layer.
+    forward(layers[:1], batches[:1])
+    return lambda: forward(layers, batches)
+
+
+def make_windows(workload: Workload) -> corpus.Windows:
+    """The workload's text as one domain."""
+    tokens = workloads.make_tokens(workload)
+    lengths = np.full(len(tokens), workload.window, np.int32)
+    domains = np.zeros(len(tokens), np.int32)
+    return corpus.Windows(tokens, lengths, domains, ("made up",), ("",))
+
+
+def make_reduction(
+    workload: Workload, windows: corpus.Windows, counted: str
+) -> reductions.Reduction:
+    """What `run.run_study` counts, or the first parts of it."""
+    neurons = workload.config.ffn_dim
+    makers = (
+        lambda: reductions.activation_counts(1, neurons),
+        lambda: reductions.position_counts(1, workload.window, neurons),
+        lambda: ngram_coverage.ngram_coverage(
+            windows.tokens,
+            windows.lengths,
+            workload.config.special_tokens,
+            neurons,
+            windows_padded=workload.windows,
+        ),
+    )
+    return reductions.chain(*[m() for m in makers[: COUNTED.index(counted)]])
+
+
+def layer_parameters(workload: Workload, layer: int) -> stream.Parameters:
+    """Random parameters of a layer on the device, in the type to compute in."""
+    config = workload.config
+    params = random_parameters(block.parameter_shapes(config), layer + 1)
+    if config.enable_bias:
+        fc1 = params["feed_forward"]["fc1"]
+        fc1["bias"] = -workloads.make_thresholds(config)
+    return stream.cast_parameters(params, workload.dtype)
+
+
+def random_parameters(
+    shapes: Mapping[str, tuple[int, ...]], seed: int
+) -> dict[str, Any]:
+    """Parameters as OPT begins with: small random weights, no biases, scales of 1."""
+    random = np.random.default_rng(seed)
+    flat = {}
+    for path, shape in shapes.items():
+        kind = path.rpartition("/")[2]
+        if kind in ("bias", "scale"):
+            flat[path] = np.full(shape, kind == "scale", np.float32)
+        else:
+            flat[path] = random.standard_normal(shape, np.float32)
+            flat[path] *= workloads.WEIGHT_SCALE
+    return traverse_util.unflatten_dict(flat, sep="/")

@@ -1,0 +1,142 @@
+"""Contenders in processes of their own, measured in turn: names in, seconds and peak memory out.
+
+A contender is a module with a function `make`, which prepares, warms up and returns the function to measure.
+Only its own process imports it, so that nobody's memory holds another's library.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import multiprocessing
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from jaxneurons import errors
+
+
+class Contender(NamedTuple):
+    """Who is measured.
+
+    Attributes:
+        name: for people.
+        module: has `make(*arguments)`, which returns a function that takes nothing and returns
+            a dict of JSON values to keep beside its seconds.
+        arguments: picklable.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[Any, ...]
+
+
+class Result(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        rounds: for each round `wall_seconds`, `cpu_seconds` (of all threads) and what the measured
+            function returned.
+        peak_bytes: the most memory that the process ever held.
+    """
+
+    rounds: list[dict[str, Any]]
+    peak_bytes: int
+
+    def seconds(self, kind: str) -> list[float]:
+        """By round; kind is "wall" or "cpu"."""
+        return [measured[f"{kind}_seconds"] for measured in self.rounds]
+
+
+def alternate(
+    contenders: Sequence[Contender],
+    rounds: int,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Result]:
+    """Measures every contender once a round, every second round in reverse order.
+
+    Raises:
+        JaxneuronsError: a contender's process ended too early; it has said why.
+    """
+    results: dict[str, Result] = {}
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for contender in contenders:
+            report(f"preparing {contender.name}")
+            running[contender.name] = stack.enter_context(_started(contender))
+            _receive(contender.name, running[contender.name])
+        measured = _rounds(running, rounds, report)
+        for name, connection in running.items():
+            connection.send(False)
+            results[name] = Result(measured[name], _receive(name, connection))
+    return results
+
+
+def _rounds(
+    running: Mapping[str, Connection], rounds: int, report: Callable[[str], None]
+) -> dict[str, list[dict[str, Any]]]:
+    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
+    for number in range(rounds):
+        names = list(running)
+        for name in names if number % 2 == 0 else reversed(names):
+            running[name].send(True)
+            measured[name].append(_receive(name, running[name]))
+            seconds = measured[name][-1]["wall_seconds"]
+            report(f"round {number + 1} of {rounds}: {name} {seconds:.2f} s")
+    return measured
+
+
+@contextlib.contextmanager
+def _started(contender: Contender) -> Iterator[Connection]:
+    # A forked process would inherit threads and memory of this one.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_serve, args=(theirs, contender.module, contender.arguments), daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.terminate()
+        process.join()
+
+
+def _receive(name: str, connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except EOFError:
+        raise errors.JaxneuronsError(
+            f"the process of {name!r} ended before it was measured; what it says is above"
+        ) from None
+
+
+def _serve(connection: Connection, module: str, arguments: Sequence[Any]) -> None:
+    # Ctrl-C is for the process that started this one, which then ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    measured = importlib.import_module(module).make(*arguments)
+    connection.send("ready")
+    while connection.recv():
+        connection.send(_measure(measured))
+    connection.send(_peak_bytes())
+
+
+def _measure(measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = measured()
+    return {
+        "wall_seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+        **found,
+    }
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux KiB.
+    return peak if sys.platform == "darwin" else 1024 * peak

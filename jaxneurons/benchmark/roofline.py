@@ -1,0 +1,92 @@
+"""What share of this machine's matrix-product ceiling each part of a layer reaches.
+
+A workload in, one contender out; its result in, rates, shares and a table out. Every share compares
+what was measured in the same round.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxneurons.benchmark import table
+from jaxneurons.benchmark import workload as workloads
+from jaxneurons.benchmark.processes import Contender, Result
+from jaxneurons.benchmark.workload import Workload
+
+NAME = "parts of a layer"
+WHOLE = "layer"
+
+
+def contender(workload: Workload) -> Contender:
+    """One process that times everything."""
+    return Contender(NAME, "jaxneurons.benchmark.layer_parts", (workload,))
+
+
+def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, Any]:
+    """The ceiling, and for each part its operations, rate, share of the ceiling and share of the layer's time.
+
+    Rates are per second of wall time; `cpu_ceiling_share` compares CPU seconds instead.
+    """
+    rounds = results[NAME].rounds
+    operations = workloads.layer_products(workload)
+    operations[WHOLE] = sum(operations.values())
+    ceiling = {clock: _ceiling(rounds, clock) for clock in ("wall", "cpu")}
+    parts = {}
+    for name, count in operations.items():
+        wall, cpu, whole = (
+            np.array([r["parts"][part][f"{clock}_seconds"] for r in rounds])
+            for part, clock in ((name, "wall"), (name, "cpu"), (WHOLE, "wall"))
+        )
+        parts[name] = {
+            "operations": count,
+            "wall_seconds": float(np.median(wall)),
+            "cpu_seconds": float(np.median(cpu)),
+            "rate": float(np.median(count / wall)),
+            "ceiling_share": float(np.median(count / wall / ceiling["wall"])),
+            "cpu_ceiling_share": float(np.median(count / cpu / ceiling["cpu"])),
+            "layer_share": float(np.median(wall / whole)),
+        }
+    return {"ceiling": float(np.median(ceiling["wall"])), "parts": parts}
+
+
+def _ceiling(rounds: Sequence[Mapping[str, Any]], clock: str) -> np.ndarray:
+    """Each round's best rate of a square matrix product, operations a second."""
+    return np.array(
+        [
+            max(
+                2 * int(size) ** 3 / seconds[f"{clock}_seconds"]
+                for size, seconds in measured["ceiling"].items()
+            )
+            for measured in rounds
+        ]
+    )
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The ceiling and the table of parts."""
+    header = (
+        "part",
+        "GFLOP",
+        "ms",
+        "GFLOP/s",
+        "of ceiling",
+        "by CPU s",
+        "of the layer's time",
+    )
+    rows = [
+        (
+            name,
+            f"{part['operations'] / 1e9:.1f}",
+            f"{1e3 * part['wall_seconds']:.1f}",
+            f"{part['rate'] / 1e9:.0f}",
+            f"{part['ceiling_share']:.0%}",
+            f"{part['cpu_ceiling_share']:.0%}",
+            f"{part['layer_share']:.0%}",
+        )
+        for name, part in summary["parts"].items()
+    ]
+    return (
+        f"Matrix-product ceiling: {summary['ceiling'] / 1e9:.0f} GFLOP/s.\n\n"
+        f"{table.markdown(header, rows)}"
+    )
