@@ -87,7 +87,9 @@ def _chunked(
     heads_first = [jnp.moveaxis(x, 2, 0) for x in (query, key, value)]
     # One head at a time keeps the scores in cache; the batch stays whole, so that it
     # can be sharded.
-    mixed = jax.lax.map(lambda head: one_head(*head, attention_mask), heads_first)
+    mixed = jax.lax.map(
+        lambda head: one_head(head[0], head[1], head[2], attention_mask), heads_first
+    )
     return jnp.moveaxis(mixed, 0, 2)
 
 

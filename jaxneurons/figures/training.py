@@ -19,7 +19,9 @@ def loss_curves(runs: Runs) -> figure.Figure:
     panel = panels[0, 0]
     for index, (name, run) in enumerate(runs.items()):
         look = style.line_style(index)
-        _draw(panel, run["losses"], "loss", linewidth=0.6, alpha=0.5, color=look["color"])
+        _draw(
+            panel, run["losses"], "loss", linewidth=0.6, alpha=0.5, color=look["color"]
+        )
         label = f"{name}, held out" if len(runs) > 1 else "held out"
         _draw(
             panel, run["losses"], "validation_loss", label=label, markersize=3, **look
