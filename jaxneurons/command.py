@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -22,7 +23,8 @@ def run(main: Callable[[], None]) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    # By force: a package that configures logging when it is imported would come first.
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
     sys.exit(_exit_code(main))
 
@@ -35,6 +37,8 @@ def _exit_code(main: Callable[[], None]) -> int:
             _parse_flags(sys.argv)
             main()
         print(end="", flush=True)
+    except errors.InterruptedRunError as error:
+        return _fail(f"{error}: {_command_to_resume()}", error.exit_code)
     except errors.JaxneuronsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -70,6 +74,12 @@ def _help(arguments: list[str]) -> str | None:
         else flags.FLAGS.main_module_help()
     )
     return f"{sys.modules['__main__'].__doc__}\n{listing}"
+
+
+def _command_to_resume() -> str:
+    command = shlex.join(["python", *sys.argv])
+    begun = "resume" in flags.FLAGS and not flags.FLAGS.resume
+    return f"{command} --resume" if begun else command
 
 
 def _parse_flags(arguments: list[str]) -> None:

@@ -71,6 +71,6 @@ class InputOutputError(JaxneuronsError):
 
 
 class InterruptedRunError(JaxneuronsError):
-    """The run was interrupted and can be resumed; the message holds the command to do so."""
+    """The run was interrupted and can be resumed; scripts print the command to do so."""
 
     exit_code = 75

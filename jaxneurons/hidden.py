@@ -148,29 +148,30 @@ class InMemory:
     """The residual stream in the device's memory.
 
     Args:
-        checkpoint: where to copy it after each layer.
+        checkpoint: where to copy it after each layer; None makes no copies.
     """
 
     kind = "memory"
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint | None = None):
         self._checkpoint = checkpoint
         self._batches: dict[int, jax.Array] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; read from the copy where a resumed run begins."""
-        if batch not in self._batches:
+        if self._checkpoint is not None and batch not in self._batches:
             return jnp.asarray(self._checkpoint.file(layer - 1).read(batch)[0])
         return self._batches.pop(batch)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Keeps a batch after a layer."""
         self._batches[batch] = x
-        self._checkpoint.save(layer, batch, x)
+        if self._checkpoint is not None:
+            self._checkpoint.save(layer, batch, x)
 
     def finish_layer(self) -> list[int]:
         """Waits for the copies of a layer; gives their checksums."""
-        return self._checkpoint.finish_layer()
+        return [] if self._checkpoint is None else self._checkpoint.finish_layer()
 
 
 class OnDisk:
@@ -180,14 +181,15 @@ class OnDisk:
     no copies one, in which a batch is replaced once it was read and nothing can resume.
 
     Args:
-        checkpoint: whose files to use; copies every layer or none.
+        checkpoint: whose files to use; it copies every layer or none.
         batches: their number.
     """
 
     kind = "disk"
 
     def __init__(self, checkpoint: Checkpoint, batches: int):
-        checkpoint.every = min(1, checkpoint.every)
+        if checkpoint.every > 1:
+            raise ValueError(f"a copy every {checkpoint.every} layers: wanted 0 or 1")
         self._checkpoint = checkpoint
         self._batches = batches
         self._reader = futures.ThreadPoolExecutor(1, thread_name_prefix="read-hidden")
@@ -214,10 +216,3 @@ class OnDisk:
         if self._upcoming is not None and self._upcoming[:2] == (layer, batch):
             return self._upcoming[2]
         return self._reader.submit(self._checkpoint.file(layer - 1).read, batch)
-
-
-def place(checkpoint: Checkpoint, batches: int, memory_bytes: int) -> InMemory | OnDisk:
-    """In memory where all batches fit, on disk where they do not."""
-    if batches * checkpoint.file(0).size <= memory_bytes:
-        return InMemory(checkpoint)
-    return OnDisk(checkpoint, batches)

@@ -4,6 +4,7 @@ In: a layer store, text sources, settings. Out: a finished study on disk.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +52,8 @@ def run_study(
         path: the study's directory.
         settings: what decides the numbers.
         cache_directory: where tokenized text is kept; None keeps none.
-        resume: go on with an unfinished study of the same model, text and settings.
+        resume: go on with an unfinished study of the same model, text and settings; begin where
+            there is none.
         resources: what it may use; None is what `Resources` has as defaults.
 
     Returns:
@@ -70,13 +72,17 @@ def run_study(
         settings.max_tokens,
         cache_directory,
     )
+    per_batch = min(settings.windows_per_batch, len(windows.tokens))
+    settings = dataclasses.replace(settings, windows_per_batch=per_batch)
     identity = study_beginning.identify(model, model_name, windows, settings)
-    if not resume:
+    if not (resume and path.exists()):
         study_beginning.create(
             path, model.config, windows, tokenizer, identity, settings
         )
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
+        if lost := study_contents.layers_without_candidates(record):
+            record.forget_layers(lost)
         _run_layers(record, model, windows, settings, resources or Resources())
         study_contents.join_candidates(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
@@ -128,11 +134,21 @@ def _run_layers(
     batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
     tokens = [int(batch.valid.sum()) for batch in batches]
     reduction = make_reduction(model.config, windows, settings)
+    size = batches[0].tokens.size * model.config.hidden_size
+    stream_bytes = len(batches) * size * jax.numpy.dtype(settings.dtype).itemsize
+    on_disk = stream_bytes > resources.hidden_states_bytes
+    # On disk the copy of a layer is where the next one reads from.
+    every = resources.checkpoint_every
+    every = min(1, every) if on_disk else every
     with (
-        _checkpoint(record, model, settings, resources) as checkpoint,
+        _checkpoint(record, model, settings, every) as checkpoint,
         Progress(record.path / "study.log") as progress,
     ):
-        residual = hidden.place(checkpoint, len(batches), resources.hidden_states_bytes)
+        residual = (
+            hidden.OnDisk(checkpoint, len(batches))
+            if on_disk
+            else hidden.InMemory(checkpoint)
+        )
         start = _resume_point(record, checkpoint, len(batches))
         progress.start(sum(tokens) * (stop - start))
         for result in stream.run_layers(
@@ -165,11 +181,10 @@ def _run_layers(
 
 
 def _checkpoint(
-    record: study.Study, model: store.Store, settings: Settings, resources: Resources
+    record: study.Study, model: store.Store, settings: Settings, every: int
 ) -> hidden.Checkpoint:
     shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
     dtype = np.dtype(jax.numpy.dtype(settings.dtype))
-    every = resources.checkpoint_every
     return hidden.Checkpoint(record.partial, shape, dtype, every)
 
 
@@ -223,5 +238,5 @@ def _interruptible(record: study.Study) -> Iterator[None]:
     except KeyboardInterrupt:
         done = len(record.done_layers)
         raise errors.InterruptedRunError(
-            f"interrupted with {done} layers done; the same command with --resume goes on"
+            f"interrupted with {done} layers done; go on by --resume"
         ) from None

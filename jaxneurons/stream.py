@@ -144,6 +144,7 @@ def run_layers(
         began = time.perf_counter() - waited
         params = cast_parameters(jax.device_put(stored, device), dtype)
         state = reduction.init()
+        finite: dict[int, jax.Array] = {}
         for index, batch in enumerate(batches):
             if layer == 0:
                 x = embed_batch(model.config, embedding, batch.tokens, dtype)
@@ -151,15 +152,15 @@ def run_layers(
                 x = residual.take(layer, index)
             if step is None:
                 step = compile_step(model.config, reduction, params, x, batch)
-            x, state, finite = step(params, x, state, batch)
-            # Waits: dispatch must not run ahead of the device, or progress would lie.
-            if not finite:
-                raise errors.NotFiniteError(
-                    f"layer {layer}: NaN or infinity in the residual stream, computed in "
-                    f"{dtype}; float32 and bfloat16 reach further than float16"
-                )
-            residual.put(layer, index, x)
+            x, state, finite[index] = step(params, x, state, batch)
+            # Dispatch must not run ahead of the device, or progress would lie.
+            residual.put(layer, index, jax.block_until_ready(x))
             on_batch(index)
+        if not all(jax.device_get(list(finite.values()))):
+            raise errors.NotFiniteError(
+                f"layer {layer}: NaN or infinity in the residual stream, computed in "
+                f"{dtype}; float32 and bfloat16 reach further than float16"
+            )
         checksums = residual.finish_layer()
         seconds = time.perf_counter() - began
         yield LayerResult(layer, stored, state, seconds, waited, checksums)

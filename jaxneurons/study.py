@@ -118,6 +118,15 @@ class Study:
             }
         self.save_manifest()
 
+    def forget_layers(self, layers: Sequence[int]) -> None:
+        """Takes back that layers are done; everything below them is passed through again."""
+        done = self.manifest["layers"]["done"]
+        self.manifest["layers"]["done"] = [
+            entry for entry in done if entry["layer"] not in layers
+        ]
+        self.manifest.pop("resume_from", None)
+        self.save_manifest()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps a second process from working on the same study.

@@ -65,6 +65,19 @@ def save_candidates(record: Study, layer: int, found: Mapping[str, np.ndarray]) 
     files.write_atomically(_candidate_path(record, layer), buffer.getvalue())
 
 
+def layers_without_candidates(record: Study) -> list[int]:
+    """Layers that are done, but whose candidates are missing or damaged."""
+    lost = []
+    for layer in set(record.done_layers) & set(record.asked_layers):
+        try:
+            for n in ORDERS:
+                for field in CANDIDATE_FIELDS:
+                    _read(record, layer, n, field)
+        except errors.StudyError:
+            lost.append(layer)
+    return lost
+
+
 def join_candidates(record: Study) -> None:
     """Makes the arrays `candidate_{n}_*` out of all layers' candidates, ordered by layer."""
     for n in ORDERS:

@@ -38,14 +38,21 @@ def test_every_type_of_error_has_its_code():
     assert codes == CODES
 
 
-@pytest.mark.parametrize(
-    "name", ["UsageError", "StoreError", "OutputExistsError", "InterruptedRunError"]
-)
+@pytest.mark.parametrize("name", ["UsageError", "StoreError", "OutputExistsError"])
 def test_an_expected_error_is_its_code_and_one_line(name):
     done = run(f"--needed={name}")
     assert done.returncode == CODES[name]
     assert done.stderr == f"{NAME}: what was given, wanted and where\n"
     assert done.stdout == ""
+
+
+def test_an_interrupted_run_says_how_to_go_on():
+    done = run("--needed=InterruptedRunError")
+    assert done.returncode == 75
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.rstrip().endswith(
+        "command_script.py --needed=InterruptedRunError"
+    )
 
 
 def test_an_error_of_two_lines_is_one_line():

@@ -4,10 +4,14 @@ Nothing here needs text. Only how detectors write needs the model; without it th
 Files are replaced one by one, each atomically, summary.json last.
 """
 
+import contextlib
 import dataclasses
 import json
+import logging
+import os
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxneurons import arrays, errors, files
@@ -75,6 +79,8 @@ def analyze(
         "suppression": found.suppression,
         "positions": _write_positional(record, wanted, folder),
     }
+    if warning := summary["positions"]["warning"]:
+        logging.getLogger(__name__).warning("%s", warning)
     for n, detectors in found.detectors.items():
         with files.replacing(folder / f"detectors_{n}.jsonl") as file:
             file.writelines(map(_line, detectors))
@@ -104,8 +110,8 @@ def analyze_again(
         OutputExistsError: the directory is not empty, or another process works on the study.
     """
     if out is None:
-        with record.locked():
-            analyze(record, model, wanted, record.path)
+        with record.locked(), _staged(record.path) as stage:
+            analyze(record, model, wanted, stage)
         return record.path
     folder = pathlib.Path(out)
     with files.partial_directory(folder, "an analysis") as partial:
@@ -120,6 +126,24 @@ def _model(record: Study) -> dict[str, Any]:
         "layers": model["config"]["num_hidden_layers"],
         "neurons": model["config"]["ffn_dim"],
     }
+
+
+@contextlib.contextmanager
+def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder whose files replace those of the same name in `folder` when all are whole, the summary last."""
+    stage = folder / f".analysis{files.PARTIAL}"
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        with files.translated("write", folder):
+            stage.mkdir()
+        yield stage
+        made = [path for path in stage.rglob("*") if path.is_file()]
+        with files.translated("write", folder):
+            for path in sorted(made, key=lambda path: path.name == drawing.SUMMARY):
+                os.replace(path, folder / path.relative_to(stage))
+            files.sync_directory(folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _line(values: Mapping[str, Any]) -> bytes:

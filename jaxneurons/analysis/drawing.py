@@ -10,6 +10,7 @@ from jaxneurons.figures import paper, style
 
 SUMMARY = "summary.json"
 SUMMARY_VERSION = 1
+SECTIONS = {"model", "activation", "ngrams", "suppression", "positions"}
 
 
 def read_summary(path: pathlib.Path) -> dict[str, Any]:
@@ -26,11 +27,15 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise errors.StudyError(f"{path}: {SUMMARY} is damaged: {error}") from error
+    if not isinstance(summary, dict):
+        raise errors.StudyError(f"{path}: {SUMMARY} is damaged: no JSON object")
     if summary.get("format_version") != SUMMARY_VERSION:
         raise errors.FormatVersionError(
             f"{path}: {SUMMARY} has format version {summary.get('format_version')!r}, "
             f"this code reads version {SUMMARY_VERSION}"
         )
+    if missing := sorted(SECTIONS - summary.keys()):
+        raise errors.StudyError(f"{path}: {SUMMARY} is damaged: it lacks {missing}")
     return summary
 
 

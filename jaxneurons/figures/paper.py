@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from jaxneurons.figures import (
     activation,
+    glyphs,
     ngrams,
     positional_neurons,
     positions,
@@ -21,6 +23,13 @@ def draw(summaries: Summaries) -> dict[str, Figure]:
 
     Figures 10 and 11 of the paper are Figure 8 drawn for other models: give several studies.
     """
+    with rc_context({"text.parse_math": False}):
+        return _draw(
+            {glyphs.printable(name): summary for name, summary in summaries.items()}
+        )
+
+
+def _draw(summaries: Summaries) -> dict[str, Figure]:
     activations = _section(summaries, "activation")
     position = _section(summaries, "positions")
     found = {

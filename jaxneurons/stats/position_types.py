@@ -64,6 +64,11 @@ class PositionCriteria:
                 0 <= self.low_level < self.high_level <= 1
             ),
             "0 < minimum_range <= 1": 0 < self.minimum_range <= 1,
+            "0 <= information_threshold < 1": 0 <= self.information_threshold < 1,
+            "reliable_windows >= 0": self.reliable_windows >= 0,
+            "least_switches >= 1": self.least_switches >= 1,
+            "0 <= thin_rms <= 1": 0 <= self.thin_rms <= 1,
+            "0 < range_level <= 1": 0 < self.range_level <= 1,
         }
         broken = [rule for rule, holds in wanted.items() if not holds]
         if broken:

@@ -1,0 +1,151 @@
+"""Text by domain in, windows to learn from and windows held out, and which windows make which batch.
+
+Held out are whole documents. The others of a domain are joined by the separator and cut into
+windows of T + 1 tokens, BOS first: T inputs, each with the next token as its target, so that every
+token of the text is a target once. What does not fill a window is left out. The order is a
+function of the seed and the step alone.
+"""
+
+import functools
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxneurons import corpus, errors, windows
+from jaxneurons.config import OPTConfig
+
+
+class Data(NamedTuple):
+    """Windows int32[W, T + 1] to learn from and to validate on, and a digest of each domain's text."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    fingerprints: dict[str, str]
+
+
+def load(
+    sources: Sequence[tuple[str, pathlib.Path]],
+    tokenizer: corpus.Tokenizer,
+    config: OPTConfig,
+    validation_share: float,
+    validation_windows: int,
+    cache_directory: pathlib.Path | None,
+) -> Data:
+    """Reads, splits and cuts the text of all domains; T is the model's longest context.
+
+    Args:
+        sources: name and path of each domain.
+        tokenizer: fits the model.
+        config: of the model.
+        validation_share: of the documents of each domain that has two or more, at least one.
+        validation_windows: most windows to validate on, spread over all domains.
+        cache_directory: where tokenized text is kept; None keeps none.
+
+    Raises:
+        UsageError: the share is not between 0 and 1.
+        CorpusError: there is no text, less than a window, or nothing that could be held out.
+    """
+    if not 0 < validation_share < 1:
+        raise errors.UsageError(
+            f"validation_share {validation_share}: wanted more than 0 and less than 1"
+        )
+    length = config.max_position_embeddings
+    read = corpus.load_windows(
+        sources, tokenizer, config, length, cache_directory=cache_directory
+    )
+    training: list[np.ndarray] = []
+    validation: list[np.ndarray] = []
+    for domain in range(len(read.names)):
+        texts = split_documents(_stream(read, domain), config.eos_token_id)
+        held_out = choose_held_out(len(texts), validation_share)
+        for target, keep in ((training, ~held_out), (validation, held_out)):
+            chosen = [text for text, kept in zip(texts, keep, strict=True) if kept]
+            target.append(_cut(chosen, config))
+    return Data(
+        _checked(np.concatenate(training), "to learn from", length),
+        _spread(
+            _checked(np.concatenate(validation), "to validate on", length),
+            validation_windows,
+        ),
+        dict(zip(read.names, read.fingerprints, strict=True)),
+    )
+
+
+def split_documents(stream: np.ndarray, separator: int) -> list[np.ndarray]:
+    """The documents, int32[tokens] each, of a stream in which they are joined by a separator."""
+    pieces = np.split(stream, np.flatnonzero(stream == separator))
+    return [pieces[0], *(piece[1:] for piece in pieces[1:])]
+
+
+def choose_held_out(documents: int, share: float) -> np.ndarray:
+    """bool[documents]: evenly spaced ones, so that they are spread over the files; none of one."""
+    if documents < 2:
+        return np.zeros(documents, bool)
+    count = min(max(1, round(share * documents)), documents - 1)
+    chosen = np.zeros(documents, bool)
+    chosen[((np.arange(count) + 0.5) * documents / count).astype(int)] = True
+    return chosen
+
+
+def batch(training: np.ndarray, seed: int, step: int, size: int) -> np.ndarray:
+    """The windows, int32[size, T + 1], of an update: pass after pass, each in an order of its own."""
+    places = np.arange(step * size, (step + 1) * size)
+    passes, places = np.divmod(places, len(training))
+    chosen = [
+        _order(len(training), seed, int(number))[place]
+        for number, place in zip(passes, places, strict=True)
+    ]
+    return training[chosen]
+
+
+def padded_batches(
+    validation: np.ndarray, size: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Windows int32[size, T + 1], the last ones repeated where they run out, and how many count."""
+    for first in range(0, len(validation), size):
+        part = validation[first : first + size]
+        yield np.resize(part, (size, part.shape[1])), len(part)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(count: int, seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng([seed, number]).permutation(count)
+
+
+def _stream(read: windows.Windows, domain: int) -> np.ndarray:
+    """The tokens of a domain as they were before they were cut into windows."""
+    rows = read.domains == domain
+    tokens, lengths = read.tokens[rows], read.lengths[rows]
+    is_text = np.arange(tokens.shape[1]) < lengths[:, None]
+    is_text[:, 0] = False
+    return tokens[is_text]
+
+
+def _cut(texts: list[np.ndarray], config: OPTConfig) -> np.ndarray:
+    """Full windows int32[W, T + 1] of documents; there may be none."""
+    separator = np.array([config.eos_token_id], np.int32)
+    length = config.max_position_embeddings + 1
+    if not texts:
+        return np.empty((0, length), np.int32)
+    stream = np.concatenate([part for text in texts for part in (separator, text)][1:])
+    cut, lengths, _ = windows.cut(
+        [stream], length, config.bos_token_id, config.pad_token_id
+    )
+    return cut[lengths == length]
+
+
+def _checked(found: np.ndarray, purpose: str, length: int) -> np.ndarray:
+    if not len(found):
+        raise errors.CorpusError(
+            f"text {purpose}: no domain has {length} tokens of it, a full window; wanted longer "
+            "text, at least two documents, or a smaller window"
+        )
+    return found
+
+
+def _spread(found: np.ndarray, most: int) -> np.ndarray:
+    count = min(len(found), most)
+    return found[[math.floor(i * len(found) / count) for i in range(count)]]

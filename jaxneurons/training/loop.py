@@ -1,0 +1,231 @@
+"""The loop over steps: a run's record and its data in; losses, checkpoints and a curve out, until all steps are done."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxneurons import errors, files
+from jaxneurons.config import OPTConfig
+from jaxneurons.figures import style
+from jaxneurons.figures import training as training_figures
+from jaxneurons.progress import Progress
+from jaxneurons.training import checkpoints, data, step
+from jaxneurons.training.recipe import Recipe
+from jaxneurons.training.record import Record
+
+
+class DivergenceError(errors.BadDataError):
+    """The loss or its gradient is no number any more; the checkpoints before that are as they were."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cadence:
+    """How often what is written; decides no number.
+
+    Attributes:
+        log_every: steps between lines of loss.jsonl.
+        validate_every: steps between looks at the held-out windows.
+        checkpoint_every: steps between checkpoints, of which the last two stay.
+        keep: steps whose checkpoints stay forever; 0 is the model before training.
+    """
+
+    log_every: int = 10
+    validate_every: int = 100
+    checkpoint_every: int = 100
+    keep: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        for name in ("log_every", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise errors.UsageError(
+                    f"{name} is {getattr(self, name)}, wanted at least 1"
+                )
+
+    def check_keep(self, steps: int) -> None:
+        """Raises UsageError if a step to keep never comes."""
+        never = [kept for kept in self.keep if not 0 <= kept <= steps]
+        if never:
+            raise errors.UsageError(f"keep {never}: wanted steps from 0 to {steps}")
+
+
+class _Reporter:
+    """Takes the metrics of updates and writes those that are due, one update late.
+
+    Waiting for an update's numbers only when the next one is under way keeps the device busy.
+    """
+
+    def __init__(
+        self, record: Record, recipe: Recipe, cadence: Cadence, progress: Progress
+    ):
+        self._record = record
+        self._recipe = recipe
+        self._cadence = cadence
+        self._progress = progress
+        self._tokens = tokens_per_step(record.config, recipe)
+        self._waiting: tuple[int, step.Metrics] | None = None
+        # Tokens and time of the last line.
+        self._last_line = (0.0, time.perf_counter())
+
+    def updated(self, done: int, metrics: step.Metrics) -> None:
+        """Takes the metrics of update number `done` and reports the one before."""
+        self.report()
+        self._waiting = done, metrics
+
+    def report(self, validation_loss: float | None = None) -> None:
+        """Waits for the last update's metrics; writes a line if it is due or there is a loss to add.
+
+        Raises:
+            DivergenceError: the loss or its gradient is no number.
+        """
+        if self._waiting is None:
+            return
+        done, metrics = self._waiting
+        self._waiting = None
+        numbers = {name: float(value) for name, value in metrics._asdict().items()}
+        if not all(map(math.isfinite, numbers.values())):
+            raise DivergenceError(
+                f"{self._record.path}: diverged at step {done}: loss {numbers['loss']}, gradient "
+                f"norm {numbers['gradient_norm']}; the last checkpoint is from before, try a lower "
+                "learning rate in a new directory"
+            )
+        self._progress.advance(self._tokens)
+        line = {"step": done, "tokens": done * self._tokens, **numbers}
+        if validation_loss is not None:
+            line["validation_loss"] = validation_loss
+        last = done == self._recipe.steps
+        if validation_loss is not None or done % self._cadence.log_every == 0 or last:
+            self.write(line)
+
+    def write(self, line: Mapping[str, float]) -> None:
+        """Writes a line to loss.jsonl and, with the speed since the last one, to the log."""
+        self._record.write_losses(line)
+        before, since = self._last_line
+        now = time.perf_counter()
+        speed = (line["tokens"] - before) / (now - since) if before else 0.0
+        self._last_line = line["tokens"], now
+        losses = ", ".join(
+            f"{name} {line[key]:.4f}"
+            for name, key in (("loss", "loss"), ("validation", "validation_loss"))
+            if key in line
+        )
+        self._progress.log_layer(
+            f"step {line['step']} of {self._recipe.steps}: {losses}, {speed:.0f} tokens/s"
+        )
+
+
+def run_steps(
+    record: Record, recipe: Recipe, cadence: Cadence, text: data.Data
+) -> None:
+    """Does the steps that are left.
+
+    Raises:
+        DivergenceError: the loss or its gradient is no number.
+        CheckpointError: the checkpoint to go on from is damaged.
+        InterruptedRunError: Ctrl-C or SIGTERM; the same call goes on.
+    """
+    config = record.config
+    mesh = step.make_mesh(recipe)
+    with (
+        checkpoints.Writer(record.checkpoints_path, record.run, cadence.keep) as saved,
+        Progress(record.path / "train.log") as progress,
+        _interruptible(record),
+    ):
+        reporter = _Reporter(record, recipe, cadence, progress)
+        state = _resume_or_begin(record, recipe, mesh)
+        first = int(state.step)
+        progress.start((recipe.steps - first) * tokens_per_step(config, recipe))
+        if first == 0:
+            loss = validation_loss(config, recipe, mesh, state, text.validation)
+            reporter.write({"step": 0, "tokens": 0, "validation_loss": loss})
+            if 0 in cadence.keep and not checkpoints.saved_steps(
+                record.checkpoints_path
+            ):
+                saved.save(0, state._asdict())
+        for done in range(first + 1, recipe.steps + 1):
+            windows = data.batch(
+                text.training, recipe.seed, done - 1, recipe.windows_per_step
+            )
+            placed = step.put_windows(mesh, windows, recipe.accumulation)
+            state, metrics = step.update(config, recipe, mesh, state, placed)
+            reporter.updated(done, metrics)
+            last = done == recipe.steps
+            if last or done % cadence.validate_every == 0:
+                reporter.report(
+                    validation_loss(config, recipe, mesh, state, text.validation)
+                )
+                save_curve(record)
+            if last or done % cadence.checkpoint_every == 0 or done in cadence.keep:
+                reporter.report()
+                saved.save(done, state._asdict())
+    record.finish()
+
+
+def validation_loss(
+    config: OPTConfig,
+    recipe: Recipe,
+    mesh: Mesh,
+    state: step.State,
+    validation: np.ndarray,
+) -> float:
+    """Mean cross-entropy of the targets of windows int32[N, T + 1], in nats, with nothing dropped."""
+    size = recipe.windows_per_step // recipe.accumulation
+    losses = []
+    for windows, count in data.padded_batches(validation, size):
+        placed = step.put_windows(mesh, windows, 1)
+        found = step.held_out_losses(config, recipe, state.parameters, placed)
+        losses.append(np.asarray(found)[:count])
+    return float(np.concatenate(losses).mean(dtype=np.float64))
+
+
+def tokens_per_step(config: OPTConfig, recipe: Recipe) -> int:
+    """B T, targets of an update."""
+    return recipe.windows_per_step * config.max_position_embeddings
+
+
+def save_curve(record: Record) -> None:
+    """Draws loss.png from loss.jsonl."""
+    curve = {"losses": record.read_losses(), "baselines": record.entries["baselines"]}
+    figure = training_figures.loss_curves({record.path.name: curve})
+    files.write_atomically(record.path / "loss.png", style.render(figure, "png"))
+
+
+def abstract_state(config: OPTConfig, recipe: Recipe, mesh: Mesh) -> step.State:
+    """Shapes, types and places of a run's state."""
+    shapes = jax.eval_shape(lambda: step.initial_state(config, recipe, mesh))
+    everywhere = step.replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
+        shapes,
+    )
+
+
+def _resume_or_begin(record: Record, recipe: Recipe, mesh: Mesh) -> step.State:
+    """The state of the last checkpoint, or of step 0; lines of later steps go from loss.jsonl."""
+    saved = checkpoints.saved_steps(record.checkpoints_path)
+    last = saved[-1] if saved else 0
+    # Step 0 writes its line again.
+    record.drop_losses_after(last or -1)
+    if not saved:
+        return step.initial_state(record.config, recipe, mesh)
+    wanted = abstract_state(record.config, recipe, mesh)
+    return step.State(
+        **checkpoints.load(record.checkpoints_path, record.run, last, wanted._asdict())
+    )
+
+
+@contextlib.contextmanager
+def _interruptible(record: Record) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        saved = checkpoints.saved_steps(record.checkpoints_path)
+        raise errors.InterruptedRunError(
+            f"{record.path}: interrupted; the same command goes on from step "
+            f"{saved[-1] if saved else 0}"
+        ) from None

@@ -1,0 +1,92 @@
+"""The whole model as training runs it: windows in, the loss of each out.
+
+The layers run under `jax.lax.scan`, each `block.Block`, the same code that a study runs.
+"""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxneurons import embed
+from jaxneurons.block import Block
+from jaxneurons.config import OPTConfig
+from jaxneurons.training.recipe import Recipe
+
+
+def window_losses(
+    config: OPTConfig,
+    recipe: Recipe,
+    parameters: dict[str, Any],
+    windows: jax.Array,
+    dropout_key: jax.Array | None,
+) -> jax.Array:
+    """Mean cross-entropy of each window's tokens given those before them, in nats.
+
+    Args:
+        config: sizes and variant of the model.
+        recipe: its dtype, remat and dropout count here.
+        parameters: as `parameters.initialize` makes them.
+        windows: int32[B, T + 1], full windows: T inputs and, one on, T targets.
+        dropout_key: random key; None drops nothing.
+
+    Returns:
+        float32[B].
+    """
+    chex.assert_rank(windows, 2)
+    dtype = jnp.dtype(recipe.dtype)
+    x = embed.embed(
+        config,
+        parameters["embed"],
+        windows[:, :-1],
+        dtype=dtype,
+        precision=recipe.precision,
+    )
+    x = _run_layers(config, recipe, parameters["layers"], x, dropout_key)
+    logits = _logits(config, recipe, parameters["embed"], x)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, windows[:, 1:])
+    return jnp.mean(losses, axis=1)
+
+
+def _run_layers(
+    config: OPTConfig,
+    recipe: Recipe,
+    layers: dict[str, Any],
+    x: jax.Array,
+    dropout_key: jax.Array | None,
+) -> jax.Array:
+    rate = 0.0 if dropout_key is None else recipe.dropout
+    block = Block(config, dropout_rate=rate, precision=recipe.precision)
+
+    def run(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, None]:
+        params, index = layer
+        rngs = {}
+        if dropout_key is not None:
+            rngs["dropout"] = jax.random.fold_in(dropout_key, index)
+        x, _ = block.apply({"params": params}, x, rngs=rngs)
+        return x, None
+
+    if recipe.remat:
+        # Inside a scan nothing can be merged with the backward pass, which is what prevent_cse is for.
+        run = jax.checkpoint(run, prevent_cse=False)
+    indices = jnp.arange(config.num_hidden_layers)
+    return jax.lax.scan(run, x, (layers, indices))[0]
+
+
+def _logits(
+    config: OPTConfig, recipe: Recipe, params: dict[str, Any], x: jax.Array
+) -> jax.Array:
+    """float32[B, T, V]: unlike in `embed.logits`, 16-bit operands give 32-bit logits for the loss."""
+    x = embed.final_layer_norm(config, params, x)
+    if config.has_projections:
+        kernel = params["project_out"]["kernel"].astype(x.dtype)
+        x = jnp.einsum("btd,de->bte", x, kernel, precision=recipe.precision)
+    return jnp.einsum(
+        "bte,ve->btv",
+        x,
+        params["token_embedding"].astype(x.dtype),
+        precision=recipe.precision,
+        preferred_element_type=jnp.float32,
+    )

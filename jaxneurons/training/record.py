@@ -1,0 +1,175 @@
+"""A training run on disk: what it was begun with, its losses, and where everything lies.
+
+    DIRECTORY/train.json         format version, model, recipe, corpus, baselines, status
+    DIRECTORY/tokenizer/         the tokenizer
+    DIRECTORY/checkpoints/1500/  the state after 1500 updates
+    DIRECTORY/loss.jsonl         a line per logged step
+    DIRECTORY/loss.png           the same as a figure
+    DIRECTORY/train.log          what the command said
+
+The directory appears whole, with train.json in it, or not at all.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jaxneurons import arrays, errors, files, manifest
+from jaxneurons.config import OPTConfig
+
+FORMAT = manifest.Format(
+    "jaxneurons-training", 1, errors.BadDataError, "train the model again"
+)
+MANIFEST = "train.json"
+_KEYS = {"status", "identity", "baselines"}
+_RUNNING, _FINISHED = "running", "finished"
+
+
+class Record:
+    """A training directory, opened by `open_record`.
+
+    Attributes:
+        path: the directory.
+        entries: of train.json.
+    """
+
+    def __init__(self, path: pathlib.Path, entries: dict[str, Any]):
+        self.path = path
+        self.entries = entries
+
+    @property
+    def config(self) -> OPTConfig:
+        """The model's."""
+        return OPTConfig.from_json(self.entries["identity"]["model"])
+
+    @property
+    def run(self) -> str:
+        """Tells runs apart: all that the run was begun with, as text."""
+        return arrays.to_json_bytes(self.entries["identity"]).decode()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.entries["status"] == _FINISHED
+
+    @property
+    def checkpoints_path(self) -> pathlib.Path:
+        """Where checkpoints lie, by step."""
+        return self.path / "checkpoints"
+
+    @property
+    def tokenizer_path(self) -> pathlib.Path:
+        """The directory of the tokenizer's files."""
+        return self.path / "tokenizer"
+
+    def check_identity(self, identity: Mapping[str, Any]) -> None:
+        """Raises MismatchError unless the run was begun with this; names all that differs."""
+        here = json.loads(arrays.to_json_bytes(dict(identity)))
+        differences = _differences("", self.entries["identity"], here)
+        if differences:
+            raise errors.MismatchError(
+                f"{self.path} cannot be resumed, it was begun with something else: "
+                + "; ".join(differences)
+            )
+
+    def write_losses(self, line: Mapping[str, Any]) -> None:
+        """Adds a line to loss.jsonl; it is on the disk when this returns."""
+        path = self.path / "loss.jsonl"
+        with files.translated("write", path), open(path, "ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_losses(self) -> list[dict[str, Any]]:
+        """The lines of loss.jsonl, without one that a killed process left half-written."""
+        path = self.path / "loss.jsonl"
+        if not path.exists():
+            return []
+        with files.translated("read", path):
+            whole = path.read_bytes().split(b"\n")[:-1]
+        try:
+            return [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise errors.BadDataError(f"{path} is damaged: {error}") from error
+
+    def drop_losses_after(self, step: int) -> None:
+        """Removes the lines of steps that are to run again."""
+        kept = [line for line in self.read_losses() if line["step"] <= step]
+        content = "".join(json.dumps(line) + "\n" for line in kept)
+        files.write_atomically(self.path / "loss.jsonl", content.encode())
+
+    def finish(self) -> None:
+        """Declares all steps done."""
+        self.entries["status"] = _FINISHED
+        write_entries(self.path, self.entries)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from going on with the same run.
+
+        Raises:
+            OutputExistsError: another process is at it.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise errors.OutputExistsError(
+                f"{self.path}: another process is training there"
+            ) from None
+        finally:
+            os.close(descriptor)
+
+
+def new_entries(
+    identity: Mapping[str, Any], baselines: Mapping[str, float]
+) -> dict[str, Any]:
+    """The entries of train.json of a run that begins."""
+    return {
+        "status": _RUNNING,
+        "identity": dict(identity),
+        "baselines": dict(baselines),
+    }
+
+
+def write_entries(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
+    """Replaces train.json atomically."""
+    files.write_atomically(path / MANIFEST, manifest.seal(FORMAT, entries))
+
+
+def is_record(path: pathlib.Path) -> bool:
+    """Whether there is a training run at a path."""
+    return (path / MANIFEST).is_file()
+
+
+def open_record(path: pathlib.Path) -> Record:
+    """Opens a run, finished or not.
+
+    Raises:
+        BadDataError: there is none, or train.json is damaged.
+        FormatVersionError: it was written in another version of the format.
+    """
+    path = path.absolute()
+    where = f"{path}: {MANIFEST}"
+    with files.translated("read", path / MANIFEST):
+        content = (path / MANIFEST).read_bytes()
+    entries = manifest.unseal(FORMAT, content, where)
+    manifest.check_keys(FORMAT, entries, _KEYS, where)
+    return Record(path, entries)
+
+
+def _differences(key: str, there: Any, here: Any) -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            difference
+            for name in sorted(there.keys() | here.keys())
+            for difference in _differences(
+                f"{key}.{name}".lstrip("."), there.get(name), here.get(name)
+            )
+        ]
+    return [] if there == here else [f"{key} was {there!r} and is now {here!r}"]

@@ -1,0 +1,135 @@
+"""One update, and one look at held-out windows, jitted: state and windows in, state and numbers out.
+
+Data-parallel over all devices with one mesh axis: windows are sharded over it, the state is on
+every device, and XLA puts the sum of gradients in between.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxneurons import errors
+from jaxneurons.config import OPTConfig
+from jaxneurons.training import model, parameters
+from jaxneurons.training import recipe as recipes
+from jaxneurons.training.recipe import Recipe
+
+AXIS = "windows"
+# What the seed's key is split into, so that initial parameters and dropout share no bits.
+_INITIAL, _DROPOUT = 0, 1
+
+
+class State(NamedTuple):
+    """All that a run carries from step to step.
+
+    The place in the data and the keys of dropout are functions of the recipe's seed and `step`.
+
+    Attributes:
+        step: int32[], updates done.
+        parameters: float32, layers stacked.
+        optimizer: optax's state.
+    """
+
+    step: jax.Array
+    parameters: Any
+    optimizer: Any
+
+
+class Metrics(NamedTuple):
+    """Of one update, float32[] each: the loss before it, the gradient's norm before clipping, the rate."""
+
+    loss: jax.Array
+    gradient_norm: jax.Array
+    learning_rate: jax.Array
+
+
+def make_mesh(recipe: Recipe) -> Mesh:
+    """One axis over all devices.
+
+    Raises:
+        UsageError: the devices cannot share a part of a batch equally.
+    """
+    devices = jax.devices()
+    part = recipe.windows_per_step // recipe.accumulation
+    if part % len(devices):
+        raise errors.UsageError(
+            f"{recipe.windows_per_step} windows per step in {recipe.accumulation} parts make "
+            f"{part} at a time, wanted a multiple of the {len(devices)} devices"
+        )
+    return Mesh(np.array(devices), (AXIS,))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "recipe", "mesh"))
+def initial_state(config: OPTConfig, recipe: Recipe, mesh: Mesh) -> State:
+    """The state before the first update, a function of the seed."""
+    key = jax.random.fold_in(jax.random.key(recipe.seed), _INITIAL)
+    params = parameters.initialize(config, key, recipe.init_std)
+    state = State(jnp.int32(0), params, recipes.optimizer(recipe).init(params))
+    return jax.lax.with_sharding_constraint(state, replicated(mesh))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def put_windows(mesh: Mesh, windows: np.ndarray, parts: int) -> jax.Array:
+    """Windows int32[B, T + 1] onto the devices as int32[parts, B / parts, T + 1], sharded."""
+    stacked = windows.reshape(parts, -1, windows.shape[1])
+    return jax.device_put(stacked, NamedSharding(mesh, PartitionSpec(None, AXIS)))
+
+
+@functools.partial(
+    jax.jit, static_argnames=("config", "recipe", "mesh"), donate_argnames="state"
+)
+def update(
+    config: OPTConfig, recipe: Recipe, mesh: Mesh, state: State, windows: jax.Array
+) -> tuple[State, Metrics]:
+    """Learns from one batch, int32[parts, B / parts, T + 1]; parts run one after the other."""
+    loss, gradient = _loss_and_gradient(config, recipe, state, windows)
+    changes, optimizer = recipes.optimizer(recipe).update(
+        gradient, state.optimizer, state.parameters
+    )
+    metrics = Metrics(
+        loss, optax.tree.norm(gradient), recipes.learning_rate(recipe, state.step)
+    )
+    params = optax.apply_updates(state.parameters, changes)
+    result = State(state.step + 1, params, optimizer), metrics
+    return jax.lax.with_sharding_constraint(result, replicated(mesh))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "recipe"))
+def held_out_losses(
+    config: OPTConfig, recipe: Recipe, params: Any, windows: jax.Array
+) -> jax.Array:
+    """The loss of each window of [1, B, T + 1], float32[B], with nothing dropped."""
+    return model.window_losses(config, recipe, params, windows[0], None)
+
+
+def _loss_and_gradient(
+    config: OPTConfig, recipe: Recipe, state: State, windows: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Means over the parts, which are equally large."""
+    key = jax.random.fold_in(jax.random.key(recipe.seed), _DROPOUT)
+    key = jax.random.fold_in(key, state.step)
+
+    def part_loss(params: Any, part: jax.Array, index: jax.Array) -> jax.Array:
+        part_key = jax.random.fold_in(key, index)
+        return jnp.mean(model.window_losses(config, recipe, params, part, part_key))
+
+    gradient_of = jax.value_and_grad(part_loss)
+    if recipe.accumulation == 1:
+        return gradient_of(state.parameters, windows[0], jnp.int32(0))
+
+    def add(total: Any, part: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        found = gradient_of(state.parameters, *part)
+        return jax.tree.map(jnp.add, total, found), None
+
+    zero = (jnp.float32(0), jax.tree.map(jnp.zeros_like, state.parameters))
+    total, _ = jax.lax.scan(add, zero, (windows, jnp.arange(recipe.accumulation)))
+    return jax.tree.map(lambda leaf: leaf / recipe.accumulation, total)

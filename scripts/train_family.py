@@ -1,0 +1,28 @@
+r"""Trains three models that differ in one thing each: base, without positions, with post-LayerNorm.
+
+    python scripts/train_family.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ \
+        --keep=500,1500 --out=models/family
+
+Takes the flags of train.py. The models lie in the folders base, no_positions and post_layer_norm
+of --out, and share tokenizer, seed and order of data. Run again, it goes on.
+Takes three times as long as train.py does.
+"""
+
+from absl import flags
+
+from jaxneurons import command, errors
+from jaxneurons.training import family, options
+
+flags.adopt_module_key_flags(options)
+
+
+def main() -> None:
+    for flag in (options.POSITIONS, options.LAYER_NORM):
+        if flag.present:
+            raise errors.UsageError(f"--{flag.name}: the family has a model of each")
+    for path in family.train_family(options.request()):
+        print(f"trained {path}")
+
+
+if __name__ == "__main__":
+    command.run(main)
