@@ -196,6 +196,34 @@ def test_resume_without_its_copy_recomputes_it(
     assert digests(path) == digests(finished)
 
 
+def test_damaged_candidates_cost_their_layer_only(
+    planted_store, sources, tmp_path, finished, monkeypatch
+):
+    path = tmp_path / "study"
+    finish_layer = study.Study.finish_layer
+
+    def finish_and_stop(self, entry, checksums):
+        finish_layer(self, entry, checksums)
+        if entry["layer"] == 1:
+            raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        run_planted(planted_store, sources, path)
+    candidates = path / "partial" / "candidates_000.npz"
+    candidates.write_bytes(candidates.read_bytes()[:200])
+    run_planted(planted_store, sources, path, resume=True)
+    assert digests(path) == digests(finished)
+    assert logged_layers(path) == [0, 0, 2]
+
+
+def test_resume_begins_where_there_is_nothing(
+    planted_store, sources, tmp_path, finished
+):
+    run_planted(planted_store, sources, tmp_path / "study", resume=True)
+    assert digests(tmp_path / "study") == digests(finished)
+
+
 def test_resume_with_something_else_is_refused(
     planted_store, sources, tmp_path, monkeypatch
 ):
