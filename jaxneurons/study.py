@@ -175,7 +175,10 @@ class Study:
 
 @contextlib.contextmanager
 def creating(
-    path: pathlib.Path, identity: Mapping[str, Any], asked_layers: Sequence[int]
+    path: pathlib.Path,
+    identity: Mapping[str, Any],
+    asked_layers: Sequence[int],
+    not_asked_layers: Sequence[int] = (),
 ) -> Iterator[Study]:
     """Begins a study: what the block writes appears at `path` when it ends, with study.json.
 
@@ -183,6 +186,7 @@ def creating(
         path: a directory that does not exist or is empty.
         identity: what study.json says under the keys of `study_manifest.IDENTITY`.
         asked_layers: layers whose numbers it will hold.
+        not_asked_layers: the model's other layers, for which it will hold fill values.
 
     Raises:
         OutputExistsError: path is taken; says so if `--resume` would go on with it.
@@ -194,7 +198,11 @@ def creating(
             {
                 "status": "running",
                 **identity,
-                "layers": {"asked": list(asked_layers), "done": []},
+                "layers": {
+                    "asked": list(asked_layers),
+                    "not_asked": list(not_asked_layers),
+                    "done": [],
+                },
                 "arrays": {},
             },
         )

@@ -80,7 +80,8 @@ def create(
         "layer": config.num_hidden_layers,
         "neuron": config.ffn_dim,
     }
-    with study.creating(path, identity, asked) as record:
+    others = sorted(set(range(config.num_hidden_layers)) - set(asked))
+    with study.creating(path, identity, asked, others) as record:
         record.write_group({"domains": list(windows.names)})
         specs = study_contents.array_specs(_most_windows(identity))
         for name, spec in specs.items():

@@ -81,8 +81,11 @@ def _check(entries: dict[str, Any], where: str) -> None:
         kind = list if key == "special_tokens" else dict
         _require(isinstance(entries[key], kind), f"{where}: {key}")
     layers = entries["layers"]
-    manifest.check_keys(FORMAT, layers, {"asked", "done"}, f"{where}: layers")
-    _require(_are_integers(layers["asked"]), f"{where}: layers.asked")
+    manifest.check_keys(
+        FORMAT, layers, {"asked", "not_asked", "done"}, f"{where}: layers"
+    )
+    for name in ("asked", "not_asked"):
+        _require(_are_integers(layers[name]), f"{where}: layers.{name}")
     _require(isinstance(layers["done"], list), f"{where}: layers.done")
     for entry in layers["done"]:
         known = isinstance(entry, dict) and _are_integers([entry.get("layer")])

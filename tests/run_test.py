@@ -124,6 +124,7 @@ def test_layers_stop_after_the_last_and_fill_the_others(
     np.testing.assert_array_equal(count[:, 1], whole.read("activation_count")[:, 1])
     assert np.isnan(record.read("max_preactivation")[[0, 2]]).all()
     assert record.manifest["layers"]["asked"] == [1]
+    assert record.manifest["layers"]["not_asked"] == [0, 2]
     assert record.done_layers == [0, 1]
 
 
