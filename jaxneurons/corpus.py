@@ -9,15 +9,19 @@ document that turns into special tokens all the same is refused.
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import tokenizers
-import transformers
 
 from jaxneurons import errors, text_files, token_streams, windows
 from jaxneurons.config import OPTConfig
 from jaxneurons.windows import Windows
+
+# Without torch, transformers says on import that models are not to be had; tokenizers are enough.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+import transformers
 
 # What a tokenizer is read from; the digest covers those that are there.
 TOKENIZER_FILES = (
