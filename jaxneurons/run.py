@@ -164,20 +164,22 @@ def _run_layers(
                 continue
             if result.layer in record.asked_layers:
                 _write_layer(record, model.config, result, reduction)
-            record.finish_layer(
-                {
-                    "layer": result.layer,
-                    "seconds": round(result.seconds, 3),
-                    "wait_seconds": round(result.wait_seconds, 3),
-                    "hidden_states": residual.kind,
-                },
-                result.checksums,
-            )
+            record.finish_layer(_entry(result, residual.kind), result.checksums)
             progress.log_layer(
                 f"layer {result.layer} of {stop}: {result.seconds:.2f} s, "
                 f"{sum(tokens) / result.seconds:.0f} tokens/s, "
                 f"{result.wait_seconds:.2f} s waiting for weights"
             )
+
+
+def _entry(result: stream.LayerResult, hidden_states: str) -> dict[str, Any]:
+    """What study.json says of a layer that is done."""
+    return {
+        "layer": result.layer,
+        "seconds": round(result.seconds, 3),
+        "wait_seconds": round(result.wait_seconds, 3),
+        "hidden_states": hidden_states,
+    }
 
 
 def _checkpoint(
