@@ -13,8 +13,9 @@ import pathlib
 
 from absl import flags
 
+import jaxneurons.command
 from convert import cached
-from jaxneurons import cache, command, corpus, demo, errors, run, settings, store
+from jaxneurons import cache, corpus, demo, errors, run, settings, store
 from jaxneurons.training import export
 
 _MODEL = flags.DEFINE_string(
@@ -124,4 +125,4 @@ def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags
 
+import jaxneurons.command
 from convert import export as huggingface
-from jaxneurons import command, errors, store
+from jaxneurons import errors, store
 from jaxneurons.training import export, options, run
 
 flags.adopt_module_key_flags(options)
@@ -53,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

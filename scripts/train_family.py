@@ -10,7 +10,8 @@ Takes three times as long as train.py does.
 
 from absl import flags
 
-from jaxneurons import command, errors
+import jaxneurons.command
+from jaxneurons import errors
 from jaxneurons.training import family, options
 
 flags.adopt_module_key_flags(options)
@@ -25,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

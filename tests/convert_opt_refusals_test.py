@@ -31,6 +31,7 @@ def assert_refused(directory, tmp_path, *fragments, **options):
     assert [path.name for path in tmp_path.iterdir()] == [directory.name]
 
 
+@pytest.mark.fault(case=11)
 def test_all_mismatches_come_in_one_error(tmp_path):
     def change(state):
         fc1 = state.pop("model.decoder.layers.1.fc1.weight")
@@ -87,6 +88,7 @@ def test_a_head_with_the_embeddings_nan_is_tied(tmp_path):
     assert np.argwhere(np.isnan(table)).tolist() == [[31, 5]]
 
 
+@pytest.mark.fault(case=12)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, value):
     monkeypatch.setattr(opt, "PIECE_SIZE", 7)
@@ -106,6 +108,7 @@ def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, val
     np.testing.assert_equal(kernel[[17, 2], [3, 9]], np.float16([value, value]))
 
 
+@pytest.mark.fault(case=12)
 @pytest.mark.parametrize("allow_nonfinite", [False, True])
 def test_a_cast_that_overflows_is_refused(tmp_path, allow_nonfinite):
     def change(state):
@@ -133,6 +136,7 @@ def test_mixed_types_want_a_choice(tmp_path):
     assert {entry["dtype"] for entry in arrays.values()} == {"float32"}
 
 
+@pytest.mark.fault(case=11)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -166,6 +170,7 @@ def test_a_bad_tokenizer_file_is_refused(tmp_path):
     )
 
 
+@pytest.mark.fault(case=14)
 def test_what_is_there_is_not_touched(tmp_path):
     directory = tiny_models.write(tiny_models.random_model(), tmp_path / "model")
     (tmp_path / "store").write_text("mine")

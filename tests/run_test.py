@@ -128,6 +128,7 @@ def test_layers_stop_after_the_last_and_fill_the_others(
     assert record.done_layers == [0, 1]
 
 
+@pytest.mark.fault(case=29)
 def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
     run_planted(planted_store, sources, tmp_path / "study", windows_per_batch=3)
     assert digests(tmp_path / "study") == digests(finished)
@@ -153,6 +154,8 @@ class Stop(Exception):
     """Stands for whatever ends a run."""
 
 
+@pytest.mark.fault(case=24)
+@pytest.mark.fault(case=29)
 @pytest.mark.parametrize("memory", [0, 2**30])
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
@@ -178,6 +181,7 @@ def test_resumed_study_has_the_same_bits(
     assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
 
 
+@pytest.mark.fault(case=24)
 def test_resume_without_its_copy_recomputes_it(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
@@ -197,6 +201,7 @@ def test_resume_without_its_copy_recomputes_it(
     assert digests(path) == digests(finished)
 
 
+@pytest.mark.fault(case=24)
 def test_damaged_candidates_cost_their_layer_only(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
@@ -225,6 +230,7 @@ def test_resume_begins_where_there_is_nothing(
     assert digests(tmp_path / "study") == digests(finished)
 
 
+@pytest.mark.fault(case=25)
 def test_resume_with_something_else_is_refused(
     planted_store, sources, tmp_path, monkeypatch
 ):
@@ -242,6 +248,7 @@ def test_resume_with_something_else_is_refused(
         assert name in str(caught.value)
 
 
+@pytest.mark.fault(case=26)
 def test_finished_study_is_left_alone(planted_store, sources, finished):
     before = digests(finished)
     for resume in (False, True):
@@ -250,6 +257,7 @@ def test_finished_study_is_left_alone(planted_store, sources, finished):
     assert digests(finished) == before
 
 
+@pytest.mark.fault(case=27)
 def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -330,6 +338,7 @@ def start_study(store_path, sources, path, *flags, before=()):
         )
 
 
+@pytest.mark.fault(case=24)
 @pytest.mark.slow
 def test_killed_study_resumes_to_the_same_bits(tmp_path):
     model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 12})
@@ -357,6 +366,7 @@ def test_killed_study_resumes_to_the_same_bits(tmp_path):
     assert len(logged_layers(path)) == len(set(logged_layers(path)))
 
 
+@pytest.mark.fault(case=13)
 @pytest.mark.slow
 def test_study_without_room_stops_in_one_line_and_resumes(planted_store, tmp_path):
     # The copy of the residual stream, 1.1 MB, is the first file to grow beyond that.

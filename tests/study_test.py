@@ -160,9 +160,10 @@ CHANGES = {
 }
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("file", ["c.0.0.0", "zarr.json"])
-def test_case_21_a_changed_array_is_named(path, file, change):
+def test_a_changed_array_is_named(path, file, change):
     CHANGES[change](path / "arrays" / "count" / file)
     with pytest.raises(errors.StudyError) as caught:
         study.open_study(path).read_layer("count", 0)
@@ -170,7 +171,8 @@ def test_case_21_a_changed_array_is_named(path, file, change):
     assert "damaged" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_case_21_swapped_layers_are_noticed(path):
+@pytest.mark.fault(case=21)
+def test_swapped_layers_are_noticed(path):
     folder = path / "arrays" / "count"
     (folder / "c.0.0.0").rename(folder / "x")
     (folder / "c.0.2.0").rename(folder / "c.0.0.0")
@@ -182,7 +184,8 @@ def test_case_21_swapped_layers_are_noticed(path):
             study.open_study(path).read_layer("count", layer)
 
 
-def test_case_23_torn_or_edited_study_json_is_never_trusted(path):
+@pytest.mark.fault(case=23)
+def test_torn_or_edited_study_json_is_never_trusted(path):
     content = (path / "study.json").read_bytes()
     torn = [content[:end] for end in range(0, len(content), 97)]
     edited = [content.replace(b'"asked"', b'"asked" '), content.replace(b"17", b"18")]
@@ -192,8 +195,9 @@ def test_case_23_torn_or_edited_study_json_is_never_trusted(path):
             study.resume(path, IDENTITY)
 
 
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("version", [0, 2, None])
-def test_case_22_another_format_version_is_refused_with_both(path, version):
+def test_another_format_version_is_refused_with_both(path, version):
     entries = {"format": "jaxneurons-study", "format_version": version}
     (path / "study.json").write_text(json.dumps(entries))
     with pytest.raises(errors.FormatVersionError) as caught:
@@ -228,6 +232,7 @@ EDITS = {
 }
 
 
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_study_json_with_a_right_digest_is_refused_too(path, edit):
     entries = study_manifest.read(path)
@@ -255,6 +260,7 @@ def test_a_refusal_of_the_system_is_not_taken_for_damage(path):
 # Creating: case 26, what is in the way is refused and untouched.
 
 
+@pytest.mark.fault(case=26)
 def test_creating_over_an_unfinished_study_points_to_resume(path):
     before = (path / "study.json").read_bytes()
     with pytest.raises(errors.OutputExistsError, match="--resume"):
@@ -270,6 +276,7 @@ def _damage(path):
     (path / "study.json").write_bytes(b"{")
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("change", [_finish, _damage])
 def test_creating_over_another_study_is_refused(path, change):
     change(path)
@@ -277,6 +284,7 @@ def test_creating_over_another_study_is_refused(path, change):
         create(path)
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_creating_over_something_else_is_refused(tmp_path, kind):
     path = tmp_path / "mine"
@@ -288,6 +296,7 @@ def test_creating_over_something_else_is_refused(tmp_path, kind):
     assert len(list(tmp_path.rglob("*"))) == (2 if kind == "directory" else 1)
 
 
+@pytest.mark.fault(case=26)
 def test_creating_that_fails_leaves_nothing(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
@@ -308,7 +317,8 @@ def test_resume_knows_what_is_done(path):
     assert not record.complete
 
 
-def test_case_25_all_differences_are_in_one_error(path):
+@pytest.mark.fault(case=25)
+def test_all_differences_are_in_one_error(path):
     here = json.loads(json.dumps(IDENTITY))
     here["model"]["fingerprint"] = "other"
     here["settings"] |= {"window": 8, "max_tokens": 5}
@@ -327,6 +337,7 @@ def test_case_25_all_differences_are_in_one_error(path):
     assert "versions" not in str(caught.value)
 
 
+@pytest.mark.fault(case=26)
 def test_a_finished_study_is_not_resumed_and_loses_what_only_resuming_needs(path):
     study.open_study(path).finish()
     (path / "partial").mkdir()
@@ -336,6 +347,7 @@ def test_a_finished_study_is_not_resumed_and_loses_what_only_resuming_needs(path
     assert "resume_from" not in study.open_study(path).manifest
 
 
+@pytest.mark.fault(case=26)
 def test_two_processes_do_not_work_on_one_study(path):
     first, second = study.resume(path, IDENTITY), study.resume(path, IDENTITY)
     with first.locked():
@@ -360,7 +372,9 @@ def test_an_error_of_the_block_is_not_taken_for_the_lock(path):
         raise BlockingIOError
 
 
-def test_case_24_killed_at_every_rename_and_sync_of_a_layer(path):
+@pytest.mark.fault(case=23)
+@pytest.mark.fault(case=24)
+def test_killed_at_every_rename_and_sync_of_a_layer(path):
     """Whatever the k-th call, the layer is done and right, or not done and can be written again."""
     context = multiprocessing.get_context("forkserver")
     done = []
