@@ -318,12 +318,12 @@ def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, capl
     assert sum("jit(step)" in message for message in compiled) == 1
 
 
-def start_study(store_path, sources, path, *flags, before=()):
+def start_study(store_path, sources, path, *flags, before=(), **environment):
     """The script in a process of its own; what it prints goes to output.txt beside the study."""
     command = [sys.executable, "scripts/study.py", f"--model={store_path}"]
     command += [f"--corpus={name}={source}" for name, source in sources]
     command += [f"--study={path}", "--window=16", "--windows_per_batch=1", *flags]
-    environment = os.environ | {
+    defaults = {
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
         "JAXNEURONS_CACHE": str(path.parent / "cache"),
@@ -334,13 +334,25 @@ def start_study(store_path, sources, path, *flags, before=()):
             cwd=REPOSITORY,
             stdout=output,
             stderr=output,
-            env=environment,
+            env=os.environ | defaults | environment,
         )
 
 
+# No UTF-8 by default, another order of sets, another time.
+ELSEWHERE = {
+    "LC_ALL": "C",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONUTF8": "0",
+    "PYTHONHASHSEED": "7",
+    "TZ": "Asia/Tokyo",
+}
+
+
 @pytest.mark.fault(case=24)
+@pytest.mark.fault(case=27)
+@pytest.mark.fault(case=29)
 @pytest.mark.slow
-def test_killed_study_resumes_to_the_same_bits(tmp_path):
+def test_stopped_study_resumes_to_the_same_bits(tmp_path):
     model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 12})
     layers = [planted.layer(planted.fires_on(4 + i % 9)) for i in range(12)]
     planted.write_store(tmp_path / "store", layers, model)
@@ -351,15 +363,23 @@ def test_killed_study_resumes_to_the_same_bits(tmp_path):
     whole = start_study(tmp_path / "store", corpus, tmp_path / "whole")
     assert whole.wait() == 0, (tmp_path / "output.txt").read_text()
 
-    path = tmp_path / "killed"
+    path = tmp_path / "stopped"
     process = start_study(tmp_path / "store", corpus, path)
-    for kill_after in (2, 5):
+    for kill_after, number in (
+        (2, signal.SIGKILL),
+        (4, signal.SIGINT),
+        (6, signal.SIGTERM),
+    ):
         while not _layers_done(path) > kill_after:
             assert process.poll() is None, (tmp_path / "output.txt").read_text()
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process = start_study(tmp_path / "store", corpus, path, "--resume")
+        process.send_signal(number)
+        code = process.wait(timeout=10)
+        assert code == (-number if number == signal.SIGKILL else 75)
+        process = start_study(tmp_path / "store", corpus, path, "--resume", **ELSEWHERE)
+    command = " ".join(process.args[1:])
+    said = (tmp_path / "output.txt").read_text()
+    assert said.count(f"go on by --resume: python {command}\n") == 2
     assert process.wait() == 0, (tmp_path / "output.txt").read_text()
     assert digests(path) == digests(tmp_path / "whole")
     # No layer that was finished ran again.

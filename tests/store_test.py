@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 
+import dying
 import ml_dtypes
 import numpy as np
 import pytest
@@ -241,21 +242,9 @@ def _dies_in_child(path: pathlib.Path, calls: int) -> bool:
         _, status = os.waitpid(child, 0)
         assert status in (0, signal.SIGKILL), status
         return status == signal.SIGKILL
-    left = [calls]
-    for name in ("rename", "replace", "fsync"):
-        setattr(os, name, _dying(getattr(os, name), left))
+    dying.die_at_call(calls)
     write(path, BARE)
     os._exit(0)
-
-
-def _dying(call, left):
-    def counted(*arguments):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return call(*arguments)
-
-    return counted
 
 
 # Reading: case 21, whatever is changed is noticed and named.

@@ -15,6 +15,7 @@ def run_study(
     path: pathlib.Path,
     stored: pathlib.Path,
     sources: Sequence[tuple[str, pathlib.Path]],
+    resume: bool = False,
     **chosen: Any,
 ) -> study.Study:
     """The finished study of a layer store; chosen: what `settings.resolve` takes.
@@ -24,7 +25,7 @@ def run_study(
     model = store.open_store(stored)
     wanted = settings.resolve(model.config, **chosen)
     with mock.patch.object(paper, "draw", return_value={}):
-        run.run_study(model, "model", sources, path, wanted, None)
+        run.run_study(model, "model", sources, path, wanted, None, resume)
     return study.open_study(path)
 
 

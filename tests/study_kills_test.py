@@ -1,9 +1,7 @@
 """A study that is killed at any instant, or at any rename or sync, resumes to the bits of an undisturbed one."""
 
 import hashlib
-import multiprocessing
 import pathlib
-import signal
 import time
 
 import dying
@@ -16,10 +14,6 @@ from matplotlib import figure
 from jaxneurons import errors, run, settings, store
 from jaxneurons.figures import paper
 
-# Imports once, and forks a child for each try.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["study_kills_test"])
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -29,7 +23,7 @@ def folder(tmp_path_factory):
     planted.write_store(folder / "store", layers)
     documents = np.random.default_rng(0).integers(4, 20, (30, 20)).tolist()
     planted.write_documents(folder / "text.jsonl", documents)
-    assert _run(folder, folder / "whole").exitcode == 0
+    assert dying.run(_study, folder, folder / "whole")
     return folder
 
 
@@ -39,18 +33,18 @@ def folder(tmp_path_factory):
 def test_killed_at_random_instants(folder, tmp_path, campaign):
     random = np.random.default_rng(0)
     began = time.monotonic()
-    _run(folder, tmp_path / "timed")
+    dying.run(_study, folder, tmp_path / "timed")
     longest = time.monotonic() - began
-    kills = finished = 0
+    kills = studies = 0
     while kills < (50 if campaign else 3):
-        path = tmp_path / f"study{finished}"
-        if _run(folder, path, seconds=random.uniform(0, longest)).exitcode == 0:
-            _check(folder, path)
-            finished += 1
-        else:
+        path = tmp_path / f"study{studies}"
+        for _ in range(5):
+            if dying.run(_study, folder, path, seconds=random.uniform(0, longest)):
+                break
             kills += 1
-    _go_on(folder, path)
-    print(f"case 24: {kills} kills, {finished + 1} studies, none lost")
+        _go_on(folder, path)
+        studies += 1
+    print(f"case 24: {kills} kills of {studies} studies, none lost")
 
 
 @pytest.mark.slow
@@ -60,10 +54,10 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
     calls = tries = 0
     while True:
         path = tmp_path / f"k{calls}"
-        if _run(folder, path, calls=calls).exitcode == 0:
+        if dying.run(_study, folder, path, calls=calls):
             break
         # Killed once more on its way.
-        _run(folder, path, calls=calls // 2)
+        dying.run(_study, folder, path, calls=calls // 2)
         _go_on(folder, path)
         tries += 1
         calls += 1 if campaign else 80
@@ -71,23 +65,7 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
     print(f"case 24: {tries} of {calls} renames and syncs, killed again, none lost")
 
 
-def _run(
-    folder: pathlib.Path,
-    path: pathlib.Path,
-    seconds: float | None = None,
-    calls: int | None = None,
-) -> multiprocessing.Process:
-    """A process that begins or resumes a study; killed after so many seconds or calls, if any."""
-    process = CONTEXT.Process(target=_study, args=(folder, path, calls))
-    process.start()
-    process.join(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process
-
-
-def _study(folder: pathlib.Path, path: pathlib.Path, calls: int | None) -> None:
+def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
     model = store.open_store(folder / "store")
     wanted = settings.resolve(model.config, window=8, windows_per_batch=8)
     sources = [("text", folder / "text.jsonl")]
@@ -96,8 +74,6 @@ def _study(folder: pathlib.Path, path: pathlib.Path, calls: int | None) -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
-    if calls is not None:
-        dying.die_at_call(calls)
     try:
         run.run_study(model, "planted", sources, path, wanted, cache, resume=True)
     except errors.OutputExistsError as error:
@@ -106,7 +82,7 @@ def _study(folder: pathlib.Path, path: pathlib.Path, calls: int | None) -> None:
 
 
 def _go_on(folder: pathlib.Path, path: pathlib.Path) -> None:
-    assert _run(folder, path).exitcode == 0
+    assert dying.run(_study, folder, path)
     _check(folder, path)
 
 

@@ -4,12 +4,11 @@ Cases 21 to 23, 25 and 26 of the design's list of faults, as far as they are the
 """
 
 import json
-import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
 
+import dying
 import numpy as np
 import pytest
 
@@ -376,17 +375,13 @@ def test_an_error_of_the_block_is_not_taken_for_the_lock(path):
 @pytest.mark.fault(case=24)
 def test_killed_at_every_rename_and_sync_of_a_layer(path):
     """Whatever the k-th call, the layer is done and right, or not done and can be written again."""
-    context = multiprocessing.get_context("forkserver")
     done = []
-    for call in range(100):
-        process = context.Process(target=_write_layer_and_die, args=(path, call))
-        process.start()
-        process.join()
+    for calls in range(100):
+        is_done = dying.run(_write_layer_if_missing, path, calls=calls)
         record = study.resume(path, IDENTITY)
         done.append(record.done_layers)
-        if process.exitcode == 0:
+        if is_done:
             break
-        assert process.exitcode == -signal.SIGKILL
     assert set(map(tuple, done[:-1])) <= {(0,), (0, 1)} and (0,) in map(tuple, done)
     assert record.done_layers[:2] == [0, 1]
     for name in SPECS:
@@ -394,24 +389,11 @@ def test_killed_at_every_rename_and_sync_of_a_layer(path):
     assert not [file for file in path.rglob("*") if "lock" in file.name]
 
 
-def _write_layer_and_die(path, calls):
+def _write_layer_if_missing(path):
     record = study.resume(path, IDENTITY)
-    left = [calls]
-    for name in ("replace", "fsync"):
-        setattr(os, name, _dying(getattr(os, name), left))
     if 1 not in record.done_layers:
         write_layer(record, 1)
         record.finish_layer({"layer": 1}, [5])
-
-
-def _dying(call, left):
-    def counted(*arguments):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return call(*arguments)
-
-    return counted
 
 
 def expected(name):
