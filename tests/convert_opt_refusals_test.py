@@ -109,6 +109,16 @@ def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, val
 
 
 @pytest.mark.fault(case=12)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_every_kind_of_number_is_told_from_nan_and_infinity(dtype):
+    kind = store.DTYPES[dtype]
+    # The upper half of a float32 says what it is.
+    bits = np.arange(2**16, dtype=np.uint32) << (0 if kind.itemsize == 2 else 16)
+    values = bits.astype(f"u{kind.itemsize}").view(kind)
+    np.testing.assert_array_equal(opt._not_finite(values), ~np.isfinite(values))
+
+
+@pytest.mark.fault(case=12)
 @pytest.mark.parametrize("allow_nonfinite", [False, True])
 def test_a_cast_that_overflows_is_refused(tmp_path, allow_nonfinite):
     def change(state):
