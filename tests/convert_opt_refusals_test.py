@@ -115,7 +115,9 @@ def test_every_kind_of_number_is_told_from_nan_and_infinity(dtype):
     # The upper half of a float32 says what it is.
     bits = np.arange(2**16, dtype=np.uint32) << (0 if kind.itemsize == 2 else 16)
     values = bits.astype(f"u{kind.itemsize}").view(kind)
-    np.testing.assert_array_equal(opt._not_finite(values), ~np.isfinite(values))
+    with np.errstate(invalid="ignore"):
+        wanted = ~np.isfinite(values)
+    np.testing.assert_array_equal(opt._not_finite(values), wanted)
 
 
 @pytest.mark.fault(case=12)
