@@ -148,7 +148,7 @@ def _run_layers(
     every = min(1, every) if on_disk else every
     with (
         _checkpoint(record, model, settings, spread, every) as checkpoint,
-        Progress(record.path / "study.log") as progress,
+        Progress(record.path / "study.log", "tokens x layers") as progress,
     ):
         residual = (
             hidden.OnDisk(checkpoint, len(batches))
@@ -173,7 +173,7 @@ def _run_layers(
             # Without those of parts that only fill the last batch up.
             checksums = result.checksums[: spread.parts]
             record.finish_layer(_entry(result, residual.kind), checksums)
-            progress.log_layer(
+            progress.log_line(
                 f"layer {result.layer} of {stop}: {result.seconds:.2f} s, "
                 f"{sum(tokens) / result.seconds:.0f} tokens/s, "
                 f"{result.wait_seconds:.2f} s waiting for weights"
