@@ -24,6 +24,7 @@ from jaxneurons import (
     store,
     stream,
     study,
+    study_contents,
 )
 from jaxneurons.corpus import Windows
 
@@ -99,21 +100,26 @@ def check_what_passes_between_devices(folder):
 def check_own_statistic_and_small_blocks(folder):
     """A statistic of which nobody said how its states are merged, and masks counted a word at a time."""
     model, windows = read(folder)
-    found = []
-    for number, memory_bytes in ((8, 2**28), (3, 1)):
-        spread = devices.spread(len(windows.tokens), 2, number)
-        reduction = reductions.chain(
-            co_activation(model.config.ffn_dim),
-            make_coverage(windows, model.config, spread, memory_bytes=memory_bytes),
-        )
-        batches = stream.make_batches(windows, model.config, spread)
-        (result,) = stream.run_layers(
-            model, batches, reduction, "float32", range(1), hidden.InMemory()
-        )
-        found.append(reduction.finalize(result.state))
-    assert found[0]["co_activation"].max() > 0
-    for name, wanted in found[0].items():
-        np.testing.assert_array_equal(found[1][name], wanted, err_msg=name)
+    spread = devices.spread(len(windows.tokens), 2, number=3)
+    reduction = reductions.chain(
+        co_activation(model.config.ffn_dim),
+        make_coverage(windows, model.config, spread, memory_bytes=1),
+    )
+    batches = stream.make_batches(windows, model.config, spread)
+    (result,) = stream.run_layers(
+        model, batches, reduction, "float32", range(1), hidden.InMemory()
+    )
+    found = reduction.finalize(result.state)
+    record = study.open_study(folder / "all")
+    for name in ("ngram_coverage", "ngram_activation_count"):
+        np.testing.assert_array_equal(found[name], record.read_layer(name, 0))
+    mine = record.read("candidate_2_layer") == 0
+    for field in study_contents.CANDIDATE_FIELDS[1:]:
+        stored = record.read(f"candidate_2_{field}")[mine]
+        np.testing.assert_array_equal(found[f"candidate_2_{field}"], stored)
+    together = found["co_activation"].diagonal()
+    wanted = record.read_layer("activation_count", 0).sum(axis=0)
+    np.testing.assert_array_equal(together, wanted)
 
 
 def co_activation(neurons):
