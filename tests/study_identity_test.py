@@ -45,7 +45,7 @@ def _layers(token):
 def _resume(folder, **chosen):
     sources = [("text", folder / "text.jsonl")]
     return studies.run_study(
-        folder / "study", folder / "store", sources, resume=True, **(CHOSEN | chosen)
+        folder / "study", folder / "store", sources, **(CHOSEN | chosen)
     )
 
 
