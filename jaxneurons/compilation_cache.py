@@ -5,6 +5,7 @@ differ in theirs, so each kind of processor has a folder of its own.
 """
 
 import hashlib
+import os
 import pathlib
 import platform
 import re
@@ -20,6 +21,7 @@ _COMPILATION_CACHE = flags.DEFINE_string(
     "Where compiled programs are kept, so that the next run begins sooner; none: nowhere; "
     "default: $JAX_COMPILATION_CACHE_DIR, else `compiled` in the cache.",
 )
+VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 # What compiles faster than this, in seconds, is not worth a file.
 LEAST_SECONDS = 0.1
 
@@ -33,8 +35,7 @@ def enable(cache_directory: pathlib.Path) -> None:
         InputOutputError: the directory cannot be made.
     """
     wanted = _COMPILATION_CACHE.value
-    # What JAX has by now is from its own environment variable.
-    if wanted == "none" or (wanted is None and jax.config.jax_compilation_cache_dir):
+    if wanted == "none" or (wanted is None and os.environ.get(VARIABLE)):
         return
     directory = pathlib.Path(wanted or cache_directory / "compiled") / _processor()
     try:

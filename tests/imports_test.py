@@ -22,7 +22,7 @@ GROUPS = {
     "run": r"jaxneurons\.(run|settings|study_beginning)\b",
     "study": r"jaxneurons\.study",
     "analysis": r"jaxneurons\.analysis\b",
-    "benchmark": r"jaxneurons\.benchmark\b",
+    "benchmark": r"jaxneurons\.(benchmark|gpu_check)\b",
     "training": r"jaxneurons\.training\b",
     "command": r"jaxneurons\.(command|compilation_cache)\b",
     "convert": r"convert\b",
