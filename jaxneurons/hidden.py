@@ -1,6 +1,8 @@
 """The residual stream of all windows between two layers, and its copy on disk that a killed run resumes from.
 
 In: batches float[B, T, D] as the block gives them. Out: the same bits, now or after a restart.
+A batch is in parts, one for each device. Files hold one part behind the other and each has its checksum, so
+that a run may go on with another number of devices.
 Two files take turns, so that the copy of the last finished layer stands until the next is whole.
 A copy is not synced: it outlives its process but perhaps not a power cut, and then its checksums
 are wrong, it counts as missing, and the layers below it run again.
@@ -13,7 +15,6 @@ from concurrent import futures
 from typing import Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxneurons import files
@@ -29,21 +30,27 @@ class BatchFile:
         path: of the file; made by the first write.
         shape: (B, T, D) of a batch.
         dtype: of the residual stream.
+        parts: of a batch.
 
     Attributes:
         size: bytes of a batch.
     """
 
     def __init__(
-        self, path: pathlib.Path, shape: tuple[int, int, int], dtype: np.dtype
+        self,
+        path: pathlib.Path,
+        shape: tuple[int, int, int],
+        dtype: np.dtype,
+        parts: int,
     ):
         self.path = path
+        self._parts = parts
         self._shape = shape
         self._dtype = np.dtype(dtype)
         self.size = int(np.prod(shape)) * self._dtype.itemsize
 
-    def write(self, batch: int, x: jax.Array) -> int:
-        """Puts a batch in its place and gives its checksum.
+    def write(self, batch: int, x: jax.Array) -> list[int]:
+        """Puts a batch in its place and gives the checksum of each part.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
@@ -56,10 +63,10 @@ class BatchFile:
                 file.write(content)
         except OSError as error:
             raise files.io_error("write", self.path, error, self.size) from error
-        return zlib.crc32(content)
+        return self._checksums(content)
 
-    def read(self, batch: int) -> tuple[np.ndarray, int]:
-        """A batch and its checksum; zeros from the end of a file that is too short.
+    def read(self, batch: int) -> tuple[np.ndarray, list[int]]:
+        """A batch and the checksum of each part; zeros from the end of a file that is too short.
 
         Raises:
             InputOutputError: the operating system refuses.
@@ -68,7 +75,14 @@ class BatchFile:
             file.seek(batch * self.size)
             content = file.read(self.size).ljust(self.size, b"\0")
         x = np.frombuffer(content, self._dtype)
-        return x.reshape(self._shape), zlib.crc32(content)
+        return x.reshape(self._shape), self._checksums(memoryview(content))
+
+    def _checksums(self, content: memoryview) -> list[int]:
+        size = self.size // self._parts
+        return [
+            zlib.crc32(content[first : first + size])
+            for first in range(0, self.size, size)
+        ]
 
 
 class Checkpoint:
@@ -79,9 +93,11 @@ class Checkpoint:
         shape: (B, T, D) of a batch.
         dtype: of the residual stream.
         every: layers from one copy to the next; 0 makes none.
+        sharding: of a batch, equally by windows; None is all on the first device.
 
     Attributes:
         every: as given.
+        sharding: as given.
     """
 
     def __init__(
@@ -90,13 +106,17 @@ class Checkpoint:
         shape: tuple[int, int, int],
         dtype: np.dtype,
         every: int = 1,
+        sharding: jax.sharding.Sharding | None = None,
     ):
         self.every = every
+        self.sharding = sharding
+        self._parts = 1 if sharding is None else sharding.num_devices
         self._files = [
-            BatchFile(folder / f"hidden_{turn}.bin", shape, dtype) for turn in (0, 1)
+            BatchFile(folder / f"hidden_{turn}.bin", shape, dtype, self._parts)
+            for turn in (0, 1)
         ]
         self._writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: list[futures.Future[int]] = []
+        self._pending: list[futures.Future[list[int]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -123,17 +143,17 @@ class Checkpoint:
         self._pending.append(self._writer.submit(write, batch, x))
 
     def finish_layer(self) -> list[int]:
-        """Waits for the copies of a layer and gives the checksum of each batch; none for no copy.
+        """Waits for the copies of a layer and gives the checksum of each part; none for no copy.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
         """
         pending, self._pending = self._pending, []
         futures.wait(pending)
-        return [copy.result() for copy in pending]
+        return [checksum for copy in pending for checksum in copy.result()]
 
     def holds(self, layer: int, checksums: Sequence[int]) -> bool:
-        """Whether the batches after a layer are all there, as they were copied.
+        """Whether the first parts after a layer, one for each checksum, are there as they were copied.
 
         Raises:
             InputOutputError: the operating system refuses.
@@ -141,7 +161,11 @@ class Checkpoint:
         file = self.file(layer)
         if not self.every or not file.path.exists():
             return False
-        return all(file.read(i)[1] == wanted for i, wanted in enumerate(checksums))
+        return all(
+            file.read(first // self._parts)[1][: len(checksums) - first]
+            == list(checksums[first : first + self._parts])
+            for first in range(0, len(checksums), self._parts)
+        )
 
 
 class InMemory:
@@ -160,7 +184,8 @@ class InMemory:
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; read from the copy where a resumed run begins."""
         if self._checkpoint is not None and batch not in self._batches:
-            return jnp.asarray(self._checkpoint.file(layer - 1).read(batch)[0])
+            x, _ = self._checkpoint.file(layer - 1).read(batch)
+            return jax.device_put(x, self._checkpoint.sharding)
         return self._batches.pop(batch)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
@@ -201,7 +226,7 @@ class OnDisk:
         x, _ = current.result()
         if batch + 1 < self._batches:
             self._upcoming = (layer, batch + 1, self._submit(layer, batch + 1))
-        return jnp.asarray(x)
+        return jax.device_put(x, self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Writes a batch after a layer."""

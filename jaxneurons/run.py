@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxneurons import (
     corpus,
+    devices,
     errors,
     hidden,
     ngram_coverage,
@@ -28,6 +29,7 @@ from jaxneurons import (
 from jaxneurons.analysis import analyze
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
+from jaxneurons.devices import Spread
 from jaxneurons.progress import Progress
 from jaxneurons.settings import Resources, Settings
 from jaxneurons.stats import activation
@@ -63,6 +65,8 @@ def run_study(
         JaxneuronsError: as `errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
+    resources = resources or Resources()
+    mesh = devices.make_mesh(resources.devices)
     tokenizer = read_tokenizer(model)
     windows = corpus.load_windows(
         sources,
@@ -83,7 +87,8 @@ def run_study(
     with record.locked(), _interruptible(record):
         if lost := study_contents.layers_without_candidates(record):
             record.forget_layers(lost)
-        _run_layers(record, model, windows, settings, resources or Resources())
+        spread = Spread(len(windows.tokens), settings.windows_per_batch, mesh)
+        _run_layers(record, model, windows, settings, resources, spread)
         study_contents.join_candidates(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
         record.finish()
@@ -102,11 +107,11 @@ def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
 
 
 def make_reduction(
-    config: OPTConfig, windows: Windows, settings: Settings
+    config: OPTConfig, windows: Windows, spread: Spread
 ) -> reductions.Reduction:
     """All that a study counts, as one reduction."""
     domains = len(windows.names)
-    count, length = windows.tokens.shape
+    length = windows.tokens.shape[1]
     return reductions.chain(
         reductions.activation_counts(domains, config.ffn_dim),
         reductions.position_counts(domains, length, config.ffn_dim),
@@ -115,7 +120,7 @@ def make_reduction(
             windows.lengths,
             config.special_tokens,
             config.ffn_dim,
-            windows_padded=count + -count % settings.windows_per_batch,
+            spread=spread,
         ),
     )
 
@@ -126,14 +131,15 @@ def _run_layers(
     windows: Windows,
     settings: Settings,
     resources: Resources,
+    spread: Spread,
 ) -> None:
     """Runs what is not done yet and writes each layer as it ends."""
     stop = settings.last_layer + 1
     if len(record.done_layers) == stop:
         return
-    batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
-    tokens = [int(batch.valid.sum()) for batch in batches]
-    reduction = make_reduction(model.config, windows, settings)
+    batches = stream.make_batches(windows, model.config, spread)
+    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
+    reduction = make_reduction(model.config, windows, spread)
     size = batches[0].tokens.size * model.config.hidden_size
     stream_bytes = len(batches) * size * jax.numpy.dtype(settings.dtype).itemsize
     on_disk = stream_bytes > resources.hidden_states_bytes
@@ -141,15 +147,15 @@ def _run_layers(
     every = resources.checkpoint_every
     every = min(1, every) if on_disk else every
     with (
-        _checkpoint(record, model, settings, every) as checkpoint,
-        Progress(record.path / "study.log") as progress,
+        _checkpoint(record, model, settings, spread, every) as checkpoint,
+        Progress(record.path / "study.log", "tokens x layers") as progress,
     ):
         residual = (
             hidden.OnDisk(checkpoint, len(batches))
             if on_disk
             else hidden.InMemory(checkpoint)
         )
-        start = _resume_point(record, checkpoint, len(batches))
+        start = _resume_point(record, checkpoint, spread.parts)
         progress.start(sum(tokens) * (stop - start))
         for result in stream.run_layers(
             model,
@@ -164,8 +170,10 @@ def _run_layers(
                 continue
             if result.layer in record.asked_layers:
                 _write_layer(record, model.config, result, reduction)
-            record.finish_layer(_entry(result, residual.kind), result.checksums)
-            progress.log_layer(
+            # Without those of parts that only fill the last batch up.
+            checksums = result.checksums[: spread.parts]
+            record.finish_layer(_entry(result, residual.kind), checksums)
+            progress.log_line(
                 f"layer {result.layer} of {stop}: {result.seconds:.2f} s, "
                 f"{sum(tokens) / result.seconds:.0f} tokens/s, "
                 f"{result.wait_seconds:.2f} s waiting for weights"
@@ -183,19 +191,24 @@ def _entry(result: stream.LayerResult, hidden_states: str) -> dict[str, Any]:
 
 
 def _checkpoint(
-    record: study.Study, model: store.Store, settings: Settings, every: int
+    record: study.Study,
+    model: store.Store,
+    settings: Settings,
+    spread: Spread,
+    every: int,
 ) -> hidden.Checkpoint:
-    shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
+    shape = (spread.windows_at_once, settings.window, model.config.hidden_size)
     dtype = np.dtype(jax.numpy.dtype(settings.dtype))
-    return hidden.Checkpoint(record.partial, shape, dtype, every)
+    sharding = devices.sharded(spread.mesh)
+    return hidden.Checkpoint(record.partial, shape, dtype, every, sharding)
 
 
 def _resume_point(
-    record: study.Study, checkpoint: hidden.Checkpoint, batches: int
+    record: study.Study, checkpoint: hidden.Checkpoint, parts: int
 ) -> int:
     """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
     saved = record.manifest.get("resume_from")
-    if saved is None or len(saved["checksums"]) != batches:
+    if saved is None or len(saved["checksums"]) != parts:
         return 0
     whole = checkpoint.holds(saved["layer"], saved["checksums"])
     return saved["layer"] + 1 if whole else 0

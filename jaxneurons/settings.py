@@ -18,7 +18,7 @@ class Settings:
         window: T, tokens a window.
         first_layer, last_layer: layers to report, both included. Those below the first still run,
             those above the last do not.
-        windows_per_batch: B.
+        windows_per_batch: B, windows that each device takes at a time.
         dtype: to compute in.
         max_tokens: most tokens of text, over all domains; None is all.
     """
@@ -102,12 +102,14 @@ class Resources:
         hidden_states_bytes: most memory for the residual stream of all windows; more goes to disk.
         checkpoint_every: layers between copies of it to disk, from which a killed run goes on; 0
             makes none, and a resumed run recomputes it. On disk it is its own copy.
+        devices: of this host; None is all.
     """
 
     hidden_states_bytes: int = dataclasses.field(
         default_factory=lambda: _physical_memory() // 2
     )
     checkpoint_every: int = 1
+    devices: int | None = None
 
 
 def _physical_memory() -> int:

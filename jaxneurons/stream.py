@@ -2,7 +2,8 @@
 
 Layer-major order reads every weight once: all windows pass layer l before any sees layer l + 1, so
 that a model far larger than the accelerator's memory can be studied. Layer l + 1 is read from disk
-while layer l computes, and one executable serves all layers: weights are its arguments.
+while layer l computes, and one executable serves all layers: weights are its arguments. On several
+devices each runs it on its own part of a batch, and nothing passes between them until a layer's end.
 """
 
 import functools
@@ -15,10 +16,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
-from jaxneurons import block, embed, errors, hidden
+from jaxneurons import block, devices, embed, errors, hidden
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
+from jaxneurons.devices import Spread
 from jaxneurons.reductions import Batch, Reduction, State
 from jaxneurons.store import Store
 
@@ -31,7 +34,7 @@ class LayerResult(NamedTuple):
     Attributes:
         layer: its index in the model.
         params: its parameters as stored, on the host.
-        state: the reduction's state after all batches.
+        state: the reduction's state after all batches, that of all devices.
         seconds: from the layer's first batch to its last.
         wait_seconds: the part of it spent waiting for weights.
         checksums: of the batches that the checkpoint copied; empty without one.
@@ -45,12 +48,13 @@ class LayerResult(NamedTuple):
     checksums: list[int]
 
 
-def make_batches(
-    windows: Windows, config: OPTConfig, windows_per_batch: int
-) -> list[Batch]:
-    """Cuts windows into batches of one size on the device; the last is filled up with empty windows."""
+def make_batches(windows: Windows, config: OPTConfig, spread: Spread) -> list[Batch]:
+    """Cuts windows into batches of one size, spread over the devices; the last is filled up with empty windows.
+
+    Each is a `Batch` of all devices' windows, but with the first window of each device: int32[N].
+    """
     count, length = windows.tokens.shape
-    filled = -count % windows_per_batch
+    filled = spread.windows_padded - count
     tokens = np.pad(
         windows.tokens, ((0, filled), (0, 0)), constant_values=config.pad_token_id
     )
@@ -58,19 +62,18 @@ def make_batches(
     domains = np.pad(windows.domains, (0, filled))
     valid = np.arange(length)[None, :] < lengths[:, None]
     special = np.isin(tokens, config.special_tokens) & valid
-    device = jax.local_devices()[0]
     batches = []
-    for first in range(0, len(tokens), windows_per_batch):
-        chosen = slice(first, first + windows_per_batch)
+    for first in range(0, len(tokens), spread.windows_at_once):
+        chosen = slice(first, first + spread.windows_at_once)
         on_host = (
             tokens[chosen],
             valid[chosen],
             special[chosen],
             domains[chosen].astype(np.int32),
             lengths[chosen] == length,
-            np.int32(first),
+            np.arange(len(tokens), dtype=np.int32)[chosen][:: spread.windows_per_part],
         )
-        batches.append(Batch(*jax.device_put(on_host, device)))
+        batches.append(Batch(*jax.device_put(on_host, devices.sharded(spread.mesh))))
     return batches
 
 
@@ -97,21 +100,44 @@ def compile_step(
 ) -> Callable[..., tuple[jax.Array, State, jax.Array]]:
     """The one executable of a run: (params, x, state, batch) to (x, state, finite), x and state donated.
 
-    `finite` is bool[], whether x is finite on all text: NaN is not above 0 and would pass for a
-    neuron at rest.
+    All but params have a leading axis that is shared out over the devices, the state as `init_states` makes
+    it. `finite` is bool[N], whether x is finite on all text of a device's windows: NaN is not above 0 and
+    would pass for a neuron at rest.
     """
 
     def step(
-        params: Parameters, x: jax.Array, state: State, batch: Batch
+        params: Parameters, x: jax.Array, states: State, batch: Batch
     ) -> tuple[jax.Array, State, jax.Array]:
+        state = jax.tree.map(lambda leaf: leaf[0], states)
+        batch = batch._replace(first_window=batch.first_window[0])
         applied = block.Block(config).apply({"params": params}, x)
         x, activation = cast(tuple[jax.Array, jax.Array], applied)
         chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
         finite = jnp.all(jnp.isfinite(x) | ~batch.valid[:, :, None])
-        return x, reduction.update(state, activation > 0, batch), finite
+        state = reduction.update(state, activation > 0, batch)
+        return x, jax.tree.map(lambda leaf: leaf[None], state), finite[None]
 
-    state = jax.eval_shape(reduction.init)
-    return jax.jit(step, donate_argnums=(1, 2)).lower(params, x, state, batch).compile()
+    mesh = devices.mesh_of(x)
+    part = PartitionSpec(devices.AXIS)
+    mapped = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), part, part, part),
+        out_specs=part,
+        # Nothing here is equal on all devices, and a reduction's loops should not have to say so.
+        check_vma=False,
+    )
+    states = jax.eval_shape(lambda: init_states(reduction, mesh))
+    jitted = jax.jit(mapped, donate_argnums=(1, 2))
+    return jitted.lower(params, x, states, batch).compile()
+
+
+def init_states(reduction: Reduction, mesh: Mesh) -> State:
+    """A state for each of N devices: arrays [N, ...], each device with its own."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None], (mesh.size, *leaf.shape)),
+        reduction.init(),
+    )
 
 
 def run_layers(
@@ -137,13 +163,17 @@ def run_layers(
     Raises:
         NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
     """
-    device = jax.local_devices()[0]
-    embedding = jax.device_put(model.read_embed(), device) if 0 in layers else {}
+    mesh = devices.mesh_of(batches[0].tokens)
+    everywhere = devices.replicated(mesh)
+    embedding = jax.device_put(model.read_embed(), everywhere) if 0 in layers else {}
+    begin = jax.jit(
+        lambda: init_states(reduction, mesh), out_shardings=devices.sharded(mesh)
+    )
     step = None
     for layer, stored, waited in _prefetched(model, layers):
         began = time.perf_counter() - waited
-        params = cast_parameters(jax.device_put(stored, device), dtype)
-        state = reduction.init()
+        params = cast_parameters(jax.device_put(stored, everywhere), dtype)
+        state = begin()
         finite: dict[int, jax.Array] = {}
         for index, batch in enumerate(batches):
             if layer == 0:
@@ -156,11 +186,12 @@ def run_layers(
             # Dispatch must not run ahead of the device, or progress would lie.
             residual.put(layer, index, jax.block_until_ready(x))
             on_batch(index)
-        if not all(jax.device_get(list(finite.values()))):
+        if not np.all(jax.device_get(list(finite.values()))):
             raise errors.NotFiniteError(
                 f"layer {layer}: NaN or infinity in the residual stream, computed in "
                 f"{dtype}; float32 and bfloat16 reach further than float16"
             )
+        state = reduction.merge(state)
         checksums = residual.finish_layer()
         seconds = time.perf_counter() - began
         yield LayerResult(layer, stored, state, seconds, waited, checksums)

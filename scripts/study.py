@@ -56,7 +56,9 @@ _LAYERS = flags.DEFINE_string(
     "FIRST still run, those above LAST do not; default: all.",
 )
 _WINDOWS_PER_BATCH = flags.DEFINE_integer(
-    "windows_per_batch", None, "Default: as many as make about 4,096 tokens."
+    "windows_per_batch",
+    None,
+    "Windows that each device takes at a time; default: as many as make about 4,096 tokens.",
 )
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", settings.DTYPES, "The type to compute in."
@@ -73,6 +75,9 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
     "Layers between copies of the residual stream to disk, from which --resume goes on; 0 makes "
     "none, and --resume recomputes it.",
     lower_bound=0,
+)
+_DEVICES = flags.DEFINE_integer(
+    "devices", None, "Of this host, to share the windows; default: all."
 )
 _HIDDEN_STATES_GB = flags.DEFINE_float(
     "hidden_states_gb",
@@ -104,7 +109,9 @@ def main() -> None:
         dtype=_DTYPE.value,
         max_tokens=_MAX_TOKENS.value,
     )
-    resources = settings.Resources(checkpoint_every=_CHECKPOINT_EVERY.value)
+    resources = settings.Resources(
+        checkpoint_every=_CHECKPOINT_EVERY.value, devices=_DEVICES.value
+    )
     if _HIDDEN_STATES_GB.value is not None:
         hidden_bytes = int(_HIDDEN_STATES_GB.value * 2**30)
         resources = dataclasses.replace(resources, hidden_states_bytes=hidden_bytes)

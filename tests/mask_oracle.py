@@ -36,11 +36,10 @@ def run_with_masks(path, stored, sources, **chosen):
     kept = []
     make_reduction = run.make_reduction
 
-    def make_longer(model, windows, settings):
-        count, positions = windows.tokens.shape
-        padded = count + -count % settings.windows_per_batch
-        mine = keep_masks(padded, positions, model.ffn_dim, kept)
-        return reductions.chain(make_reduction(model, windows, settings), mine)
+    def make_longer(model, windows, spread):
+        positions = windows.tokens.shape[1]
+        mine = keep_masks(spread.windows_padded, positions, model.ffn_dim, kept)
+        return reductions.chain(make_reduction(model, windows, spread), mine)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "make_reduction", make_longer)

@@ -6,7 +6,7 @@ import numpy as np
 import planted
 import pytest
 
-from jaxneurons import block, corpus, embed, hidden, reductions, store, stream
+from jaxneurons import block, corpus, devices, embed, hidden, reductions, store, stream
 
 MODEL = planted.MODEL
 
@@ -51,7 +51,9 @@ def collect_masks(windows):
 
 
 def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
-    batches = stream.make_batches(windows, MODEL, 4)
+    batches = stream.make_batches(
+        windows, MODEL, devices.spread(len(windows.tokens), 4, 1)
+    )
     shape = (4, windows.tokens.shape[1], MODEL.hidden_size)
     reduction = collect_masks(windows)
     with hidden.Checkpoint(tmp_path, shape, np.dtype(np.float32), 0) as checkpoint:
@@ -64,9 +66,9 @@ def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
 
 def test_last_batch_is_filled_up_with_empty_windows():
     windows = make_windows(6, 8)
-    batches = stream.make_batches(windows, MODEL, 4)
+    batches = stream.make_batches(windows, MODEL, devices.spread(6, 4, 1))
     assert [batch.tokens.shape for batch in batches] == [(4, 8)] * 2
-    assert [int(batch.first_window) for batch in batches] == [0, 4]
+    assert [batch.first_window.tolist() for batch in batches] == [[0], [4]]
     last = batches[1]
     np.testing.assert_array_equal(last.valid.sum(axis=1), [8, 6, 0, 0])
     np.testing.assert_array_equal(last.full, [True, False, False, False])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import attention, block, embed, stream
+from jaxneurons import attention, block, devices, embed, stream
 from jaxneurons.benchmark import ours, workload
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.config import OPTConfig
@@ -147,14 +147,18 @@ def integers(sizes: Sizes) -> Iterator[Figure]:
 def _reduced(
     case: Workload, active: np.ndarray, device: jax.Device
 ) -> dict[str, np.ndarray]:
+    mesh = jax.sharding.Mesh(np.array([device]), (devices.AXIS,))
+    spread = devices.Spread(case.windows, case.windows_per_batch, mesh)
+    windows = ours.make_windows(case)
     with jax.default_device(device):
-        windows = ours.make_windows(case)
-        reduction = ours.make_reduction(case, windows, "everything")
+        reduction = ours.make_reduction(case, windows, "everything", spread)
         update = jax.jit(reduction.update)
         state = reduction.init()
-        batches = stream.make_batches(windows, case.config, case.windows_per_batch)
-        for number, batch in enumerate(batches):
-            first = number * case.windows_per_batch
+        for batch in stream.make_batches(windows, case.config, spread):
+            first = int(batch.first_window[0])
             masks = jnp.asarray(active[first : first + case.windows_per_batch])
-            state = update(state, masks, jax.device_put(batch, device))
-        return reduction.finalize(state)
+            batch = batch._replace(first_window=batch.first_window[0])
+            state = update(state, masks, batch)
+        states = jax.tree.map(lambda leaf: leaf[None], state)
+        states = jax.device_put(states, devices.sharded(mesh))
+        return reduction.finalize(reduction.merge(states))

@@ -102,7 +102,7 @@ def _read_uncached(
 def _layer_seconds(case: Workload, ring: _Ring) -> tuple[float, float]:
     """Median seconds of a layer and of waiting in it; the first, which compiles and cannot read ahead, is left out."""
     batches = stream.make_batches(
-        ours.make_windows(case), case.config, case.windows_per_batch
+        ours.make_windows(case), case.config, ours.make_spread(case)
     )
     results = stream.run_layers(
         cast(Any, ring),
