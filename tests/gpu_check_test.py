@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from jaxneurons.gpu_check import exactness, parts, sizes, streaming
-from jaxneurons.gpu_check.figure import Figure
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -80,9 +79,12 @@ def test_a_part_that_fails_says_so_and_ends(part, problem):
 
 
 def test_figures_found_before_a_failure_are_kept():
-    broken = dataclasses.replace(sizes.TOY, repeats=0)
-    part = parts.Part("half", "jaxneurons.gpu_check.speed", "device", (broken,))
-    assert Figure("platform", "cpu") in parts.run(part, 60).figures
+    broken = dataclasses.replace(sizes.TOY, head_sizes=(16, 0))
+    module = "jaxneurons.gpu_check.exactness"
+    part = parts.Part("half", module, "against_reference", (broken,))
+    outcome = parts.run(part, 120)
+    assert len(outcome.figures) == 2 * len(exactness.ARITHMETICS)
+    assert outcome.problem.startswith("failed: ConfigError: not an OPT configuration")
     assert parts.run(part, 0).problem == "not run: no time left"
 
 
