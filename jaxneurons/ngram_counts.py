@@ -35,7 +35,9 @@ class Counts(NamedTuple):
 def slot_bits(
     masks: jax.Array, block: int, places: jax.Array, occupied: jax.Array, width: int
 ) -> jax.Array:
-    """The bits of a block's neurons in slot order: uint32[W * T, words] to uint32[U, 32, width]."""
+    """The bits of a block's neurons in slot order: uint32[W, T, words] to uint32[U, 32, width]."""
+    # Reshaped in here it is a view; outside it would be a copy, of the largest array there is.
+    masks = masks.reshape(-1, masks.shape[-1])
     columns = jax.lax.dynamic_slice_in_dim(masks, block * width, width, axis=1)
     rows = columns.at[places].get(mode="promise_in_bounds")
     # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers again.

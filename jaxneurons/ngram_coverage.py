@@ -94,7 +94,6 @@ def ngram_coverage(
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, batch.first_window, 0)
 
     def finalize(masks: jax.Array) -> dict[str, np.ndarray]:
-        masks = masks.reshape(-1, blocks.words)
         found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
         arrays = {
             "ngram_coverage": np.stack([coverage for coverage, _ in found]),

@@ -6,31 +6,21 @@ In: a layer store, text sources, settings. Out: a finished study on disk.
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import jax
-import numpy as np
+from collections.abc import Iterator, Sequence
 
 from jaxneurons import (
     corpus,
     errors,
-    hidden,
-    ngram_coverage,
-    reductions,
+    passes,
     store,
-    stream,
     study,
     study_beginning,
     study_contents,
 )
 from jaxneurons.analysis import analyze
-from jaxneurons.config import OPTConfig
-from jaxneurons.corpus import Windows
-from jaxneurons.progress import Progress
-from jaxneurons.settings import Resources, Settings
-from jaxneurons.stats import activation
+from jaxneurons.settings import Resources, Settings, check_passes
 
 
 def run_study(
@@ -63,6 +53,8 @@ def run_study(
         JaxneuronsError: as `errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
+    resources = resources or Resources()
+    check_passes(settings, resources)
     tokenizer = read_tokenizer(model)
     windows = corpus.load_windows(
         sources,
@@ -81,12 +73,16 @@ def run_study(
         )
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
-        if lost := study_contents.layers_without_candidates(record):
+        if settings.ngrams and (
+            lost := study_contents.layers_without_candidates(record)
+        ):
             record.forget_layers(lost)
-        _run_layers(record, model, windows, settings, resources or Resources())
-        study_contents.join_candidates(record)
+        passes.run_passes(record, model, windows, settings, resources)
+        if settings.ngrams:
+            study_contents.join_candidates(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
         record.finish()
+        shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)
     return sorted((record.path / "figures").iterdir())
 
 
@@ -99,138 +95,6 @@ def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
         for name, content in contents.items():
             (pathlib.Path(folder) / name).write_bytes(content)
         return corpus.load_tokenizer(pathlib.Path(folder), model.config)
-
-
-def make_reduction(
-    config: OPTConfig, windows: Windows, settings: Settings
-) -> reductions.Reduction:
-    """All that a study counts, as one reduction."""
-    domains = len(windows.names)
-    count, length = windows.tokens.shape
-    return reductions.chain(
-        reductions.activation_counts(domains, config.ffn_dim),
-        reductions.position_counts(domains, length, config.ffn_dim),
-        ngram_coverage.ngram_coverage(
-            windows.tokens,
-            windows.lengths,
-            config.special_tokens,
-            config.ffn_dim,
-            windows_padded=count + -count % settings.windows_per_batch,
-        ),
-    )
-
-
-def _run_layers(
-    record: study.Study,
-    model: store.Store,
-    windows: Windows,
-    settings: Settings,
-    resources: Resources,
-) -> None:
-    """Runs what is not done yet and writes each layer as it ends."""
-    stop = settings.last_layer + 1
-    if len(record.done_layers) == stop:
-        return
-    batches = stream.make_batches(windows, model.config, settings.windows_per_batch)
-    tokens = [int(batch.valid.sum()) for batch in batches]
-    reduction = make_reduction(model.config, windows, settings)
-    size = batches[0].tokens.size * model.config.hidden_size
-    stream_bytes = len(batches) * size * jax.numpy.dtype(settings.dtype).itemsize
-    on_disk = stream_bytes > resources.hidden_states_bytes
-    # On disk the copy of a layer is where the next one reads from.
-    every = resources.checkpoint_every
-    every = min(1, every) if on_disk else every
-    with (
-        _checkpoint(record, model, settings, every) as checkpoint,
-        Progress(record.path / "study.log") as progress,
-    ):
-        residual = (
-            hidden.OnDisk(checkpoint, len(batches))
-            if on_disk
-            else hidden.InMemory(checkpoint)
-        )
-        start = _resume_point(record, checkpoint, len(batches))
-        progress.start(sum(tokens) * (stop - start))
-        for result in stream.run_layers(
-            model,
-            batches,
-            reduction,
-            settings.dtype,
-            range(start, stop),
-            residual,
-            on_batch=lambda index: progress.advance(tokens[index]),
-        ):
-            if result.layer in record.done_layers:
-                continue
-            if result.layer in record.asked_layers:
-                _write_layer(record, model.config, result, reduction)
-            record.finish_layer(_entry(result, residual.kind), result.checksums)
-            progress.log_layer(
-                f"layer {result.layer} of {stop}: {result.seconds:.2f} s, "
-                f"{sum(tokens) / result.seconds:.0f} tokens/s, "
-                f"{result.wait_seconds:.2f} s waiting for weights"
-            )
-
-
-def _entry(result: stream.LayerResult, hidden_states: str) -> dict[str, Any]:
-    """What study.json says of a layer that is done."""
-    return {
-        "layer": result.layer,
-        "seconds": round(result.seconds, 3),
-        "wait_seconds": round(result.wait_seconds, 3),
-        "hidden_states": hidden_states,
-    }
-
-
-def _checkpoint(
-    record: study.Study, model: store.Store, settings: Settings, every: int
-) -> hidden.Checkpoint:
-    shape = (settings.windows_per_batch, settings.window, model.config.hidden_size)
-    dtype = np.dtype(jax.numpy.dtype(settings.dtype))
-    return hidden.Checkpoint(record.partial, shape, dtype, every)
-
-
-def _resume_point(
-    record: study.Study, checkpoint: hidden.Checkpoint, batches: int
-) -> int:
-    """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
-    saved = record.manifest.get("resume_from")
-    if saved is None or len(saved["checksums"]) != batches:
-        return 0
-    whole = checkpoint.holds(saved["layer"], saved["checksums"])
-    return saved["layer"] + 1 if whole else 0
-
-
-def _write_layer(
-    record: study.Study,
-    config: OPTConfig,
-    result: stream.LayerResult,
-    reduction: reductions.Reduction,
-) -> None:
-    found = reduction.finalize(result.state)
-    low, high = layer_preactivation_bounds(config, result.params)
-    found |= {"min_preactivation": low, "max_preactivation": high}
-    candidates = {name: found.pop(name) for name in list(found) if "candidate" in name}
-    for name, data in found.items():
-        record.write_layer(name, result.layer, data)
-    study_contents.save_candidates(record, result.layer, candidates)
-
-
-def layer_preactivation_bounds(
-    config: OPTConfig, params: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of a layer's pre-activations, float64[F] each, from its stored parameters."""
-    before = config.do_layer_norm_before
-    norm = params.get(
-        "feed_forward_layer_norm" if before else "attention_layer_norm", {}
-    )
-    fc1 = params["feed_forward"]["fc1"]
-    return activation.preactivation_bounds(
-        fc1["kernel"],
-        fc1.get("bias", np.zeros(config.ffn_dim)),
-        norm.get("scale", np.ones(config.hidden_size)),
-        norm.get("bias", np.zeros(config.hidden_size)),
-    )
 
 
 @contextlib.contextmanager
