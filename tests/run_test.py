@@ -15,7 +15,7 @@ import numpy as np
 import planted
 import pytest
 
-from jaxneurons import errors, memory_plan, run, settings, store, study
+from jaxneurons import errors, memory_plan, run, settings, store, stream, study
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # Tokens 4 and 5 occur, 6 does not.
@@ -309,13 +309,17 @@ def test_layers_that_are_no_range(text):
         settings.parse_layers(text)
 
 
-def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, caplog):
+@pytest.mark.parametrize(("least_saved", "executables"), [(1e20, 1), (0, 2)])
+def test_one_executable_serves_all_layers_and_at_most_one_more_the_last(
+    planted_store, sources, tmp_path, caplog, monkeypatch, least_saved, executables
+):
+    monkeypatch.setattr(stream, "LEAST_SAVED", least_saved)
     with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
         run_planted(planted_store, sources, tmp_path / "study")
     compiled = [
         r.getMessage() for r in caplog.records if "XLA compil" in r.getMessage()
     ]
-    assert sum("jit(step)" in message for message in compiled) == 1
+    assert sum("jit(step)" in message for message in compiled) == executables
 
 
 def start_study(store_path, sources, path, *flags, before=()):
