@@ -9,8 +9,20 @@ import study_edges_test
 
 from jaxneurons import errors, passes, settings, store, study, study_contents
 from jaxneurons.analysis import analyze
+from jaxneurons.figures import paper
 
 PASSES = settings.Resources(tokens_per_pass=50)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_figures():
+    """They would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "draw", lambda summaries: {})
+        yield
+
+
+DRAW = paper.draw
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +79,16 @@ def stop_at(patch, owner, name, number):
     patch.setattr(owner, name, counted)
 
 
-@pytest.mark.parametrize("again", [None, 30, 50])
 @pytest.mark.parametrize(
-    ("owner", "name", "number"),
+    ("owner", "name", "number", "again"),
     [
-        (study_contents, "save_counts", 2),
-        (study_contents, "save_counts", 5),
-        (study.Study, "finish_pass", 2),
-        (study_contents, "remove_counts", 2),
-        (study.Study, "write_layer", 7),
-        (study.Study, "finish_layer", 2),
-        (study.Study, "finish_pass", 5),
+        (study_contents, "save_counts", 2, None),
+        (study_contents, "save_counts", 5, 50),
+        (study.Study, "finish_pass", 2, 30),
+        (study_contents, "remove_counts", 2, 90),
+        (study.Study, "write_layer", 7, 50),
+        (study.Study, "finish_layer", 2, None),
+        (study.Study, "finish_pass", 5, 50),
     ],
 )
 def test_an_interrupted_pass_begins_again(
@@ -130,7 +141,7 @@ def test_a_study_without_ngrams_says_so(model, sources, tmp_path, finished):
     assert not list(record.arrays_path.glob("candidate*"))
     summary = json.loads((finished / "summary.json").read_bytes())
     assert summary["ngrams"] is None and summary["suppression"] is None
-    figures = {path.name.split("_")[1] for path in (finished / "figures").iterdir()}
+    figures = {name.split("_")[1] for name in DRAW({"model": summary})}
     assert figures == {"1a", "1b", "7", "8", "9"}
     assert not list(finished.glob("detectors*"))
     analyze.analyze_again(record, model, analyze.Thresholds(), str(tmp_path / "out"))
