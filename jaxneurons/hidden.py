@@ -1,6 +1,8 @@
 """The residual stream of all windows between two layers, and its copy on disk that a killed run resumes from.
 
 In: batches float[B, T, D] as the block gives them. Out: the same bits, now or after a restart.
+A batch is in parts, one for each device. Files hold one part behind the other and each has its checksum, so
+that a run may go on with another number of devices.
 Two files take turns, so that the copy of the last finished layer stands until the next is whole.
 A copy is not synced: it outlives its process but perhaps not a power cut, and then its checksums
 are wrong, it counts as missing, and the layers below it run again.
@@ -9,7 +11,7 @@ are wrong, it counts as missing, and the layers below it run again.
 import pathlib
 from collections.abc import Sequence
 from concurrent import futures
-from typing import Self, TypeAlias
+from typing import Self
 
 import jax
 import numpy as np
@@ -18,7 +20,6 @@ from jaxneurons import batch_file
 
 # Batches that wait for the disk at a time.
 MOST_WAITING = 4
-Placement: TypeAlias = jax.Device | jax.sharding.Sharding | None
 
 
 class Checkpoint:
@@ -29,9 +30,11 @@ class Checkpoint:
         shape: (B, T, D) of a batch.
         dtype: of the residual stream.
         every: layers from one copy to the next; 0 makes none.
+        sharding: of a batch, equally by windows; None is all on the first device.
 
     Attributes:
         every: as given.
+        sharding: as given.
     """
 
     def __init__(
@@ -40,14 +43,19 @@ class Checkpoint:
         shape: tuple[int, int, int],
         dtype: np.dtype,
         every: int = 1,
+        sharding: jax.sharding.Sharding | None = None,
     ):
         self.every = every
+        self.sharding = sharding
+        self._parts = 1 if sharding is None else sharding.num_devices
         self._files = [
-            batch_file.BatchFile(folder / f"hidden_{turn}.bin", shape, dtype)
+            batch_file.BatchFile(
+                folder / f"hidden_{turn}.bin", shape, dtype, self._parts
+            )
             for turn in (0, 1)
         ]
         self._writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: list[futures.Future[int]] = []
+        self._pending: list[futures.Future[list[int]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -79,17 +87,17 @@ class Checkpoint:
         self._pending.append(self._writer.submit(write, batch, x))
 
     def finish_layer(self) -> list[int]:
-        """Waits for the copies of a layer and gives the checksum of each batch; none for no copy.
+        """Waits for the copies of a layer and gives the checksum of each part; none for no copy.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
         """
         pending, self._pending = self._pending, []
         futures.wait(pending)
-        return [copy.result() for copy in pending]
+        return [checksum for copy in pending for checksum in copy.result()]
 
     def holds(self, layer: int, checksums: Sequence[int]) -> bool:
-        """Whether the batches after a layer are all there, as they were copied.
+        """Whether the first parts after a layer, one for each checksum, are there as they were copied.
 
         Raises:
             InputOutputError: the operating system refuses.
@@ -97,7 +105,11 @@ class Checkpoint:
         file = self.file(layer)
         if not self.every or not file.path.exists():
             return False
-        return all(file.read(i)[1] == wanted for i, wanted in enumerate(checksums))
+        return all(
+            file.read(first // self._parts)[1][: len(checksums) - first]
+            == list(checksums[first : first + self._parts])
+            for first in range(0, len(checksums), self._parts)
+        )
 
 
 class InMemory:
@@ -105,23 +117,18 @@ class InMemory:
 
     Args:
         checkpoint: where to copy it after each layer; None makes no copies.
-        placement: the device or sharding of a batch; None is JAX's default device.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint | None = None, placement: Placement = None
-    ):
+    def __init__(self, checkpoint: Checkpoint | None = None):
         self._checkpoint = checkpoint
-        self._placement = placement
         self._batches: dict[int, jax.Array] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; read from the copy where a resumed run begins."""
         if batch in self._batches or self._checkpoint is None:
             return self._batches.pop(batch)
-        return jax.device_put(
-            _read_copy(self._checkpoint, layer, batch), self._placement
-        )
+        x = _read_copy(self._checkpoint, layer, batch)
+        return jax.device_put(x, self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Keeps a batch after a layer."""
@@ -140,15 +147,11 @@ class OnHost:
     Args:
         checkpoint: where to copy it after each layer.
         batches: their number.
-        placement: the device or sharding of a batch; None is JAX's default device.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, batches: int, placement: Placement = None
-    ):
+    def __init__(self, checkpoint: Checkpoint, batches: int):
         self._checkpoint = checkpoint
         self._number = batches
-        self._placement = placement
         self._batches: dict[int, np.ndarray] = {}
         self._coming: dict[int, jax.Array] = {}
         self._leaving: dict[int, jax.Array] = {}
@@ -178,7 +181,7 @@ class OnHost:
         x = self._batches.pop(batch, None)
         if x is None:
             x = _read_copy(self._checkpoint, layer, batch)
-        return jax.device_put(x, self._placement)
+        return jax.device_put(x, self._checkpoint.sharding)
 
     def _settle(self) -> None:
         while self._leaving:
@@ -195,17 +198,13 @@ class OnDisk:
     Args:
         checkpoint: whose files to use; it copies every layer or none.
         batches: their number.
-        placement: the device or sharding of a batch; None is JAX's default device.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, batches: int, placement: Placement = None
-    ):
+    def __init__(self, checkpoint: Checkpoint, batches: int):
         if checkpoint.every > 1:
             raise ValueError(f"a copy every {checkpoint.every} layers: wanted 0 or 1")
         self._checkpoint = checkpoint
         self._batches = batches
-        self._placement = placement
         self._reader = futures.ThreadPoolExecutor(1, thread_name_prefix="read-hidden")
         self._upcoming: dict[int, futures.Future[np.ndarray]] = {}
 
@@ -214,7 +213,7 @@ class OnDisk:
         current = self._upcoming.pop(batch, None) or self._submit(layer, batch)
         if batch + 1 < self._batches:
             self._upcoming[batch + 1] = self._submit(layer, batch + 1)
-        return jax.device_put(current.result(), self._placement)
+        return jax.device_put(current.result(), self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Writes a batch after a layer."""

@@ -16,6 +16,7 @@ import jax
 from jaxneurons import attention, block, embed, errors, packed_bits
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
+from jaxneurons.devices import Spread
 from jaxneurons.settings import Resources, Settings
 from jaxneurons.stats import activation, projections
 from jaxneurons.store import Store
@@ -45,50 +46,58 @@ class Plan(NamedTuple):
     Attributes:
         hidden_states: where they live between two layers: "memory" where the machine's is the
             device's, else "device" or "host"; or "disk".
-        ngram_bytes: of device memory, for counting n-grams.
+        ngram_bytes: of each device's memory, for counting n-grams; None where none are counted.
     """
 
     hidden_states: str
-    ngram_bytes: int
+    ngram_bytes: int | None
 
 
 class Need(NamedTuple):
-    """Bytes on the device and on the host."""
+    """Bytes on each device and on the host."""
 
     device: int
     host: int
 
 
 def make_plan(
-    model: Store, windows: Windows, settings: Settings, resources: Resources
+    model: Store,
+    windows: Windows,
+    settings: Settings,
+    resources: Resources,
+    spread: Spread,
 ) -> Plan:
     """Fits a pass over `windows` into the budgets.
 
     Raises:
         UsageError: they do not even hold what a study with its hidden states on disk needs.
     """
-    needs = find_needs(model, windows, settings)
-    shared = jax.default_backend() == "cpu"
+    needs = find_needs(model, windows, settings, spread)
     device, host = budgets(resources)
-    if shared:
-        free = {"memory": min(device, host) - _needed("memory", needs)}
-    else:
-        free = {
-            "device": device - _needed("device", needs),
-            "host": host - _needed("host", needs),
-        }
+    shared = jax.default_backend() == "cpu"
+    given = (
+        {"memory": min(device, host)} if shared else {"device": device, "host": host}
+    )
+    free = {pool: given[pool] - _needed(pool, needs, spread) for pool in given}
     for pool, left in free.items():
         if left < 0:
-            raise _does_not_fit(pool, needs, left)
-    hidden = hidden_bytes(model.config, windows, settings)
-    place = next((pool for pool, left in free.items() if hidden <= left), "disk")
+            raise _does_not_fit(pool, given[pool], needs, spread)
+    hidden = hidden_bytes(model.config, settings, spread)
+    taken = {"memory": hidden.host, "device": hidden.device, "host": hidden.host}
+    place = next((pool for pool, left in free.items() if taken[pool] <= left), "disk")
+    if not settings.ngrams:
+        return Plan(place, None)
     counting = "memory" if shared else "device"
-    left = free[counting] - (hidden if place == counting else 0)
+    left = free[counting] - (taken[place] if place == counting else 0)
+    if shared:
+        left //= spread.mesh.size
     least = NGRAM_WORK_BYTES * windows.tokens.size
     return Plan(place, least + min(left, max(0, MOST_NGRAM_WORK - least)))
 
 
-def find_needs(model: Store, windows: Windows, settings: Settings) -> dict[str, Need]:
+def find_needs(
+    model: Store, windows: Windows, settings: Settings, spread: Spread
+) -> dict[str, Need]:
     """What is held whatever becomes of the hidden states, by what for."""
     config = model.config
     stored = jax.numpy.dtype(model.dtype).itemsize
@@ -105,22 +114,25 @@ def find_needs(model: Store, windows: Windows, settings: Settings) -> dict[str, 
             (2 * computed + stored) * weights, 2 * stored * weights
         ),
         "the embedding": Need(embedding, embedding),
-        "a batch of windows": Need(step_bytes(config, settings) + moving, moving),
-        # On the host as they come, as they are stored and as they are written.
-        "position counts": Need(counts, 2 * counts),
+        "a batch of windows": Need(
+            step_bytes(config, settings) + moving, spread.mesh.size * moving
+        ),
+        # Of all devices added, beside each one's own; on the host as they come and are written.
+        "position counts": Need(2 * counts, 2 * counts),
         "certified bounds": Need(0, _bounds_bytes(config)),
         "text": Need(text, text),
     }
     if settings.ngrams:
-        needs["n-grams"] = _ngram_need(config, windows, settings)
+        needs["n-grams"] = _ngram_need(config, windows, spread)
         needs["token suppression"] = _suppression_need(config, embedding, needs)
     return needs
 
 
-def hidden_bytes(config: OPTConfig, windows: Windows, settings: Settings) -> int:
-    """Of the residual stream of all windows, filled up to whole batches."""
+def hidden_bytes(config: OPTConfig, settings: Settings, spread: Spread) -> Need:
+    """Of the residual stream of all windows: what each device would hold of it, or the host."""
     itemsize = jax.numpy.dtype(settings.dtype).itemsize
-    return _padded_tokens(windows, settings) * config.hidden_size * itemsize
+    window = settings.window * config.hidden_size * itemsize
+    return Need(spread.windows_per_device * window, spread.windows_padded * window)
 
 
 def step_bytes(config: OPTConfig, settings: Settings) -> int:
@@ -139,12 +151,15 @@ def budgets(resources: Resources) -> Need:
     )
 
 
-def _ngram_need(config: OPTConfig, windows: Windows, settings: Settings) -> Need:
-    tokens = windows.tokens.size
+def _ngram_need(config: OPTConfig, windows: Windows, spread: Spread) -> Need:
+    count, length = windows.tokens.shape
     words = packed_bits.word_count(config.ffn_dim)
-    masks = 4 * words * _padded_tokens(windows, settings)
-    on_device = masks + (NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES) * tokens
-    return Need(on_device, NGRAM_HOST_BYTES * tokens)
+    masks = 4 * words * spread.windows_per_device * length
+    if spread.mesh.size > 1:
+        # When devices exchange them they have what they send and what they get.
+        masks *= 2
+    per_token = NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES
+    return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
 
 
 def _bounds_bytes(config: OPTConfig) -> int:
@@ -163,36 +178,34 @@ def _suppression_need(
     return Need(0, max(0, embedding + 2 * 8 * in_float64 - over))
 
 
-def _needed(pool: str, needs: Mapping[str, Need]) -> int:
-    return sum(_of_pool(pool, need) for need in needs.values())
+def _needed(pool: str, needs: Mapping[str, Need], spread: Spread) -> int:
+    return sum(_of_pool(pool, need, spread) for need in needs.values())
 
 
-def _of_pool(pool: str, need: Need) -> int:
-    """Of one memory; of the only one there is, what device and host need."""
-    return sum(need) if pool == "memory" else getattr(need, pool)
+def _of_pool(pool: str, need: Need, spread: Spread) -> int:
+    """Of one memory; of the only one there is, what all devices and the host need."""
+    if pool == "memory":
+        return spread.mesh.size * need.device + need.host
+    return getattr(need, pool)
 
 
-def _does_not_fit(pool: str, needs: Mapping[str, Need], left: int) -> errors.UsageError:
-    needed = _needed(pool, needs)
+def _does_not_fit(
+    pool: str, given: int, needs: Mapping[str, Need], spread: Spread
+) -> errors.UsageError:
     flags = {"memory": "--device_memory_gb and --host_memory_gb"}
     parts = ", ".join(
-        f"{name} {_of_pool(pool, need) / GIB:.3f}" for name, need in needs.items()
+        f"{name} {_of_pool(pool, need, spread) / GIB:.3f}"
+        for name, need in needs.items()
     )
     return errors.UsageError(
-        f"{flags.get(pool, f'--{pool}_memory_gb')}: {(needed + left) / GIB:.3f} GiB given, "
-        f"{needed / GIB:.3f} needed even with hidden states on disk ({parts}); less text, "
-        "--nongrams, --window or --windows_per_batch need less"
+        f"{flags.get(pool, f'--{pool}_memory_gb')}: {given / GIB:.3f} GiB given, "
+        f"{_needed(pool, needs, spread) / GIB:.3f} needed even with hidden states on disk "
+        f"({parts}); less text, --nongrams, --window or --windows_per_batch need less"
     )
 
 
 def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
-
-
-def _padded_tokens(windows: Windows, settings: Settings) -> int:
-    """Tokens of all batches, the windows that fill the last one up among them."""
-    batches = math.ceil(len(windows.tokens) / settings.windows_per_batch)
-    return batches * settings.windows_per_batch * settings.window
 
 
 def _device_memory() -> int:

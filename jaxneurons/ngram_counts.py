@@ -2,7 +2,8 @@
 
 Masks and a `ngrams.SlotLayout` go in, coverage comes out. Coverage depends on the multiset of a neuron's counts
 alone: a histogram holds those of n-grams rare enough to share words, rows hold those of frequent n-grams.
-Neurons are the minor axis throughout (32 bits x words) and never meet, so any split of the words will do.
+Neurons are the minor axis throughout (32 bits x words) and never meet, so any split of the words will do:
+here each device of a mesh has an equal part of them, and `width` words of a block.
 """
 
 import functools
@@ -10,8 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxneurons import ngrams, packed_bits
+from jaxneurons import devices, ngrams, packed_bits
 
 MOST_COUNT = packed_bits.FIELD_SIZES[-1]
 
@@ -31,23 +33,40 @@ class Counts(NamedTuple):
     total: jax.Array
 
 
-@functools.partial(jax.jit, static_argnames="width")
+def by_words(mesh: Mesh) -> NamedSharding:
+    """Masks uint32[places, words] with an equal part of the words, all places of it, on each device."""
+    return NamedSharding(mesh, PartitionSpec(None, devices.AXIS))
+
+
+@functools.partial(jax.jit, static_argnames=("width", "mesh"))
 def slot_bits(
-    masks: jax.Array, block: int, places: jax.Array, occupied: jax.Array, width: int
+    masks: jax.Array,
+    block: int,
+    places: jax.Array,
+    occupied: jax.Array,
+    width: int,
+    mesh: Mesh,
 ) -> jax.Array:
-    """The bits of a block's neurons in slot order: uint32[W, T, words] to uint32[U, 32, width]."""
-    # Reshaped in here it is a view; outside it would be a copy, of the largest array there is.
-    masks = masks.reshape(-1, masks.shape[-1])
-    columns = jax.lax.dynamic_slice_in_dim(masks, block * width, width, axis=1)
-    rows = columns.at[places].get(mode="promise_in_bounds")
-    # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers again.
-    rows = jax.lax.optimization_barrier(rows)
-    return packed_bits.transpose(rows) & occupied[:, None, None]
+    """The bits of a block's neurons in slot order: uint32[places, words] to uint32[U, 32, N * width]."""
+
+    def on_device(masks, block, places, occupied):
+        columns = jax.lax.dynamic_slice_in_dim(masks, block * width, width, axis=1)
+        rows = columns.at[places].get(mode="promise_in_bounds")
+        # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers again.
+        rows = jax.lax.optimization_barrier(rows)
+        return packed_bits.transpose(rows) & occupied[:, None, None]
+
+    whole, words = PartitionSpec(), by_words(mesh).spec
+    out = PartitionSpec(None, None, devices.AXIS)
+    mapped = jax.shard_map(
+        on_device, mesh=mesh, in_specs=(words, whole, whole, whole), out_specs=out
+    )
+    return mapped(masks, block, places, occupied)
 
 
 @functools.partial(jax.jit, static_argnames="shape")
 def count(bits: jax.Array, owners: jax.Array, shape: ngrams.LayoutShape) -> Counts:
-    """Counts a block's bits uint32[U, 32, width] by n-gram."""
+    """Counts a block's bits uint32[U, 32, words] by n-gram."""
     histogram = jnp.zeros((MOST_COUNT, *bits.shape[1:]), jnp.int32)
     first = 0
     for size, words in zip(packed_bits.FIELD_SIZES, shape.field_words, strict=True):
@@ -71,7 +90,7 @@ def _values() -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="most_occurrences")
 def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Array:
-    """The fewest n-grams whose activations add up to `needed` int32[32, width]; 0 where that is 0.
+    """The fewest n-grams whose activations add up to `needed` int32[32, words]; 0 where that is 0.
 
     The largest counts are taken first. `least`, the count of the last n-gram taken, is found bit by bit from
     the highest: it is the largest number such that all n-grams with at least as many activations suffice.
@@ -97,8 +116,22 @@ def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Ar
     return jnp.where(needed > 0, number - spare, 0)
 
 
-@jax.jit
-def select_neurons(bits: jax.Array, columns: jax.Array) -> jax.Array:
-    """Some neurons' bits: uint32[U, 32, width] and int32[some] to uint32[some, U]."""
-    flat = bits.reshape(bits.shape[0], -1)
-    return flat.at[:, columns].get(mode="promise_in_bounds").T
+@functools.partial(jax.jit, static_argnames="mesh")
+def select_neurons(bits: jax.Array, columns: jax.Array, mesh: Mesh) -> jax.Array:
+    """Some neurons' bits: uint32[U, 32, N * width] and int32[N, some] to uint32[N, some, U].
+
+    A column is `bit * width + word`, among the words of its own device.
+    """
+
+    def on_device(bits, columns):
+        flat = bits.reshape(bits.shape[0], -1)
+        return flat.at[:, columns].get(mode="promise_in_bounds").transpose(1, 2, 0)
+
+    first, last = (
+        PartitionSpec(devices.AXIS),
+        PartitionSpec(None, None, devices.AXIS),
+    )
+    mapped = jax.shard_map(
+        on_device, mesh=mesh, in_specs=(last, first), out_specs=first
+    )
+    return mapped(bits, columns)

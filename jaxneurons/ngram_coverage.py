@@ -3,7 +3,8 @@
 Activation masks go in, batch by batch, and are kept bit-packed for the pass. When the layer is done they are
 gathered in n-gram order and counted (statistics.md, "N-grams"), in blocks of neurons sized by a budget, without
 saying on which n-gram: nothing of size neurons x n-grams exists. The n-grams themselves are looked up in
-a second visit to the few neurons that become candidates.
+a second visit to the few neurons that become candidates. Each device keeps the masks of its own windows until
+the layer is done; then they are exchanged, so that each has all windows of its own share of the neurons.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import ngram_counts, ngrams, packed_bits, reductions
+from jaxneurons import devices, ngram_counts, ngrams, packed_bits, reductions
+from jaxneurons.devices import Spread
 
 ORDERS = (1, 2, 3)
 # Neurons whose bits come to the host at a time, in the second visit.
@@ -33,19 +35,26 @@ class _Order(NamedTuple):
 
 
 class _Blocks(NamedTuple):
-    """Neurons as 32 bits x `number * width` words of a mask, counted `width` words at a time."""
+    """Neurons as 32 bits x words of a mask; each device counts its part of these `width` at a time."""
 
     neurons: int
+    devices: int
     number: int
     width: int
 
     @property
     def words(self) -> int:
-        return self.number * self.width
+        return self.devices * self.number * self.width
+
+    @property
+    def grid(self) -> tuple[int, int, int, int]:
+        """Bit, device, block and word: the axes along which neurons follow each other."""
+        return packed_bits.WORD, self.devices, self.number, self.width
 
     def by_neuron(self, blocks: list[np.ndarray]) -> np.ndarray:
-        """Joins an array [32, width] per block to one [F]."""
-        return np.concatenate(blocks, axis=1).reshape(-1)[: self.neurons]
+        """Joins an array [32, devices * width] per block to one [F]."""
+        by_device = [block.reshape(-1, self.devices, self.width) for block in blocks]
+        return np.stack(by_device, axis=2).reshape(-1)[: self.neurons]
 
 
 def ngram_coverage(
@@ -54,7 +63,7 @@ def ngram_coverage(
     special_tokens: Collection[int],
     neurons: int,
     *,
-    windows_padded: int,
+    spread: Spread,
     coverage_share: Fraction = Fraction(95, 100),
     most_candidates: int = 64,
     memory_bytes: int = 2**28,
@@ -70,28 +79,35 @@ def ngram_coverage(
         lengths: int32[W], tokens of each window before its padding.
         special_tokens: ids that no n-gram holds.
         neurons: F.
-        windows_padded: windows in all batches together, a multiple of the batch size.
+        spread: the windows over devices, as they come in batches.
         coverage_share: the share of its activations that defines a neuron's coverage.
         most_candidates: the largest coverage of a neuron with candidates.
-        memory_bytes: budget of device memory for counting, beside masks (F / 8 bytes a token) and the order of
+        memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes a token) and the order of
             the n-grams (about 15 bytes a token). Results do not depend on it. A block of 32 neurons is the
             least; it needs up to 24 bytes a token.
     """
-    orders = [_order(tokens, lengths, special_tokens, n) for n in ORDERS]
-    blocks = _blocks(neurons, max(map(_bytes_per_word, orders)), memory_bytes)
+    orders = [_order(tokens, lengths, special_tokens, n, spread) for n in ORDERS]
+    per_word = max(map(_bytes_per_word, orders))
+    blocks = _blocks(neurons, per_word, memory_bytes, spread.mesh.size)
     positions = tokens.shape[1]
+    merge = jax.jit(
+        lambda masks: masks.reshape(-1, blocks.words),
+        out_shardings=ngram_counts.by_words(spread.mesh),
+        donate_argnums=0,
+    )
 
     def init() -> jax.Array:
-        return jnp.zeros((windows_padded, positions, blocks.words), jnp.uint32)
+        shape = (spread.windows_per_device, positions, blocks.words)
+        return jnp.zeros(shape, jnp.uint32)
 
     def update(
         masks: jax.Array, active: jax.Array, batch: reductions.Batch
     ) -> jax.Array:
-        chex.assert_shape(active, (None, positions, neurons))
-        # A last batch that reached beyond the masks would be moved up, over other windows.
-        chex.assert_is_divisible(windows_padded, active.shape[0])
+        # Rows are those of `Spread.rows` only if batches are those of the spread.
+        chex.assert_shape(active, (spread.windows_per_part, positions, neurons))
         packed = packed_bits.pack(active, blocks.words)
-        return jax.lax.dynamic_update_slice_in_dim(masks, packed, batch.first_window, 0)
+        first = spread.row_on_device(batch.first_window)
+        return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
     def finalize(masks: jax.Array) -> dict[str, np.ndarray]:
         found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
@@ -105,16 +121,26 @@ def ngram_coverage(
             arrays |= {f"candidate_{n}_{name}": a for name, a in candidates.items()}
         return arrays
 
-    return reductions.Reduction(init, update, finalize)
+    return reductions.Reduction(init, update, finalize, merge)
 
 
 def _order(
-    tokens: np.ndarray, lengths: np.ndarray, special_tokens: Collection[int], n: int
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    special_tokens: Collection[int],
+    n: int,
+    spread: Spread,
 ) -> _Order:
     index = ngrams.ngram_index(tokens, lengths, special_tokens, n)
-    layout = ngrams.slot_layout(index)
-    on_device = map(jnp.asarray, (layout.places, layout.occupied, layout.owners))
-    return _Order(index, layout, *on_device)
+    window, position = divmod(index.places, tokens.shape[1])
+    rows = spread.rows().astype(np.int32)[window]
+    in_masks = index._replace(places=rows * np.int32(tokens.shape[1]) + position)
+    layout = ngrams.slot_layout(in_masks)
+    on_devices = jax.device_put(
+        (layout.places, layout.occupied, layout.owners),
+        devices.replicated(spread.mesh),
+    )
+    return _Order(index, layout, *on_devices)
 
 
 def _bytes_per_word(order: _Order) -> int:
@@ -124,23 +150,25 @@ def _bytes_per_word(order: _Order) -> int:
     return 4 * (3 * slots + 3 * rows)
 
 
-def _blocks(neurons: int, bytes_per_word: int, memory_bytes: int) -> _Blocks:
-    """The fewest equal blocks within the budget, or of one word each."""
-    words = packed_bits.word_count(neurons)
+def _blocks(
+    neurons: int, bytes_per_word: int, memory_bytes: int, number_of_devices: int
+) -> _Blocks:
+    """On each device the fewest equal blocks within the budget, or of one word each."""
+    words = -(-packed_bits.word_count(neurons) // number_of_devices)
     widest = max(1, memory_bytes // max(1, bytes_per_word))
     number = -(-words // widest)
-    return _Blocks(neurons, number, width=-(-words // number))
+    return _Blocks(neurons, number_of_devices, number, width=-(-words // number))
 
 
 def _count_order(
     masks: jax.Array, order: _Order, blocks: _Blocks, coverage_share: Fraction
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coverage int32[F] and activations on n-gram occurrences int64[F], for one n."""
-    shape = order.layout.shape
+    shape, mesh = order.layout.shape, devices.mesh_of(masks)
     coverages, totals = [], []
     for block in range(blocks.number):
         bits = ngram_counts.slot_bits(
-            masks, block, order.places, order.occupied, blocks.width
+            masks, block, order.places, order.occupied, blocks.width, mesh
         )
         counts = ngram_counts.count(bits, order.owners, shape)
         total = np.asarray(counts.total).astype(np.int64)
@@ -181,19 +209,27 @@ def _neuron_bits(
     masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Each `chosen` neuron, block by block, with its bits uint32[U] in slot order."""
+    mesh = devices.mesh_of(masks)
     grid = np.zeros(packed_bits.WORD * blocks.words, bool)
     grid[: blocks.neurons] = chosen
-    by_block = grid.reshape(packed_bits.WORD, blocks.number, blocks.width)
-    numbers = np.arange(grid.size).reshape(by_block.shape)
-    for block in np.flatnonzero(by_block.any(axis=(0, 2))):
-        columns = np.flatnonzero(by_block[:, block])
+    by_block = grid.reshape(blocks.grid)
+    numbers = np.arange(grid.size).reshape(blocks.grid)
+    for block in np.flatnonzero(by_block.any(axis=(0, 1, 3))):
+        columns = [
+            np.flatnonzero(by_block[:, device, block]) for device in range(mesh.size)
+        ]
         bits = ngram_counts.slot_bits(
-            masks, block, order.places, order.occupied, blocks.width
+            masks, block, order.places, order.occupied, blocks.width, mesh
         )
-        for first in range(0, len(columns), NEURONS_AT_ONCE):
-            some = columns[first : first + NEURONS_AT_ONCE]
-            padded = np.resize(some, NEURONS_AT_ONCE).astype(np.int32)
-            on_host = np.asarray(ngram_counts.select_neurons(bits, padded))
-            yield from zip(
-                numbers[:, block].reshape(-1)[some], on_host[: len(some)], strict=True
+        for first in range(0, max(map(len, columns)), NEURONS_AT_ONCE):
+            some = [found[first : first + NEURONS_AT_ONCE] for found in columns]
+            padded = np.stack([np.resize(found, NEURONS_AT_ONCE) for found in some])
+            on_host = np.asarray(
+                ngram_counts.select_neurons(bits, padded.astype(np.int32), mesh)
             )
+            for device, found in enumerate(some):
+                yield from zip(
+                    numbers[:, device, block].reshape(-1)[found],
+                    on_host[device, : len(found)],
+                    strict=True,
+                )

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxneurons import (
+    devices,
     files,
     hidden,
     memory_plan,
@@ -28,6 +30,7 @@ from jaxneurons import (
 )
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
+from jaxneurons.devices import Spread
 from jaxneurons.progress import Progress
 from jaxneurons.settings import Resources, Settings
 from jaxneurons.stats import activation
@@ -40,11 +43,13 @@ class Pass(NamedTuple):
 
     Attributes:
         windows: those of the pass.
+        spread: how they lie on the devices.
         first: windows before it.
         of: windows of the study.
     """
 
     windows: Windows
+    spread: Spread
     first: int
     of: int
 
@@ -70,6 +75,7 @@ def run_passes(
     windows: Windows,
     settings: Settings,
     resources: Resources,
+    mesh: Mesh,
 ) -> None:
     """Runs what is not done yet and writes each layer as it ends.
 
@@ -81,24 +87,24 @@ def run_passes(
     layers = settings.last_layer + 1
     if len(record.done_layers) < layers:
         done = (record.manifest["passes"] or [0])[-1]
-        with Progress(record.path / "study.log") as progress:
+        with Progress(record.path / "study.log", "tokens x layers") as progress:
             progress.start(int(windows.lengths[done:].sum()) * layers)
-            for part in cut_passes(windows, done, settings, resources):
+            for part in cut_passes(windows, done, settings, resources, mesh):
                 _run_pass(record, model, part, settings, resources, progress)
     if record.manifest["passes"][-1:] != [len(windows.tokens)]:
         record.finish_pass(len(windows.tokens))
 
 
 def cut_passes(
-    windows: Windows, done: int, settings: Settings, resources: Resources
+    windows: Windows, done: int, settings: Settings, resources: Resources, mesh: Mesh
 ) -> Iterator[Pass]:
     """The passes over the windows from `done` on; each is whole batches, at least one."""
     number = len(windows.tokens)
-    per_batch = settings.windows_per_batch
+    at_once = mesh.size * settings.windows_per_batch
     per_pass = number
     if resources.tokens_per_pass is not None:
-        batches = resources.tokens_per_pass // (per_batch * settings.window)
-        per_pass = per_batch * max(1, batches)
+        batches = resources.tokens_per_pass // (at_once * settings.window)
+        per_pass = at_once * max(1, batches)
     for first in range(done, number, per_pass):
         chosen = slice(first, first + per_pass)
         some = windows._replace(
@@ -106,20 +112,24 @@ def cut_passes(
             lengths=windows.lengths[chosen],
             domains=windows.domains[chosen],
         )
-        yield Pass(some, first, number)
+        spread = Spread(len(some.tokens), settings.windows_per_batch, mesh)
+        yield Pass(some, spread, first, number)
 
 
 def make_reduction(
-    config: OPTConfig, windows: Windows, settings: Settings, ngram_bytes: int
+    config: OPTConfig,
+    windows: Windows,
+    spread: Spread,
+    ngram_bytes: int | None = None,
 ) -> reductions.Reduction:
-    """All that a study counts, as one reduction; `ngram_bytes` of device memory are for counting n-grams."""
+    """All that a study counts, as one reduction; `ngram_bytes` of each device's memory count n-grams, None none."""
     domains = len(windows.names)
-    count, length = windows.tokens.shape
+    length = windows.tokens.shape[1]
     additive = (
         reductions.activation_counts(domains, config.ffn_dim),
         reductions.position_counts(domains, length, config.ffn_dim),
     )
-    if not settings.ngrams:
+    if ngram_bytes is None:
         return reductions.chain(*additive)
     return reductions.chain(
         *additive,
@@ -128,7 +138,7 @@ def make_reduction(
             windows.lengths,
             config.special_tokens,
             config.ffn_dim,
-            windows_padded=count + -count % settings.windows_per_batch,
+            spread=spread,
             memory_bytes=ngram_bytes,
         ),
     )
@@ -167,19 +177,20 @@ def _run_pass(
     resources: Resources,
     progress: Progress,
 ) -> None:
-    plan = memory_plan.make_plan(model, part.windows, settings, resources)
+    spread = part.spread
+    plan = memory_plan.make_plan(model, part.windows, settings, resources, spread)
     config = model.config
-    reduction = make_reduction(config, part.windows, settings, plan.ngram_bytes)
-    batches = stream.make_batches(part.windows, config, settings.windows_per_batch)
-    tokens = [int(batch.valid.sum()) for batch in batches]
+    reduction = make_reduction(config, part.windows, spread, plan.ngram_bytes)
+    batches = stream.make_batches(part.windows, config, spread)
+    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
     every = resources.checkpoint_every if part.is_whole else 0
     if plan.hidden_states == "disk":
         # The copy of a layer is where the next one reads from.
         every = min(1, every)
     folder = spill_folder(record, resources)
-    with _checkpoint(folder, config, settings, every) as checkpoint:
+    with _checkpoint(folder, config, settings, spread, every) as checkpoint:
         residual = _hidden_states(plan.hidden_states, checkpoint, len(batches))
-        start = _resume_point(record, checkpoint, len(batches)) if part.is_whole else 0
+        start = _resume_point(record, checkpoint, spread.parts) if part.is_whole else 0
         for result in stream.run_layers(
             model,
             batches,
@@ -191,7 +202,7 @@ def _run_pass(
         ):
             if result.layer not in record.done_layers:
                 _keep(record, config, part, result, reduction, plan.hidden_states)
-                progress.log_layer(_line(result, settings, part, sum(tokens)))
+                progress.log_line(_line(result, settings, part, sum(tokens)))
             # Or it would be held while the next layer is read and counted.
             del result
     if not part.is_last:
@@ -201,13 +212,18 @@ def _run_pass(
 
 @contextlib.contextmanager
 def _checkpoint(
-    folder: pathlib.Path, config: OPTConfig, settings: Settings, every: int
+    folder: pathlib.Path,
+    config: OPTConfig,
+    settings: Settings,
+    spread: Spread,
+    every: int,
 ) -> Iterator[hidden.Checkpoint]:
     with files.translated("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    shape = (settings.windows_per_batch, settings.window, config.hidden_size)
+    shape = (spread.windows_at_once, settings.window, config.hidden_size)
     dtype = np.dtype(jax.numpy.dtype(settings.dtype))
-    with hidden.Checkpoint(folder, shape, dtype, every) as checkpoint:
+    sharding = devices.sharded(spread.mesh)
+    with hidden.Checkpoint(folder, shape, dtype, every, sharding) as checkpoint:
         yield checkpoint
 
 
@@ -215,20 +231,19 @@ def _hidden_states(
     place: str, checkpoint: hidden.Checkpoint, batches: int
 ) -> hidden.HiddenStates:
     """Where hidden states are kept, by what `memory_plan.Plan.hidden_states` calls it."""
-    device = jax.local_devices()[0]
     if place == "disk":
-        return hidden.OnDisk(checkpoint, batches, device)
+        return hidden.OnDisk(checkpoint, batches)
     if place == "host":
-        return hidden.OnHost(checkpoint, batches, device)
-    return hidden.InMemory(checkpoint, device)
+        return hidden.OnHost(checkpoint, batches)
+    return hidden.InMemory(checkpoint)
 
 
 def _resume_point(
-    record: study.Study, checkpoint: hidden.Checkpoint, batches: int
+    record: study.Study, checkpoint: hidden.Checkpoint, parts: int
 ) -> int:
     """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
     saved = record.manifest.get("resume_from")
-    if saved is None or len(saved["checksums"]) != batches:
+    if saved is None or len(saved["checksums"]) != parts:
         return 0
     whole = checkpoint.holds(saved["layer"], saved["checksums"])
     return saved["layer"] + 1 if whole else 0
@@ -257,7 +272,8 @@ def _keep(
     if asked:
         _write_layer(record, config, result, sums)
     entry = {"layer": layer, **times, "hidden_states": hidden_states}
-    record.finish_layer(entry, result.checksums)
+    # Without those of parts that only fill the last batch up.
+    record.finish_layer(entry, result.checksums[: part.spread.parts])
 
 
 def _write_layer(

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, and one line per layer in a log."""
+"""How far a run is: a bar on a terminal, and a line per layer or step in a log."""
 
 import logging
 import pathlib
@@ -14,26 +14,27 @@ _logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts tokens through layers::
+    """Counts tokens::
 
-        with Progress(log) as progress:
+        with Progress(log, "tokens x layers") as progress:
             progress.start(total)
             progress.advance(4096)
-            progress.log_layer("layer 0 ...")
+            progress.log_line("layer 0 ...")
 
     The bar, with tokens/s and the time left, goes to standard error if that is a terminal;
-    a line per layer goes to the log file, and to standard error if that is none.
+    lines go to the log file, and to standard error if that is none.
 
     Args:
         log: file to append to.
+        description: what the bar counts.
     """
 
-    def __init__(self, log: pathlib.Path):
+    def __init__(self, log: pathlib.Path, description: str):
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm.tqdm(
             unit="token",
             unit_scale=True,
-            desc="tokens x layers",
+            desc=description,
             disable=not self._on_terminal,
         )
         self._log = log
@@ -45,14 +46,14 @@ class Progress:
         self._bar.close()
 
     def start(self, total: int) -> None:
-        """Says how many tokens times layers there are to run."""
+        """Says how many tokens there are to run."""
         self._bar.reset(total)
 
     def advance(self, tokens: int) -> None:
         """Moves the bar on."""
         self._bar.update(tokens)
 
-    def log_layer(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Adds a line to the log.
 
         Raises:

@@ -1,8 +1,8 @@
 """What is counted while the model runs: `Reduction`s, triples of pure functions over activation masks.
 
 A reduction sees each batch of one layer's activation mask once and keeps integer sums, so that any
-split of the data, over batches or devices, gives the same bits. A statistic is added by writing one
-triple; `chain` makes several one.
+split of the data, over batches or devices, gives the same bits. Every device has a state of its own until
+the layer is done. A statistic is added by writing one triple; `chain` makes several one.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ROWS_IN_BYTES = 32
 
 
 class Batch(NamedTuple):
-    """What a reduction may know of a batch of B windows of T tokens.
+    """What a reduction may know of a batch of B windows of T tokens: on several devices, of one's part of it.
 
     Attributes:
         tokens: int32[B, T].
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
         special: bool[B, T], valid and one of the model's special tokens.
         domain: int32[B], index of the window's domain.
         full: bool[B], whether the window has T tokens.
-        first_window: int32[], index of the batch's first window; batches are consecutive.
+        first_window: int32[], index of the batch's first window; the others follow it.
             Windows that only fill the last batch up have nothing valid and are not full.
     """
 
@@ -39,19 +39,29 @@ class Batch(NamedTuple):
     first_window: jax.Array
 
 
+@jax.jit
+def add_states(states: State) -> State:
+    """The sum of all devices' states, whose arrays have a leading axis of devices, each in its own type."""
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), states)
+
+
 class Reduction(NamedTuple):
     """A statistic of one layer.
 
     Attributes:
-        init: makes the state, a pytree of device arrays, before a layer's first batch.
+        init: makes a device's state, a pytree of arrays, before a layer's first batch: zeros, where
+            states are added.
         update: (state, active bool[B, T, F], batch) to the next state; traced into one
             executable with the block, the old state is donated.
         finalize: turns the state after a layer's last batch into named host arrays.
+        merge: makes one state of all devices' at the end of a layer. They come as one pytree, its
+            arrays with a leading axis of devices, each of which holds its own, and may be donated.
     """
 
     init: Callable[[], State]
     update: Callable[[State, jax.Array, Batch], State]
     finalize: Callable[[State], dict[str, np.ndarray]]
+    merge: Callable[[State], State] = add_states
 
 
 def chain(*reductions: Reduction) -> Reduction:
@@ -73,7 +83,11 @@ def chain(*reductions: Reduction) -> Reduction:
             arrays |= found
         return arrays
 
-    return Reduction(init, update, finalize)
+    def merge(states: State) -> State:
+        pairs = zip(reductions, states, strict=True)
+        return tuple(reduction.merge(part) for reduction, part in pairs)
+
+    return Reduction(init, update, finalize, merge)
 
 
 def activation_counts(domains: int, neurons: int) -> Reduction:

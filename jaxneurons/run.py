@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from jaxneurons import (
     corpus,
+    devices,
     errors,
     passes,
     store,
@@ -55,6 +56,7 @@ def run_study(
     """
     resources = resources or Resources()
     check_passes(settings, resources)
+    mesh = devices.make_mesh(resources.devices)
     tokenizer = read_tokenizer(model)
     windows = corpus.load_windows(
         sources,
@@ -77,7 +79,7 @@ def run_study(
             lost := study_contents.layers_without_candidates(record)
         ):
             record.forget_layers(lost)
-        passes.run_passes(record, model, windows, settings, resources)
+        passes.run_passes(record, model, windows, settings, resources, mesh)
         if settings.ngrams:
             study_contents.join_candidates(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)

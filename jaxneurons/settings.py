@@ -18,7 +18,7 @@ class Settings:
         window: T, tokens a window.
         first_layer, last_layer: layers to report, both included. Those below the first still run,
             those above the last do not.
-        windows_per_batch: B.
+        windows_per_batch: B, windows that each device takes at a time.
         dtype: to compute in.
         max_tokens: most tokens of text, over all domains; None is all.
         ngrams: whether n-grams are counted.
@@ -104,7 +104,7 @@ class Resources:
     """What a study may use of the machine; decides no number.
 
     Attributes:
-        device_memory_bytes: most memory of the accelerator, or of the machine where there is none;
+        device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
             None is what the machine has.
         host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
         spill_directory: where hidden states are written that no memory holds, and the copies of them
@@ -113,6 +113,7 @@ class Resources:
             them. Hidden states on disk are their own copy.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
+        devices: of this host; None is all.
     """
 
     device_memory_bytes: int | None = None
@@ -120,6 +121,7 @@ class Resources:
     spill_directory: pathlib.Path | None = None
     checkpoint_every: int = 1
     tokens_per_pass: int | None = None
+    devices: int | None = None
 
 
 def check_passes(settings: Settings, resources: Resources) -> None:

@@ -4,7 +4,8 @@ Layer-major order reads every weight once: all windows pass layer l before any s
 that a model far larger than the accelerator's memory can be studied. Layer l + 1 is read from disk
 and put on the device while layer l computes, so that two layers' weights are held and no more. One
 executable serves all layers, since weights are its arguments; a second one, for the last layer, leaves
-out what nothing reads, where that saves more than it takes to compile.
+out what nothing reads, where that saves more than it takes to compile. On several devices each runs it
+on its own part of a batch, and nothing passes between them until a layer's end.
 """
 
 import functools
@@ -17,10 +18,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
-from jaxneurons import block, embed, errors, hidden
+from jaxneurons import block, devices, embed, errors, hidden
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
+from jaxneurons.devices import Spread
 from jaxneurons.reductions import Batch, Reduction, State
 from jaxneurons.store import Store
 
@@ -37,7 +40,7 @@ class LayerResult(NamedTuple):
     Attributes:
         layer: its index in the model.
         params: its parameters as stored, on the host.
-        state: the reduction's state after all batches.
+        state: the reduction's state after all batches, that of all devices.
         seconds: from the layer's first batch to its last.
         wait_seconds: the part of it spent waiting for weights.
         checksums: of the batches that the checkpoint copied; empty without one.
@@ -51,12 +54,13 @@ class LayerResult(NamedTuple):
     checksums: list[int]
 
 
-def make_batches(
-    windows: Windows, config: OPTConfig, windows_per_batch: int
-) -> list[Batch]:
-    """Cuts windows into batches of one size on the device; the last is filled up with empty windows."""
+def make_batches(windows: Windows, config: OPTConfig, spread: Spread) -> list[Batch]:
+    """Cuts windows into batches of one size, spread over the devices; the last is filled up with empty windows.
+
+    Each is a `Batch` of all devices' windows, but with the first window of each device: int32[N].
+    """
     count, length = windows.tokens.shape
-    filled = -count % windows_per_batch
+    filled = spread.windows_padded - count
     tokens = np.pad(
         windows.tokens, ((0, filled), (0, 0)), constant_values=config.pad_token_id
     )
@@ -64,19 +68,18 @@ def make_batches(
     domains = np.pad(windows.domains, (0, filled))
     valid = np.arange(length)[None, :] < lengths[:, None]
     special = np.isin(tokens, config.special_tokens) & valid
-    device = jax.local_devices()[0]
     batches = []
-    for first in range(0, len(tokens), windows_per_batch):
-        chosen = slice(first, first + windows_per_batch)
+    for first in range(0, len(tokens), spread.windows_at_once):
+        chosen = slice(first, first + spread.windows_at_once)
         on_host = (
             tokens[chosen],
             valid[chosen],
             special[chosen],
             domains[chosen].astype(np.int32),
             lengths[chosen] == length,
-            np.int32(first),
+            np.arange(len(tokens), dtype=np.int32)[chosen][:: spread.windows_per_part],
         )
-        batches.append(Batch(*jax.device_put(on_host, device)))
+        batches.append(Batch(*jax.device_put(on_host, devices.sharded(spread.mesh))))
     return batches
 
 
@@ -104,26 +107,46 @@ def compile_step(
 ) -> Callable[..., tuple[Any, State, jax.Array]]:
     """An executable: (params, x, state, batch) to (x, state, finite), x and state donated.
 
-    `finite` is bool[], whether x is finite on all text: NaN is not above 0 and would pass for a
-    neuron at rest. With `last` there is no x after the layer, since no layer reads it, and with it
-    goes the second product of the feed-forward network; `finite` is then that of the activations.
+    All but params have a leading axis that is shared out over the devices, the state as `init_states` makes
+    it. `finite` is bool[N], whether x is finite on all text of a device's windows: NaN is not above 0 and
+    would pass for a neuron at rest. With `last` there is no x after the layer, since no layer reads it,
+    and with it goes the second product of the feed-forward network; `finite` is then of the activations.
     """
 
     def step(
-        params: Parameters, x: jax.Array, state: State, batch: Batch
+        params: Parameters, x: jax.Array, states: State, batch: Batch
     ) -> tuple[jax.Array | None, State, jax.Array]:
+        state = jax.tree.map(lambda leaf: leaf[0], states)
+        batch = batch._replace(first_window=batch.first_window[0])
         applied = block.Block(config).apply({"params": params}, x)
         x, activation = cast(tuple[jax.Array, jax.Array], applied)
         chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
         checked = activation if last else x
         finite = jnp.all(jnp.isfinite(checked) | ~batch.valid[:, :, None])
-        counted = reduction.update(state, activation > 0, batch)
-        return None if last else x, counted, finite
+        state = reduction.update(state, activation > 0, batch)
+        states = jax.tree.map(lambda leaf: leaf[None], state)
+        return None if last else x, states, finite[None]
 
-    state = jax.eval_shape(reduction.init)
-    donated = (2,) if last else (1, 2)
-    return (
-        jax.jit(step, donate_argnums=donated).lower(params, x, state, batch).compile()
+    mesh = devices.mesh_of(x)
+    part = PartitionSpec(devices.AXIS)
+    mapped = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), part, part, part),
+        out_specs=part,
+        # Nothing here is equal on all devices, and a reduction's loops should not have to say so.
+        check_vma=False,
+    )
+    states = jax.eval_shape(lambda: init_states(reduction, mesh))
+    jitted = jax.jit(mapped, donate_argnums=(2,) if last else (1, 2))
+    return jitted.lower(params, x, states, batch).compile()
+
+
+def init_states(reduction: Reduction, mesh: Mesh) -> State:
+    """A state for each of N devices: arrays [N, ...], each device with its own."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None], (mesh.size, *leaf.shape)),
+        reduction.init(),
     )
 
 
@@ -151,20 +174,24 @@ def run_layers(
     Raises:
         NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
     """
-    device = jax.local_devices()[0]
-    embedding = jax.device_put(model.read_embed(), device) if 0 in layers else {}
+    mesh = devices.mesh_of(batches[0].tokens)
+    everywhere = devices.replicated(mesh)
+    embedding = jax.device_put(model.read_embed(), everywhere) if 0 in layers else {}
+    begin = jax.jit(
+        lambda: init_states(reduction, mesh), out_shardings=devices.sharded(mesh)
+    )
     separate = _saved_by_last(model.config, batches) >= LEAST_SAVED
 
     def load(layer: int) -> tuple[Parameters, Parameters]:
         stored = model.read_layer(layer)
-        on_device = cast_parameters(jax.device_put(stored, device), dtype)
+        on_device = cast_parameters(jax.device_put(stored, everywhere), dtype)
         return stored, jax.block_until_ready(on_device)
 
     step, compiled_for_last = None, False
     for layer, (stored, params), waited in _loaded_ahead(load, layers):
         began = time.perf_counter() - waited
         last = layer == layers[-1]
-        state = reduction.init()
+        state = begin()
         finite = []
         for index, batch in enumerate(batches):
             if layer == 0:
@@ -183,6 +210,7 @@ def run_layers(
                 residual.put(layer, index, x)
             on_batch(index)
         _check_finite(layer, finite, dtype)
+        state = reduction.merge(state)
         checksums = residual.finish_layer()
         seconds = time.perf_counter() - began
         result = LayerResult(layer, stored, state, seconds, waited, checksums)
@@ -200,7 +228,7 @@ def _saved_by_last(config: OPTConfig, batches: Sequence[Batch]) -> float:
 
 
 def _check_finite(layer: int, finite: list[jax.Array], dtype: str) -> None:
-    if not all(jax.device_get(finite)):
+    if not np.all(jax.device_get(finite)):
         raise errors.NotFiniteError(
             f"layer {layer}: NaN or infinity in the residual stream, computed in "
             f"{dtype}; float32 and bfloat16 reach further than float16"

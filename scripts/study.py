@@ -43,7 +43,9 @@ _LAYERS = flags.DEFINE_string(
     "FIRST still run, those above LAST do not; default: all.",
 )
 _WINDOWS_PER_BATCH = flags.DEFINE_integer(
-    "windows_per_batch", None, "Default: as many as make about 4,096 tokens."
+    "windows_per_batch",
+    None,
+    "Windows that each device takes at a time; default: as many as make about 4,096 tokens.",
 )
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", settings.DTYPES, "The type to compute in."
@@ -61,13 +63,16 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
     "none, and --resume recomputes it.",
     lower_bound=0,
 )
+_DEVICES = flags.DEFINE_integer(
+    "devices", None, "Of this host, to share the windows; default: all."
+)
 _NGRAMS = flags.DEFINE_bool(
     "ngrams", True, "Count n-grams; --nongrams leaves them out."
 )
 _DEVICE_MEMORY_GB = flags.DEFINE_float(
     "device_memory_gb",
     None,
-    "Most memory of the accelerator to use, GiB; without an accelerator it is the machine's; default: "
+    "Most memory of each accelerator to use, GiB; without an accelerator it is the machine's; default: "
     "four fifths of what there is.",
     lower_bound=0,
 )
@@ -121,6 +126,7 @@ def main() -> None:
         spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),
         checkpoint_every=_CHECKPOINT_EVERY.value,
         tokens_per_pass=_TOKENS_PER_PASS.value,
+        devices=_DEVICES.value,
     )
     figures = run.run_study(
         model,

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxneurons import config, errors
+from jaxneurons import config, errors, stream
 from jaxneurons.benchmark import (
     comparison,
     layer_parts,
@@ -78,8 +78,9 @@ def test_operations_of_products_are_those_of_a_loop():
 
 @pytest.mark.parametrize("counted", ours.COUNTED)
 def test_ours_counts_what_it_says(counted):
-    arrays = ours.make_reduction(tiny(), ours.make_windows(tiny()), counted)
-    arrays = arrays.finalize(arrays.init())
+    reduction = ours.make_reduction(tiny(), ours.make_windows(tiny()), counted)
+    states = stream.init_states(reduction, ours.make_spread(tiny()).mesh)
+    arrays = reduction.finalize(reduction.merge(states))
     wanted = ("activation_count", "position_count", "ngram_coverage")
     found = [name in arrays for name in wanted]
     assert found == [ours.COUNTED.index(counted) > number for number in range(3)]

@@ -1,10 +1,14 @@
-"""What several tests need: the folder of shared models and texts, where there is one."""
+"""What several tests need: the folder of shared models and texts, where there is one, and scripts as a user runs them."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
-SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
 
 
 def shared_path(*parts: str) -> pathlib.Path:
@@ -13,3 +17,20 @@ def shared_path(*parts: str) -> pathlib.Path:
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)} in a folder `shared` beside the checkout")
     return path
+
+
+def run_script(cache, name, *arguments):
+    """Runs a script in a process of its own; returns it finished."""
+    environment = os.environ | {
+        "PYTHONPATH": str(REPOSITORY),
+        "JAX_PLATFORMS": "cpu",
+        "JAXNEURONS_CACHE": str(cache),
+    }
+    return subprocess.run(
+        [sys.executable, f"scripts/{name}.py", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -160,8 +160,8 @@ def test_batches_come_back_where_they_belong(tmp_path, kind):
     mesh = jax.make_mesh((1,), ("windows",))
     spec = jax.sharding.PartitionSpec("windows")
     placement = jax.sharding.NamedSharding(mesh, spec)
-    with hidden.Checkpoint(tmp_path, SHAPE, np.float32) as checkpoint:
-        states = kind(checkpoint, BATCHES, placement)
+    with hidden.Checkpoint(tmp_path, SHAPE, np.float32, 1, placement) as checkpoint:
+        states = kind(checkpoint, BATCHES)
         for layer in range(3):
             if layer:
                 for index, wanted in enumerate(stream(layer - 1)):

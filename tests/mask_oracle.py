@@ -36,12 +36,11 @@ def run_with_masks(path, stored, sources, **chosen):
     kept = []
     make_reduction = passes.make_reduction
 
-    def make_longer(model, windows, settings, ngram_bytes):
-        count, positions = windows.tokens.shape
-        padded = count + -count % settings.windows_per_batch
-        mine = keep_masks(padded, positions, model.ffn_dim, kept)
+    def make_longer(model, windows, spread, *arguments):
+        positions = windows.tokens.shape[1]
+        mine = keep_masks(spread.windows_padded, positions, model.ffn_dim, kept)
         return reductions.chain(
-            make_reduction(model, windows, settings, ngram_bytes), mine
+            make_reduction(model, windows, spread, *arguments), mine
         )
 
     with pytest.MonkeyPatch.context() as patch:

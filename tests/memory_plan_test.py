@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import planted
 import pytest
@@ -17,10 +16,10 @@ from jaxneurons import (
     block,
     config,
     corpus,
+    devices,
     errors,
     memory_plan,
     passes,
-    reductions,
     settings,
     store,
     stream,
@@ -46,12 +45,14 @@ def windows():
 def plan(model, windows, device, host, **chosen):
     wanted = settings.resolve(model.config, windows_per_batch=2, **chosen)
     resources = settings.Resources(device_memory_bytes=device, host_memory_bytes=host)
-    return memory_plan.make_plan(model, windows, wanted, resources)
+    spread = devices.spread(WINDOWS, 2, 1)
+    return memory_plan.make_plan(model, windows, wanted, resources, spread)
 
 
 def needed(model, windows):
     wanted = settings.resolve(model.config, windows_per_batch=2)
-    needs = memory_plan.find_needs(model, windows, wanted)
+    spread = devices.spread(WINDOWS, 2, 1)
+    needs = memory_plan.find_needs(model, windows, wanted, spread)
     return memory_plan.Need(*map(sum, zip(*needs.values(), strict=True)))
 
 
@@ -92,8 +93,8 @@ def test_counting_ngrams_gets_what_is_left(model, windows):
     assert plan(model, windows, both + 10, both + 10).ngram_bytes == least + 10
     most = plan(model, windows, 2**32, 2**32).ngram_bytes
     assert most == memory_plan.MOST_NGRAM_WORK
-    without = settings.resolve(model.config, windows_per_batch=2, ngrams=False)
-    assert "n-grams" not in memory_plan.find_needs(model, windows, without)
+    less = int(both * 0.9)
+    assert plan(model, windows, less, less, ngrams=False).ngram_bytes is None
 
 
 def test_defaults_are_what_the_machine_and_its_container_have(monkeypatch, tmp_path):
@@ -122,19 +123,16 @@ def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, 
     of = jax.ShapeDtypeStruct
     flat = {k: of(s, dtype) for k, s in block.parameter_shapes(model).items()}
     shape = (windows, length)
-    batch = reductions.Batch(
-        *[of(shape, kind) for kind in (jnp.int32, bool, bool)],
-        *[of((windows,), jnp.int32), of((windows,), bool), of((), jnp.int32)],
-    )
     chosen = settings.resolve(model, window=length, windows_per_batch=windows)
     tokens = np.full(shape, 7, np.int32)
     lengths, domains = np.full((2, windows), [[length], [0]], np.int32)
     text = corpus.Windows(tokens, lengths, domains, ("a",), ("",))
-    reduction = passes.make_reduction(model, text, chosen, 2**20)
+    spread = devices.spread(windows, windows, 1)
+    (batch,) = stream.make_batches(text, model, spread)
+    x = of((*shape, hidden), dtype, sharding=batch.tokens.sharding)
+    reduction = passes.make_reduction(model, text, spread, 2**20)
     params = traverse_util.unflatten_dict(flat, sep="/")
-    step = stream.compile_step(
-        model, reduction, params, of((*shape, hidden), dtype), batch
-    )
+    step = stream.compile_step(model, reduction, params, x, batch)
     taken = step.memory_analysis().temp_size_in_bytes
     assert 0 < taken <= memory_plan.step_bytes(model, chosen)
 

@@ -10,7 +10,13 @@ import ngram_oracle
 import numpy as np
 import pytest
 
-from jaxneurons import ngram_counts, ngram_coverage, packed_bits, reductions
+from jaxneurons import (
+    devices,
+    ngram_counts,
+    ngram_coverage,
+    packed_bits,
+    reductions,
+)
 
 BOS = 2
 SPECIAL = (1, 2)
@@ -28,13 +34,14 @@ def count(
     memory_bytes=2**30,
 ):
     """The reduction's arrays after all batches; the last batch is filled up with windows that do not exist."""
-    padded = -(-len(tokens) // batch_size) * batch_size
+    spread = devices.spread(len(tokens), batch_size, number=1)
+    padded = spread.windows_padded
     reduction = ngram_coverage.ngram_coverage(
         tokens,
         lengths,
         SPECIAL,
         active.shape[-1],
-        windows_padded=padded,
+        spread=spread,
         coverage_share=share,
         most_candidates=most_candidates,
         memory_bytes=memory_bytes,
@@ -46,7 +53,7 @@ def count(
         batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(first))
         mask = jnp.asarray(everywhere[first : first + batch_size])
         state = reduction.update(state, mask, batch)
-    return reduction.finalize(state)
+    return reduction.finalize(reduction.merge(state[None]))
 
 
 def candidate_rows(arrays, n):
@@ -204,12 +211,13 @@ def test_ngram_counts_of_every_size_class():
     assert_agrees(tokens, lengths, active)
 
 
-def test_windows_that_are_no_multiple_of_the_batch_are_refused():
+def test_a_batch_of_another_size_is_refused():
+    spread = devices.spread(3, 3, number=1)
     reduction = ngram_coverage.ngram_coverage(
-        np.full((3, 4), 5, np.int32), np.full(3, 4), SPECIAL, 8, windows_padded=3
+        np.full((3, 4), 5, np.int32), np.full(3, 4), SPECIAL, 8, spread=spread
     )
     batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(0))
-    with pytest.raises(AssertionError, match="divisible"):
+    with pytest.raises(AssertionError, match="shape"):
         reduction.update(reduction.init(), jnp.ones((2, 4, 8), bool), batch)
 
 
@@ -219,16 +227,17 @@ def test_counting_stays_within_its_budget():
     neurons, budget = 1024, 400_000
     tokens = random.zipf(1.3, (8, 256)).clip(3, 50_000).astype(np.int32)
     lengths = np.full(8, 256, np.int32)
+    spread = devices.spread(8, 2, number=1)
     for n in (2, 3):
-        order = ngram_coverage._order(tokens, lengths, SPECIAL, n)
+        order = ngram_coverage._order(tokens, lengths, SPECIAL, n, spread)
         per_word = ngram_coverage._bytes_per_word(order)
-        blocks = ngram_coverage._blocks(neurons, per_word, budget)
+        blocks = ngram_coverage._blocks(neurons, per_word, budget, 1)
         bits = jax.ShapeDtypeStruct(
             (len(order.layout.places), packed_bits.WORD, blocks.width), jnp.uint32
         )
         masks = jax.ShapeDtypeStruct((tokens.size, blocks.words), jnp.uint32)
         gathering = ngram_counts.slot_bits.lower(
-            masks, 0, order.places, order.occupied, blocks.width
+            masks, 0, order.places, order.occupied, blocks.width, spread.mesh
         )
         counting = ngram_counts.count.lower(bits, order.owners, order.layout.shape)
         counts = jax.eval_shape(

@@ -141,8 +141,12 @@ def logged_layers(path):
 
 def keep_hidden_states(monkeypatch, place):
     """Whatever memory there is."""
-    plan = memory_plan.Plan(place, 2**28)
-    monkeypatch.setattr(memory_plan, "make_plan", lambda *arguments: plan)
+    make_plan = memory_plan.make_plan
+
+    def planned(*arguments):
+        return make_plan(*arguments)._replace(hidden_states=place)
+
+    monkeypatch.setattr(memory_plan, "make_plan", planned)
 
 
 @pytest.mark.parametrize("place", ["disk", "host"])

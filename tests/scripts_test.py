@@ -1,34 +1,12 @@
 """Each script as a user runs it, on the embedded model and a little of its text."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 import xarray
+from helpers import run_script
 
 from jaxneurons import demo
-
-REPOSITORY = pathlib.Path(__file__).parents[1]
-
-
-def run_script(cache, name, *arguments):
-    """Runs a script in a process of its own; returns it finished."""
-    environment = os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
-        "JAX_PLATFORMS": "cpu",
-        "JAXNEURONS_CACHE": str(cache),
-    }
-    return subprocess.run(
-        [sys.executable, f"scripts/{name}.py", *arguments],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from jaxneurons import (
     block,
     corpus,
+    devices,
     embed,
     errors,
     hidden,
@@ -63,7 +64,9 @@ def collect_masks(windows):
 
 
 def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
-    batches = stream.make_batches(windows, MODEL, 4)
+    batches = stream.make_batches(
+        windows, MODEL, devices.spread(len(windows.tokens), 4, 1)
+    )
     shape = (4, windows.tokens.shape[1], MODEL.hidden_size)
     reduction = collect_masks(windows)
     with hidden.Checkpoint(tmp_path, shape, np.dtype(np.float32), 0) as checkpoint:
@@ -76,9 +79,9 @@ def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
 
 def test_last_batch_is_filled_up_with_empty_windows():
     windows = make_windows(6, 8)
-    batches = stream.make_batches(windows, MODEL, 4)
+    batches = stream.make_batches(windows, MODEL, devices.spread(6, 4, 1))
     assert [batch.tokens.shape for batch in batches] == [(4, 8)] * 2
-    assert [int(batch.first_window) for batch in batches] == [0, 4]
+    assert [batch.first_window.tolist() for batch in batches] == [[0], [4]]
     last = batches[1]
     np.testing.assert_array_equal(last.valid.sum(axis=1), [8, 6, 0, 0])
     np.testing.assert_array_equal(last.full, [True, False, False, False])
@@ -143,7 +146,9 @@ def test_two_layers_weights_are_held_and_no_more(model, tmp_path, monkeypatch):
     monkeypatch.setattr(store.Store, "read_layer", lambda *a: note(read_layer(*a)))
     monkeypatch.setattr(stream, "cast_parameters", cast_noted)
     windows = make_windows(6, 8)
-    batches = stream.make_batches(windows, MODEL, 4)
+    batches = stream.make_batches(
+        windows, MODEL, devices.spread(len(windows.tokens), 4, 1)
+    )
     for result in stream.run_layers(
         model, batches, collect_masks(windows), "float32", range(3), hidden.InMemory()
     ):
@@ -169,10 +174,12 @@ def test_the_last_layer_may_end_at_its_neurons(
 
 
 def test_a_last_step_has_no_second_product(model):
-    batch = stream.make_batches(make_windows(4, 8), MODEL, 4)[0]
+    batch = stream.make_batches(make_windows(4, 8), MODEL, devices.spread(4, 4, 1))[0]
     reduction = reductions.activation_counts(2, MODEL.ffn_dim)
     params = model.read_layer(0)
-    x = jnp.zeros((4, 8, MODEL.hidden_size))
+    x = jax.device_put(
+        np.zeros((4, 8, MODEL.hidden_size), np.float32), batch.tokens.sharding
+    )
     whole, last = (
         stream.compile_step(MODEL, reduction, params, x, batch, last)
         for last in (False, True)

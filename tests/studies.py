@@ -15,16 +15,17 @@ def run_study(
     path: pathlib.Path,
     stored: pathlib.Path,
     sources: Sequence[tuple[str, pathlib.Path]],
+    resources: settings.Resources | None = None,
     **chosen: Any,
 ) -> study.Study:
-    """The finished study of a layer store; chosen: what `settings.resolve` takes.
+    """The finished study of a layer store, begun or gone on with; chosen: what `settings.resolve` takes.
 
     No figure is drawn: they would take most of the time.
     """
     model = store.open_store(stored)
     wanted = settings.resolve(model.config, **chosen)
     with mock.patch.object(paper, "draw", return_value={}):
-        run.run_study(model, "model", sources, path, wanted, None)
+        run.run_study(model, "model", sources, path, wanted, None, True, resources)
     return study.open_study(path)
 
 

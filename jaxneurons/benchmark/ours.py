@@ -11,7 +11,15 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from jaxneurons import block, corpus, embed, ngram_coverage, reductions, stream
+from jaxneurons import (
+    block,
+    corpus,
+    devices,
+    embed,
+    ngram_coverage,
+    reductions,
+    stream,
+)
 from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.workload import Workload
 
@@ -26,7 +34,8 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
     """
     windows = make_windows(workload)
     config = workload.config
-    batches = stream.make_batches(windows, config, workload.windows_per_batch)
+    spread = make_spread(workload)
+    batches = stream.make_batches(windows, config, spread)
     reduction = make_reduction(workload, windows, counted)
     embedding = random_parameters(embed.parameter_shapes(config), 0)
     embedding = stream.cast_parameters(embedding, workload.dtype)
@@ -43,14 +52,14 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
         ]
         active, layer_end = 0, 0.0
         for params in layers:
-            state = reduction.init()
+            states = stream.init_states(reduction, spread.mesh)
             for index, batch in enumerate(batches):
                 x = residual[index]
-                residual[index], state, finite = step(params, x, state, batch)
+                residual[index], states, finite = step(params, x, states, batch)
                 # Waits at every batch, as the stream does.
                 jax.block_until_ready(finite)
             began = time.process_time()
-            found = reduction.finalize(state)
+            found = reduction.finalize(reduction.merge(states))
             layer_end += time.process_time() - began
             active += int(found.get("activation_count", np.zeros(1)).sum())
         if counted == COUNTED[0]:
@@ -71,6 +80,11 @@ def make_windows(workload: Workload) -> corpus.Windows:
     return corpus.Windows(tokens, lengths, domains, ("made up",), ("",))
 
 
+def make_spread(workload: Workload) -> devices.Spread:
+    """All windows on one device, as many at a time as the workload says."""
+    return devices.spread(workload.windows, workload.windows_per_batch, number=1)
+
+
 def make_reduction(
     workload: Workload, windows: corpus.Windows, counted: str
 ) -> reductions.Reduction:
@@ -84,7 +98,7 @@ def make_reduction(
             windows.lengths,
             workload.config.special_tokens,
             neurons,
-            windows_padded=workload.windows,
+            spread=make_spread(workload),
         ),
     )
     return reductions.chain(*[m() for m in makers[: COUNTED.index(counted)]])

@@ -114,7 +114,7 @@ class _Reporter:
             for name, key in (("loss", "loss"), ("validation", "validation_loss"))
             if key in line
         )
-        self._progress.log_layer(
+        self._progress.log_line(
             f"step {line['step']} of {self._recipe.steps}: {losses}, {speed:.0f} tokens/s"
         )
 
@@ -133,7 +133,7 @@ def run_steps(
     mesh = step.make_mesh(recipe)
     with (
         checkpoints.Writer(record.checkpoints_path, record.run, cadence.keep) as saved,
-        Progress(record.path / "train.log") as progress,
+        Progress(record.path / "train.log", "tokens") as progress,
         _interruptible(record),
     ):
         reporter = _Reporter(record, recipe, cadence, progress)
