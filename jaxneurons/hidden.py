@@ -9,7 +9,6 @@ are wrong, it counts as missing, and the layers below it run again.
 """
 
 import pathlib
-import zlib
 from collections.abc import Sequence
 from concurrent import futures
 from typing import Self
@@ -17,72 +16,10 @@ from typing import Self
 import jax
 import numpy as np
 
-from jaxneurons import files
+from jaxneurons import batch_file
 
 # Batches that wait for the disk at a time.
 MOST_WAITING = 4
-
-
-class BatchFile:
-    """Batches of one layer, one behind the other.
-
-    Args:
-        path: of the file; made by the first write.
-        shape: (B, T, D) of a batch.
-        dtype: of the residual stream.
-        parts: of a batch.
-
-    Attributes:
-        size: bytes of a batch.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        shape: tuple[int, int, int],
-        dtype: np.dtype,
-        parts: int,
-    ):
-        self.path = path
-        self._parts = parts
-        self._shape = shape
-        self._dtype = np.dtype(dtype)
-        self.size = int(np.prod(shape)) * self._dtype.itemsize
-
-    def write(self, batch: int, x: jax.Array) -> list[int]:
-        """Puts a batch in its place and gives the checksum of each part.
-
-        Raises:
-            InputOutputError: the operating system refuses, for instance on a full disk.
-        """
-        content = np.asarray(x).reshape(-1).view(np.uint8).data
-        try:
-            self.path.touch()
-            with open(self.path, "r+b") as file:
-                file.seek(batch * self.size)
-                file.write(content)
-        except OSError as error:
-            raise files.io_error("write", self.path, error, self.size) from error
-        return self._checksums(content)
-
-    def read(self, batch: int) -> tuple[np.ndarray, list[int]]:
-        """A batch and the checksum of each part; zeros from the end of a file that is too short.
-
-        Raises:
-            InputOutputError: the operating system refuses.
-        """
-        with files.translated("read", self.path), open(self.path, "rb") as file:
-            file.seek(batch * self.size)
-            content = file.read(self.size).ljust(self.size, b"\0")
-        x = np.frombuffer(content, self._dtype)
-        return x.reshape(self._shape), self._checksums(memoryview(content))
-
-    def _checksums(self, content: memoryview) -> list[int]:
-        size = self.size // self._parts
-        return [
-            zlib.crc32(content[first : first + size])
-            for first in range(0, self.size, size)
-        ]
 
 
 class Checkpoint:
@@ -112,7 +49,9 @@ class Checkpoint:
         self.sharding = sharding
         self._parts = 1 if sharding is None else sharding.num_devices
         self._files = [
-            BatchFile(folder / f"hidden_{turn}.bin", shape, dtype, self._parts)
+            batch_file.BatchFile(
+                folder / f"hidden_{turn}.bin", shape, dtype, self._parts
+            )
             for turn in (0, 1)
         ]
         self._writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -125,7 +64,7 @@ class Checkpoint:
         """Ends the writing thread; the files stay."""
         self._writer.shutdown(cancel_futures=True)
 
-    def file(self, layer: int) -> BatchFile:
+    def file(self, layer: int) -> batch_file.BatchFile:
         """Where the batches after a layer are copied to."""
         return self._files[(layer + 1) // self.every % 2 if self.every else 0]
 
@@ -135,10 +74,15 @@ class Checkpoint:
             self.queue(layer, batch, x)
 
     def queue(self, layer: int, batch: int, x: jax.Array) -> None:
-        """Queues the copy of one batch after a layer; returns at once unless the disk lags behind."""
+        """Queues the copy of one batch after a layer; returns at once unless the disk lags behind.
+
+        Raises:
+            InputOutputError: the operating system refused one of the copies before.
+        """
         if len(self._pending) >= MOST_WAITING:
-            # A disk slower than the device must not fill the memory with what waits for it.
-            futures.wait(self._pending[-MOST_WAITING:][:1])
+            # A disk slower than the device must not fill the memory with what waits for it, and a
+            # full one must not cost the rest of the layer.
+            self._pending[-MOST_WAITING].result()
         write = self.file(layer).write
         self._pending.append(self._writer.submit(write, batch, x))
 
@@ -169,13 +113,11 @@ class Checkpoint:
 
 
 class InMemory:
-    """The residual stream in the device's memory.
+    """The residual stream in the device's memory, which on a CPU is the machine's.
 
     Args:
         checkpoint: where to copy it after each layer; None makes no copies.
     """
-
-    kind = "memory"
 
     def __init__(self, checkpoint: Checkpoint | None = None):
         self._checkpoint = checkpoint
@@ -183,10 +125,10 @@ class InMemory:
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; read from the copy where a resumed run begins."""
-        if self._checkpoint is not None and batch not in self._batches:
-            x, _ = self._checkpoint.file(layer - 1).read(batch)
-            return jax.device_put(x, self._checkpoint.sharding)
-        return self._batches.pop(batch)
+        if batch in self._batches or self._checkpoint is None:
+            return self._batches.pop(batch)
+        x = _read_copy(self._checkpoint, layer, batch)
+        return jax.device_put(x, self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Keeps a batch after a layer."""
@@ -197,6 +139,54 @@ class InMemory:
     def finish_layer(self) -> list[int]:
         """Waits for the copies of a layer; gives their checksums."""
         return [] if self._checkpoint is None else self._checkpoint.finish_layer()
+
+
+class OnHost:
+    """The residual stream in host memory; the next batch comes to the device while one computes.
+
+    Args:
+        checkpoint: where to copy it after each layer.
+        batches: their number.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, batches: int):
+        self._checkpoint = checkpoint
+        self._number = batches
+        self._batches: dict[int, np.ndarray] = {}
+        self._coming: dict[int, jax.Array] = {}
+        self._leaving: dict[int, jax.Array] = {}
+
+    def take(self, layer: int, batch: int) -> jax.Array:
+        """A batch before a layer, its transfer begun before; the next one's begins."""
+        x = self._coming.pop(batch, None)
+        if x is None:
+            x = self._bring(layer, batch)
+        if batch + 1 < self._number:
+            self._coming[batch + 1] = self._bring(layer, batch + 1)
+        return x
+
+    def put(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Begins to take a batch after a layer to the host, and ends so with the one before."""
+        x.copy_to_host_async()
+        self._settle()
+        self._leaving[batch] = x
+        self._checkpoint.save(layer, batch, x)
+
+    def finish_layer(self) -> list[int]:
+        """Waits for the copies of a layer; gives their checksums."""
+        self._settle()
+        return self._checkpoint.finish_layer()
+
+    def _bring(self, layer: int, batch: int) -> jax.Array:
+        x = self._batches.pop(batch, None)
+        if x is None:
+            x = _read_copy(self._checkpoint, layer, batch)
+        return jax.device_put(x, self._checkpoint.sharding)
+
+    def _settle(self) -> None:
+        while self._leaving:
+            batch, x = self._leaving.popitem()
+            self._batches[batch] = np.asarray(x)
 
 
 class OnDisk:
@@ -210,23 +200,20 @@ class OnDisk:
         batches: their number.
     """
 
-    kind = "disk"
-
     def __init__(self, checkpoint: Checkpoint, batches: int):
         if checkpoint.every > 1:
             raise ValueError(f"a copy every {checkpoint.every} layers: wanted 0 or 1")
         self._checkpoint = checkpoint
         self._batches = batches
         self._reader = futures.ThreadPoolExecutor(1, thread_name_prefix="read-hidden")
-        self._upcoming: tuple[int, int, futures.Future] | None = None
+        self._upcoming: dict[int, futures.Future[np.ndarray]] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; the next one is read meanwhile."""
-        current = self._submit(layer, batch)
-        x, _ = current.result()
+        current = self._upcoming.pop(batch, None) or self._submit(layer, batch)
         if batch + 1 < self._batches:
-            self._upcoming = (layer, batch + 1, self._submit(layer, batch + 1))
-        return jax.device_put(x, self._checkpoint.sharding)
+            self._upcoming[batch + 1] = self._submit(layer, batch + 1)
+        return jax.device_put(current.result(), self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Writes a batch after a layer."""
@@ -237,7 +224,13 @@ class OnDisk:
         checksums = self._checkpoint.finish_layer()
         return checksums if self._checkpoint.every else []
 
-    def _submit(self, layer: int, batch: int) -> futures.Future:
-        if self._upcoming is not None and self._upcoming[:2] == (layer, batch):
-            return self._upcoming[2]
-        return self._reader.submit(self._checkpoint.file(layer - 1).read, batch)
+    def _submit(self, layer: int, batch: int) -> futures.Future[np.ndarray]:
+        return self._reader.submit(_read_copy, self._checkpoint, layer, batch)
+
+
+HiddenStates = InMemory | OnHost | OnDisk
+
+
+def _read_copy(checkpoint: Checkpoint, layer: int, batch: int) -> np.ndarray:
+    """A batch before a layer, as the layer below left it on disk."""
+    return checkpoint.file(layer - 1).read(batch)[0]

@@ -1,7 +1,7 @@
 """What a user asks for in; out, what decides a study's numbers, checked against the model, and what it may use."""
 
 import dataclasses
-import os
+import pathlib
 
 from jaxneurons import errors
 from jaxneurons.config import OPTConfig
@@ -21,6 +21,7 @@ class Settings:
         windows_per_batch: B, windows that each device takes at a time.
         dtype: to compute in.
         max_tokens: most tokens of text, over all domains; None is all.
+        ngrams: whether n-grams are counted.
     """
 
     window: int
@@ -29,6 +30,7 @@ class Settings:
     windows_per_batch: int
     dtype: str
     max_tokens: int | None
+    ngrams: bool
 
 
 def resolve(
@@ -39,6 +41,7 @@ def resolve(
     windows_per_batch: int | None = None,
     dtype: str = "float32",
     max_tokens: int | None = None,
+    ngrams: bool = True,
 ) -> Settings:
     """Puts a model's defaults in place of None.
 
@@ -49,6 +52,7 @@ def resolve(
         windows_per_batch: None is as many as make 4,096 tokens.
         dtype: "float32", "bfloat16" or "float16".
         max_tokens: None is all.
+        ngrams: whether to count n-grams.
 
     Raises:
         UsageError: a value has no meaning for the model.
@@ -77,6 +81,7 @@ def resolve(
         windows_per_batch=windows_per_batch,
         dtype=dtype,
         max_tokens=max_tokens,
+        ngrams=ngrams,
     )
 
 
@@ -99,18 +104,30 @@ class Resources:
     """What a study may use of the machine; decides no number.
 
     Attributes:
-        hidden_states_bytes: most memory for the residual stream of all windows; more goes to disk.
-        checkpoint_every: layers between copies of it to disk, from which a killed run goes on; 0
-            makes none, and a resumed run recomputes it. On disk it is its own copy.
+        device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
+            None is what the machine has.
+        host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
+        spill_directory: where hidden states are written that no memory holds, and the copies of them
+            from which a killed run goes on; None is the study's own.
+        checkpoint_every: layers between such copies; 0 makes none, and a resumed run recomputes
+            them. Hidden states on disk are their own copy.
+        tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
+            weights again. None is all.
         devices: of this host; None is all.
     """
 
-    hidden_states_bytes: int = dataclasses.field(
-        default_factory=lambda: _physical_memory() // 2
-    )
+    device_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+    spill_directory: pathlib.Path | None = None
     checkpoint_every: int = 1
+    tokens_per_pass: int | None = None
     devices: int | None = None
 
 
-def _physical_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def check_passes(settings: Settings, resources: Resources) -> None:
+    """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
+    if settings.ngrams and resources.tokens_per_pass is not None:
+        raise errors.UsageError(
+            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, "
+            "since a neuron's coverage is found from its counts on all of them; add --nongrams"
+        )

@@ -2,15 +2,17 @@
 
 Layer-major order reads every weight once: all windows pass layer l before any sees layer l + 1, so
 that a model far larger than the accelerator's memory can be studied. Layer l + 1 is read from disk
-while layer l computes, and one executable serves all layers: weights are its arguments. On several
-devices each runs it on its own part of a batch, and nothing passes between them until a layer's end.
+and put on the device while layer l computes, so that two layers' weights are held and no more. One
+executable serves all layers, since weights are its arguments; a second one, for the last layer, leaves
+out what nothing reads, where that saves more than it takes to compile. On several devices each runs it
+on its own part of a batch, and nothing passes between them until a layer's end.
 """
 
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import chex
 import jax
@@ -26,10 +28,14 @@ from jaxneurons.reductions import Batch, Reduction, State
 from jaxneurons.store import Store
 
 Parameters = dict[str, Any]
+Weights = TypeVar("Weights")
+# From so many operations saved on, a second executable is compiled for the last layer: about the
+# second that compiling takes on a CPU.
+LEAST_SAVED = 2e11
 
 
 class LayerResult(NamedTuple):
-    """What the loop knows when a layer is done.
+    """What the loop knows when a layer is done; let go of it before asking for the next one's.
 
     Attributes:
         layer: its index in the model.
@@ -97,25 +103,29 @@ def compile_step(
     params: Parameters,
     x: jax.Array,
     batch: Batch,
-) -> Callable[..., tuple[jax.Array, State, jax.Array]]:
-    """The one executable of a run: (params, x, state, batch) to (x, state, finite), x and state donated.
+    last: bool = False,
+) -> Callable[..., tuple[Any, State, jax.Array]]:
+    """An executable: (params, x, state, batch) to (x, state, finite), x and state donated.
 
     All but params have a leading axis that is shared out over the devices, the state as `init_states` makes
     it. `finite` is bool[N], whether x is finite on all text of a device's windows: NaN is not above 0 and
-    would pass for a neuron at rest.
+    would pass for a neuron at rest. With `last` there is no x after the layer, since no layer reads it,
+    and with it goes the second product of the feed-forward network; `finite` is then of the activations.
     """
 
     def step(
         params: Parameters, x: jax.Array, states: State, batch: Batch
-    ) -> tuple[jax.Array, State, jax.Array]:
+    ) -> tuple[jax.Array | None, State, jax.Array]:
         state = jax.tree.map(lambda leaf: leaf[0], states)
         batch = batch._replace(first_window=batch.first_window[0])
         applied = block.Block(config).apply({"params": params}, x)
         x, activation = cast(tuple[jax.Array, jax.Array], applied)
         chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
-        finite = jnp.all(jnp.isfinite(x) | ~batch.valid[:, :, None])
+        checked = activation if last else x
+        finite = jnp.all(jnp.isfinite(checked) | ~batch.valid[:, :, None])
         state = reduction.update(state, activation > 0, batch)
-        return x, jax.tree.map(lambda leaf: leaf[None], state), finite[None]
+        states = jax.tree.map(lambda leaf: leaf[None], state)
+        return None if last else x, states, finite[None]
 
     mesh = devices.mesh_of(x)
     part = PartitionSpec(devices.AXIS)
@@ -128,7 +138,7 @@ def compile_step(
         check_vma=False,
     )
     states = jax.eval_shape(lambda: init_states(reduction, mesh))
-    jitted = jax.jit(mapped, donate_argnums=(1, 2))
+    jitted = jax.jit(mapped, donate_argnums=(2,) if last else (1, 2))
     return jitted.lower(params, x, states, batch).compile()
 
 
@@ -146,7 +156,7 @@ def run_layers(
     reduction: Reduction,
     dtype: str,
     layers: range,
-    residual: hidden.InMemory | hidden.OnDisk,
+    residual: hidden.HiddenStates,
     on_batch: Callable[[int], None] = lambda index: None,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields after each layer.
@@ -157,6 +167,7 @@ def run_layers(
         reduction: what to count; its `update` is compiled into the step.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         layers: to run, ascending; from a later layer than 0 on, `residual` has what comes before.
+            After the last one it need not hold anything.
         residual: where the residual stream is kept between layers.
         on_batch: called with its index after each batch, for progress.
 
@@ -169,42 +180,73 @@ def run_layers(
     begin = jax.jit(
         lambda: init_states(reduction, mesh), out_shardings=devices.sharded(mesh)
     )
-    step = None
-    for layer, stored, waited in _prefetched(model, layers):
+    separate = _saved_by_last(model.config, batches) >= LEAST_SAVED
+
+    def load(layer: int) -> tuple[Parameters, Parameters]:
+        stored = model.read_layer(layer)
+        on_device = cast_parameters(jax.device_put(stored, everywhere), dtype)
+        return stored, jax.block_until_ready(on_device)
+
+    step, compiled_for_last = None, False
+    for layer, (stored, params), waited in _loaded_ahead(load, layers):
         began = time.perf_counter() - waited
-        params = cast_parameters(jax.device_put(stored, everywhere), dtype)
+        last = layer == layers[-1]
         state = begin()
-        finite: dict[int, jax.Array] = {}
+        finite = []
         for index, batch in enumerate(batches):
             if layer == 0:
                 x = embed_batch(model.config, embedding, batch.tokens, dtype)
             else:
                 x = residual.take(layer, index)
-            if step is None:
-                step = compile_step(model.config, reduction, params, x, batch)
-            x, state, finite[index] = step(params, x, state, batch)
+            if step is None or compiled_for_last != (separate and last):
+                compiled_for_last = separate and last
+                step = compile_step(
+                    model.config, reduction, params, x, batch, compiled_for_last
+                )
+            x, state, is_finite = step(params, x, state, batch)
             # Dispatch must not run ahead of the device, or progress would lie.
-            residual.put(layer, index, jax.block_until_ready(x))
+            finite.append(jax.block_until_ready(is_finite))
+            if not last:
+                residual.put(layer, index, x)
             on_batch(index)
-        if not np.all(jax.device_get(list(finite.values()))):
-            raise errors.NotFiniteError(
-                f"layer {layer}: NaN or infinity in the residual stream, computed in "
-                f"{dtype}; float32 and bfloat16 reach further than float16"
-            )
+        _check_finite(layer, finite, dtype)
         state = reduction.merge(state)
         checksums = residual.finish_layer()
         seconds = time.perf_counter() - began
-        yield LayerResult(layer, stored, state, seconds, waited, checksums)
+        result = LayerResult(layer, stored, state, seconds, waited, checksums)
+        # What this frame holds would stay while the next layers are read and counted.
+        embedding = {}
+        del params, stored, state
+        yield result
+        del result
 
 
-def _prefetched(model: Store, layers: range) -> Iterator[tuple[int, Parameters, float]]:
-    """Each layer's parameters and the seconds spent waiting for them; reads one layer ahead."""
+def _saved_by_last(config: OPTConfig, batches: Sequence[Batch]) -> float:
+    """Operations of the last layer's second feed-forward product."""
+    tokens = len(batches) * batches[0].tokens.size
+    return 2.0 * tokens * config.hidden_size * config.ffn_dim
+
+
+def _check_finite(layer: int, finite: list[jax.Array], dtype: str) -> None:
+    if not np.all(jax.device_get(finite)):
+        raise errors.NotFiniteError(
+            f"layer {layer}: NaN or infinity in the residual stream, computed in "
+            f"{dtype}; float32 and bfloat16 reach further than float16"
+        )
+
+
+def _loaded_ahead(
+    load: Callable[[int], Weights], layers: range
+) -> Iterator[tuple[int, Weights, float]]:
+    """Each layer's weights and the seconds spent waiting for them, one layer ahead."""
     with futures.ThreadPoolExecutor(1, thread_name_prefix="read-layer") as reader:
-        upcoming = reader.submit(model.read_layer, layers[0])
+        pending = [reader.submit(load, layers[0])]
         for layer in layers:
             began = time.perf_counter()
-            stored = upcoming.result()
+            # Taken out: a future holds its result, and would until the next but one is read.
+            weights = pending.pop().result()
             waited = time.perf_counter() - began
             if layer + 1 in layers:
-                upcoming = reader.submit(model.read_layer, layer + 1)
-            yield layer, stored, waited
+                pending.append(reader.submit(load, layer + 1))
+            yield layer, weights, waited
+            del weights

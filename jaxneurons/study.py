@@ -54,6 +54,11 @@ class Study:
         return self.manifest["layers"]["asked"]
 
     @property
+    def counts_ngrams(self) -> bool:
+        """Whether n-grams were asked for."""
+        return self.manifest["settings"]["ngrams"]
+
+    @property
     def done_layers(self) -> list[int]:
         """Layers, asked for or only passed through, that need not run again."""
         return [entry["layer"] for entry in self.manifest["layers"]["done"]]
@@ -69,13 +74,21 @@ class Study:
             self.arrays_path / arrays.METADATA_NAME, arrays.to_json_bytes(content)
         )
 
-    def create_array(self, name: str, shape: Sequence[int], spec: ArraySpec) -> None:
+    def create_array(
+        self,
+        name: str,
+        shape: Sequence[int],
+        spec: ArraySpec,
+        asked_for: bool = True,
+    ) -> None:
         """Makes an array, in place of one of that name if there is one.
 
-        Layers that were not asked for are filled now, the others as they are written.
+        Layers that were not asked for are filled now, the others as they are written; all are
+        filled of an array that was not asked for.
         """
         layers = () if spec.layer_axis is None else range(shape[spec.layer_axis])
-        filled = sorted(set(layers) - set(self.asked_layers))
+        asked_layers = self.asked_layers if asked_for else []
+        filled = sorted(set(layers) - set(asked_layers))
         array = study_array.create(
             self.arrays_path / name, self._what(name), shape, spec, filled
         )
@@ -116,12 +129,18 @@ class Study:
             }
         self.save_manifest()
 
+    def finish_pass(self, windows: int) -> None:
+        """Records that the first so many windows have passed through all layers."""
+        self.manifest["passes"].append(windows)
+        self.save_manifest()
+
     def forget_layers(self, layers: Sequence[int]) -> None:
         """Takes back that layers are done; everything below them is passed through again."""
         done = self.manifest["layers"]["done"]
         self.manifest["layers"]["done"] = [
             entry for entry in done if entry["layer"] not in layers
         ]
+        self.manifest["passes"] = []
         self.manifest.pop("resume_from", None)
         self.save_manifest()
 
@@ -186,6 +205,7 @@ def creating(
                     "not_asked": list(not_asked_layers),
                     "done": [],
                 },
+                "passes": [],
                 "arrays": {},
             },
         )

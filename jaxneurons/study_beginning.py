@@ -85,7 +85,9 @@ def create(
         record.write_group({"domains": list(windows.names)})
         specs = study_contents.array_specs(_most_windows(identity))
         for name, spec in specs.items():
-            record.create_array(name, [sizes[d] for d in spec.dimensions], spec)
+            shape = [sizes[dimension] for dimension in spec.dimensions]
+            asked_for = settings.ngrams or name not in study_contents.NGRAM_ARRAYS
+            record.create_array(name, shape, spec, asked_for)
         record.write_array("tokens", windows.tokens)
         record.write_array("window_length", windows.lengths)
         record.write_array("window_domain", windows.domains)

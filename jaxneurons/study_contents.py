@@ -20,6 +20,8 @@ VOCABULARY = "vocabulary.json"
 _VOCABULARY = manifest.Format(
     "jaxneurons-vocabulary", 1, errors.StudyError, "run the study again"
 )
+# Arrays of a study that counts no n-grams too; then no layer of them was asked for.
+NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
 CANDIDATE_FIELDS = ("layer", "neuron", "activations", "occurrences", "ngram")
 
 
@@ -89,6 +91,30 @@ def join_candidates(record: Study) -> None:
             record.write_array(name, joined)
 
 
+def save_counts(
+    record: Study, layer: int, windows: int, found: Mapping[str, np.ndarray]
+) -> None:
+    """Keeps a layer's sums over the first so many windows until the pass after has added its own."""
+    with files.replacing(_counts_path(record, layer, windows)) as file:
+        np.savez(file, allow_pickle=False, **found)
+
+
+def read_counts(record: Study, layer: int, windows: int) -> dict[str, np.ndarray]:
+    """What `save_counts` kept.
+
+    Raises:
+        StudyError: it is missing or damaged.
+    """
+    return _read_arrays(_counts_path(record, layer, windows))
+
+
+def remove_counts(record: Study, but: int) -> None:
+    """Removes all that `save_counts` kept, but the sums over the first so many windows."""
+    for path in record.partial.glob("counts_*.npz"):
+        if not path.name.endswith(f"_{but}.npz"):
+            path.unlink()
+
+
 def domains(record: Study) -> list[dict[str, Any]]:
     """What study.json says of each domain, and its `name`, in the order of the arrays."""
     named = [
@@ -124,13 +150,21 @@ def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
 def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
     """A field of a layer's candidates, as `save_candidates` kept it."""
     path = _candidate_path(record, layer)
+    if field == "layer":
+        (neurons,) = _read_arrays(path, [f"candidate_{n}_neuron"]).values()
+        return np.full(len(neurons), layer, np.int32)
+    (found,) = _read_arrays(path, [f"candidate_{n}_{field}"]).values()
+    return found
+
+
+def _read_arrays(
+    path: pathlib.Path, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name; None reads all."""
     try:
         # Opened here: NumPy leaves a file that it cannot read open.
         with open(path, "rb") as file, np.load(file) as found:
-            if field == "layer":
-                number = len(found[f"candidate_{n}_neuron"])
-                return np.full(number, layer, np.int32)
-            return found[f"candidate_{n}_{field}"]
+            return {name: found[name] for name in names or found.files}
     except FileNotFoundError as error:
         raise errors.StudyError(f"{path} is missing; run the study again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -141,3 +175,7 @@ def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
 
 def _candidate_path(record: Study, layer: int) -> pathlib.Path:
     return record.partial / f"candidates_{layer:03d}.npz"
+
+
+def _counts_path(record: Study, layer: int, windows: int) -> pathlib.Path:
+    return record.partial / f"counts_{layer:03d}_{windows}.npz"

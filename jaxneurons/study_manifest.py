@@ -21,7 +21,7 @@ IDENTITY = ("model", "corpus", "special_tokens", "settings", "versions", "device
 DTYPES = ("int32", "int64", "uint16", "uint32", "float32", "float64")
 # Where the same model lies makes no difference.
 NOT_COMPARED = ("model.location",)
-_KEYS = {"status", "layers", "arrays", *IDENTITY}
+_KEYS = {"status", "layers", "passes", "arrays", *IDENTITY}
 _ARRAY_KEYS = {"dimensions", "shape", "dtype", "metadata_digest", "digests"}
 
 
@@ -90,6 +90,7 @@ def _check(entries: dict[str, Any], where: str) -> None:
     for entry in layers["done"]:
         known = isinstance(entry, dict) and _are_integers([entry.get("layer")])
         _require(known, f"{where}: layers.done")
+    _require(_are_integers(entries["passes"]), f"{where}: passes")
     if saved := entries.get("resume_from"):
         wanted = {"layer", "checksums"}
         manifest.check_keys(FORMAT, saved, wanted, f"{where}: resume_from")

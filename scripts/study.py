@@ -4,19 +4,29 @@
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/
 
-Without --model and --corpus it studies the small model on the texts that come with the package, 438 thousand
-tokens: a minute on two idle CPU cores, and 45 of 3,072 neurons are dead.
+Without --model and --corpus it studies the small model on the texts that come with the package, 432 thousand
+tokens: a minute on two idle CPU cores, and 139 of 4,096 neurons are dead.
 """
 
-import dataclasses
 import pathlib
 
 from absl import flags
 
 import jaxneurons.command
 from convert import cached
-from jaxneurons import cache, corpus, demo, errors, run, settings, store
+from jaxneurons import (
+    cache,
+    compilation_cache,
+    corpus,
+    demo,
+    errors,
+    run,
+    settings,
+    store,
+)
 from jaxneurons.training import export
+
+flags.adopt_module_key_flags(compilation_cache)
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -68,11 +78,35 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
 _DEVICES = flags.DEFINE_integer(
     "devices", None, "Of this host, to share the windows; default: all."
 )
-_HIDDEN_STATES_GB = flags.DEFINE_float(
-    "hidden_states_gb",
+_NGRAMS = flags.DEFINE_bool(
+    "ngrams", True, "Count n-grams; --nongrams leaves them out."
+)
+_DEVICE_MEMORY_GB = flags.DEFINE_float(
+    "device_memory_gb",
     None,
-    "Most memory for the residual stream, GiB; more goes to disk; default: half the machine's.",
+    "Most memory of each accelerator to use, GiB; without an accelerator it is the machine's; default: "
+    "four fifths of what there is.",
     lower_bound=0,
+)
+_HOST_MEMORY_GB = flags.DEFINE_float(
+    "host_memory_gb",
+    None,
+    "Most memory of the machine to use, GiB, beside the 0.7 of Python and JAX; default: four fifths of "
+    "what there is.",
+    lower_bound=0,
+)
+_SPILL_DIR = flags.DEFINE_string(
+    "spill_dir",
+    None,
+    "Where hidden states go that neither memory holds, and the copies that --resume reads; "
+    "default: into the study.",
+)
+_TOKENS_PER_PASS = flags.DEFINE_integer(
+    "tokens_per_pass",
+    None,
+    "Tokens whose hidden states are held at a time; the weights are read again for each such pass. "
+    "Needs --nongrams; default: all.",
+    lower_bound=1,
 )
 _CACHE = flags.DEFINE_string(
     "cache", None, "Where converted models and tokenized text are kept."
@@ -88,6 +122,7 @@ def main() -> None:
     if not _STUDY.value:
         raise errors.UsageError("--study is empty, wanted a directory to write")
     cache_directory = pathlib.Path(_CACHE.value or cache.default_cache_directory())
+    compilation_cache.enable(cache_directory)
     name, model = _open_model(cache_directory)
     wanted = settings.resolve(
         model.config,
@@ -96,13 +131,16 @@ def main() -> None:
         windows_per_batch=_WINDOWS_PER_BATCH.value,
         dtype=_DTYPE.value,
         max_tokens=_MAX_TOKENS.value,
+        ngrams=_NGRAMS.value,
     )
     resources = settings.Resources(
-        checkpoint_every=_CHECKPOINT_EVERY.value, devices=_DEVICES.value
+        device_memory_bytes=_bytes(_DEVICE_MEMORY_GB.value),
+        host_memory_bytes=_bytes(_HOST_MEMORY_GB.value),
+        spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),
+        checkpoint_every=_CHECKPOINT_EVERY.value,
+        tokens_per_pass=_TOKENS_PER_PASS.value,
+        devices=_DEVICES.value,
     )
-    if _HIDDEN_STATES_GB.value is not None:
-        hidden_bytes = int(_HIDDEN_STATES_GB.value * 2**30)
-        resources = dataclasses.replace(resources, hidden_states_bytes=hidden_bytes)
     figures = run.run_study(
         model,
         name,
@@ -114,6 +152,10 @@ def main() -> None:
         resources,
     )
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * 2**30)
 
 
 def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxneurons import config, run
+from jaxneurons import config, passes
 from jaxneurons.figures import activation as figures
 from jaxneurons.stats import activation
 
@@ -81,7 +81,7 @@ def test_bounds_read_the_norm_that_the_network_reads(before, affine, enable_bias
         scale if affine else np.ones(SIZE),
         offset if affine else np.zeros(SIZE),
     )
-    found = run.layer_preactivation_bounds(model, params)
+    found = passes.layer_preactivation_bounds(model, params)
     np.testing.assert_array_equal(found, wanted)
 
 

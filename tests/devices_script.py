@@ -32,19 +32,19 @@ CHOSEN = {"window": 16, "windows_per_batch": 2}
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 
 
-def run_study(folder, name, number, **resources):
+def run_study(folder, name, number):
     """A study on the first `number` devices, one of its own or the rest of an unfinished one: what it wrote."""
     studies.run_study(
         folder / name,
         folder / "store",
         [("text", folder / "text.jsonl")],
-        resources=settings.Resources(devices=number, **resources),
+        resources=settings.Resources(devices=number),
         **CHOSEN,
     )
     return run_test.digests(folder / name)
 
 
-def stop_after_the_first_layer(folder, name, number, **resources):
+def stop_after_the_first_layer(folder, name, number):
     finish_layer = study.Study.finish_layer
 
     def finish_and_stop(self, entry, checksums):
@@ -53,16 +53,16 @@ def stop_after_the_first_layer(folder, name, number, **resources):
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(run_test.Stop):
         patch.setattr(study.Study, "finish_layer", finish_and_stop)
-        run_study(folder, name, number, **resources)
+        run_study(folder, name, number)
 
 
-def resume_on_others(folder, name, first, then, **resources):
+def resume_on_others(folder, name, first, then):
     """A study that began on `first` devices and goes on, from its copy, on `then`."""
-    stop_after_the_first_layer(folder, name, first, **resources)
+    stop_after_the_first_layer(folder, name, first)
     with pytest.MonkeyPatch.context() as patch:
         # What is read from the copy is not embedded again.
         patch.setattr(stream, "embed_batch", None)
-        return run_study(folder, name, then, **resources)
+        return run_study(folder, name, then)
 
 
 def check_by_brute_force(folder):
@@ -157,10 +157,10 @@ def main(folder):
     found = {
         "all": check_by_brute_force(folder),
         "three then two": resume_on_others(folder, "memory", 3, 2),
-        "three then eight, on disk": resume_on_others(
-            folder, "disk", 3, 8, hidden_states_bytes=0
-        ),
     }
+    with pytest.MonkeyPatch.context() as patch:
+        run_test.keep_hidden_states(patch, "disk")
+        found["three then eight, on disk"] = resume_on_others(folder, "disk", 3, 8)
     check_what_passes_between_devices(folder)
     check_own_statistic_and_small_blocks(folder)
     print(json.dumps(found))

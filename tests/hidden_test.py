@@ -2,6 +2,7 @@
 
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -145,3 +146,41 @@ def stream(layer, dtype="float32"):
     random = np.random.default_rng(layer)
     shape = (BATCHES, *SHAPE)
     return list(jnp.asarray(random.standard_normal(shape, np.float32)).astype(dtype))
+
+
+def test_a_full_disk_stops_the_layer_and_not_its_end(tmp_path):
+    (tmp_path / "hidden_1.bin").symlink_to("/dev/full")
+    with hidden.Checkpoint(tmp_path, SHAPE, np.float32) as checkpoint:
+        with pytest.raises(errors.InputOutputError, match="No space left"):
+            for batch in range(100):
+                checkpoint.save(0, batch, stream(0)[0])
+        assert batch == hidden.MOST_WAITING
+
+
+@pytest.mark.parametrize("kind", [hidden.OnHost, hidden.OnDisk])
+def test_batches_come_back_where_they_belong(tmp_path, kind):
+    mesh = jax.make_mesh((1,), ("windows",))
+    spec = jax.sharding.PartitionSpec("windows")
+    placement = jax.sharding.NamedSharding(mesh, spec)
+    with hidden.Checkpoint(tmp_path, SHAPE, np.float32, 1, placement) as checkpoint:
+        states = kind(checkpoint, BATCHES)
+        for layer in range(3):
+            if layer:
+                for index, wanted in enumerate(stream(layer - 1)):
+                    x = states.take(layer, index)
+                    assert x.sharding == placement
+                    np.testing.assert_array_equal(x, wanted)
+                    states.put(layer, index, stream(layer)[index])
+            else:
+                for index, x in enumerate(stream(0)):
+                    states.put(layer, index, x)
+            assert checkpoint.holds(layer, states.finish_layer())
+
+
+@pytest.mark.parametrize("kind", [hidden.OnHost, hidden.OnDisk])
+def test_a_resumed_run_reads_the_copy(tmp_path, kind):
+    save(tmp_path, 0, stream(0))
+    with hidden.Checkpoint(tmp_path, SHAPE, np.float32) as checkpoint:
+        states = kind(checkpoint, BATCHES)
+        for index, wanted in enumerate(stream(0)):
+            np.testing.assert_array_equal(states.take(1, index), wanted)

@@ -12,7 +12,7 @@ import pytest
 import studies
 import study_oracle
 
-from jaxneurons import reductions, run
+from jaxneurons import passes, reductions
 
 
 def keep_masks(windows, positions, neurons, kept):
@@ -34,15 +34,17 @@ def keep_masks(windows, positions, neurons, kept):
 def run_with_masks(path, stored, sources, **chosen):
     """A study and the masks that it counted: {layer: bool[W, T, F]}."""
     kept = []
-    make_reduction = run.make_reduction
+    make_reduction = passes.make_reduction
 
-    def make_longer(model, windows, spread):
+    def make_longer(model, windows, spread, *arguments):
         positions = windows.tokens.shape[1]
         mine = keep_masks(spread.windows_padded, positions, model.ffn_dim, kept)
-        return reductions.chain(make_reduction(model, windows, spread), mine)
+        return reductions.chain(
+            make_reduction(model, windows, spread, *arguments), mine
+        )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "make_reduction", make_longer)
+        patch.setattr(passes, "make_reduction", make_longer)
         record = studies.run_study(path, stored, sources, **chosen)
     windows = len(record.read("tokens"))
     masks = zip(record.asked_layers, kept, strict=True)

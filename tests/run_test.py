@@ -15,7 +15,7 @@ import numpy as np
 import planted
 import pytest
 
-from jaxneurons import errors, run, settings, store, study
+from jaxneurons import errors, memory_plan, run, settings, store, stream, study
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # Tokens 4 and 5 occur, 6 does not.
@@ -140,14 +140,26 @@ def logged_layers(path):
     return [int(line.split()[2]) for line in lines]
 
 
-def test_residual_stream_on_disk_gives_the_same_bits(
-    planted_store, sources, tmp_path, finished
+def keep_hidden_states(monkeypatch, place):
+    """Whatever memory there is."""
+    make_plan = memory_plan.make_plan
+
+    def planned(*arguments):
+        return make_plan(*arguments)._replace(hidden_states=place)
+
+    monkeypatch.setattr(memory_plan, "make_plan", planned)
+
+
+@pytest.mark.parametrize("place", ["disk", "host"])
+def test_hidden_states_elsewhere_give_the_same_bits(
+    planted_store, sources, tmp_path, finished, monkeypatch, place
 ):
-    on_disk = settings.Resources(hidden_states_bytes=0, checkpoint_every=0)
-    run_planted(planted_store, sources, tmp_path / "study", resources=on_disk)
+    keep_hidden_states(monkeypatch, place)
+    resources = settings.Resources(checkpoint_every=0)
+    run_planted(planted_store, sources, tmp_path / "study", resources=resources)
     assert digests(tmp_path / "study") == digests(finished)
     done = study.open_study(tmp_path / "study").manifest["layers"]["done"]
-    assert {entry["hidden_states"] for entry in done} == {"disk"}
+    assert {entry["hidden_states"] for entry in done} == {place}
 
 
 class Stop(Exception):
@@ -156,12 +168,12 @@ class Stop(Exception):
 
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=29)
-@pytest.mark.parametrize("memory", [0, 2**30])
+@pytest.mark.parametrize("place", ["memory", "disk"])
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
-    planted_store, sources, tmp_path, finished, monkeypatch, stop_after, memory
+    planted_store, sources, tmp_path, finished, monkeypatch, stop_after, place
 ):
-    resources = settings.Resources(hidden_states_bytes=memory)
+    keep_hidden_states(monkeypatch, place)
     path = tmp_path / "study"
     finish_layer = study.Study.finish_layer
 
@@ -172,10 +184,10 @@ def test_resumed_study_has_the_same_bits(
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(study.Study, "finish_layer", finish_and_stop)
-        run_planted(planted_store, sources, path, resources=resources)
+        run_planted(planted_store, sources, path)
     with pytest.raises(errors.OutputExistsError, match="--resume"):
-        run_planted(planted_store, sources, path, resources=resources)
-    run_planted(planted_store, sources, path, resume=True, resources=resources)
+        run_planted(planted_store, sources, path)
+    run_planted(planted_store, sources, path, resume=True)
     assert digests(path) == digests(finished)
     # Stopped before its line was logged, a finished layer did not run again.
     assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
@@ -309,13 +321,17 @@ def test_layers_that_are_no_range(text):
         settings.parse_layers(text)
 
 
-def test_one_executable_serves_all_layers(planted_store, sources, tmp_path, caplog):
+@pytest.mark.parametrize(("least_saved", "executables"), [(1e20, 1), (0, 2)])
+def test_one_executable_serves_all_layers_and_at_most_one_more_the_last(
+    planted_store, sources, tmp_path, caplog, monkeypatch, least_saved, executables
+):
+    monkeypatch.setattr(stream, "LEAST_SAVED", least_saved)
     with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
         run_planted(planted_store, sources, tmp_path / "study")
     compiled = [
         r.getMessage() for r in caplog.records if "XLA compil" in r.getMessage()
     ]
-    assert sum("jit(step)" in message for message in compiled) == 1
+    assert sum("jit(step)" in message for message in compiled) == executables
 
 
 def start_study(store_path, sources, path, *flags, before=(), **environment):

@@ -22,12 +22,12 @@ class Found(NamedTuple):
 
     Attributes:
         detectors: lines of detectors_{n}.jsonl, by n.
-        ngrams: section `ngrams` of summary.json.
-        suppression: section `suppression`; None without a model.
+        ngrams: section `ngrams` of summary.json; None where none were counted.
+        suppression: section `suppression`; None without a model, or without n-grams.
     """
 
     detectors: dict[int, list[Any]]
-    ngrams: dict[str, Any]
+    ngrams: dict[str, Any] | None
     suppression: dict[str, Any] | None
 
 
@@ -38,6 +38,8 @@ def find(
     settings: suppression.Settings,
 ) -> Found:
     """Finds the detectors of every layer asked for, and with a model what those of tokens write."""
+    if not record.counts_ngrams:
+        return Found({}, None, None)
     found = {n: _find_order(record, n, criteria) for n in ORDERS}
     summaries = {str(n): _summarize(record, n, found[n], criteria) for n in ORDERS}
     if model is None:

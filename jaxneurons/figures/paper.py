@@ -58,6 +58,8 @@ def tables(summaries: Summaries) -> dict[str, str]:
 
 
 def _draw_ngrams(by_study: Summaries) -> dict[str, Figure]:
+    if not by_study:
+        return {}
     unigrams, bigrams, trigrams = (
         {name: by_n[n] for name, by_n in by_study.items()} for n in ("1", "2", "3")
     )
