@@ -63,7 +63,7 @@ def test_no_room_at_any_stage(folder, tmp_path, campaign, request):
             opt.convert(folder / "model", path)
             break
         except errors.InputOutputError as error:
-            wanted = rf"cannot write {path.parent}/.*: No space left .* \d+ free\)"
+            wanted = rf"cannot write {path.parent}/.*: No space left .*\d+ free\)"
             assert re.fullmatch(wanted, str(error))
         assert os.listdir(path.parent) == []
         full += 1
