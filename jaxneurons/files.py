@@ -123,12 +123,18 @@ def sync_tree(path: pathlib.Path) -> None:
         sync_directory(pathlib.Path(folder))
 
 
+def is_free(path: pathlib.Path) -> bool:
+    """Whether nothing stands at a path, or where a link there leads to, or an empty directory."""
+    real = pathlib.Path(os.path.realpath(path))
+    with translated("look at", path):
+        empty = real.is_dir() and not any(real.iterdir())
+        return empty or not os.path.lexists(real)
+
+
 def refuse_existing(path: pathlib.Path, what: str) -> None:
     """Raises OutputExistsError unless path is free or an empty directory."""
-    with translated("look at", path):
-        empty = path.is_dir() and not any(path.iterdir())
-        if os.path.lexists(path) and not empty:
-            raise _taken(path, what)
+    if not is_free(path):
+        raise _taken(path, what)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import planted
 import pytest
 import studies
 
-from jaxneurons import errors
+from jaxneurons import errors, files
 
 # All that a shell, a URL, a format string or a terminal could stumble over, and long.
 NAME = "-a b ünï中 50%20#?&'\"$(x)\n" + "x" * 150
@@ -28,8 +28,9 @@ def _study(folder, path):
 
 @pytest.mark.fault(case=26)
 def test_any_name_will_do_and_a_link_to_an_empty_folder(folder, tmp_path):
-    (tmp_path / NAME).mkdir()
     (tmp_path / "link").symlink_to(NAME)
+    assert files.is_free(tmp_path / "link")
+    (tmp_path / NAME).mkdir()
     record = _study(folder, tmp_path / "link")
     assert record.complete and record.read("activation_count").shape == (1, 3, 8)
     assert (tmp_path / "link").is_symlink()
