@@ -40,9 +40,9 @@ def write_huggingface(
     with files.partial_directory(pathlib.Path(path), "a model") as partial:
         tensors = _tensors(model, dtype)
         with files.translated("write", path):
-            safetensors.numpy.save_file(
-                tensors, partial / "model.safetensors", metadata={"format": "pt"}
-            )
+            # Not by save_file, whose file nobody else may read.
+            content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+            (partial / "model.safetensors").write_bytes(content)
             for name, content in model.tokenizer_files().items():
                 (partial / name).write_bytes(content)
             content = arrays.to_json_bytes(config_attributes(model.config, dtype))

@@ -1,10 +1,12 @@
 """Other people's forward passes as contenders of a benchmark: a workload in, a function to measure out.
 
-It lives here because this package alone imports torch. Each has a hook at every fc1 that counts
+It lives here because this package alone imports torch. A CUDA GPU is used where there is one. Each has a hook at every fc1 that counts
 positive values by neuron, the least that a study of neurons needs.
 """
 
+import atexit
 import importlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +19,22 @@ from jaxneurons.benchmark.workload import Workload
 
 
 def make(workload: Workload, attention: str) -> Callable[[], dict[str, Any]]:
-    """A forward pass of transformers with "sdpa" or "eager" attention, or of TransformerLens ("bridge")."""
-    model = _random_model(workload, "eager" if attention == "bridge" else attention)
+    """A forward pass of transformers with "sdpa" or "eager" attention, or of TransformerLens ("bridge").
+
+    "offloaded" is "sdpa" with accelerate reading every weight from disk when it is needed.
+    """
+    inner = {"bridge": "eager", "offloaded": "sdpa"}.get(attention, attention)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = _random_model(workload, inner)
+    if attention == "offloaded":
+        _offload(model, device)
+    else:
+        model.to(device)
     config = workload.config
-    counts = torch.zeros((config.num_hidden_layers, config.ffn_dim), dtype=torch.int64)
+    shape = (config.num_hidden_layers, config.ffn_dim)
+    counts = torch.zeros(shape, dtype=torch.int64, device=device)
     add = _bridge(model) if attention == "bridge" else _hooked(model)
-    batches = torch.from_numpy(workloads.make_tokens(workload)).long()
+    batches = torch.from_numpy(workloads.make_tokens(workload)).long().to(device)
     batches = batches.split(workload.windows_per_batch)
 
     def forward(batches: tuple[torch.Tensor, ...]) -> dict[str, Any]:
@@ -50,6 +62,15 @@ def _random_model(workload: Workload, attention: str) -> transformers.OPTForCaus
         if config.enable_bias:
             layer.fc1.bias.data = -thresholds
     return model.eval().to(dtype)
+
+
+def _offload(model: transformers.OPTForCausalLM, device: torch.device) -> None:
+    """Leaves the weights on disk, in a folder that lives as long as this process."""
+    # Wanted by nobody else, as TransformerLens.
+    accelerate = importlib.import_module("accelerate")
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    accelerate.disk_offload(model, folder.name, execution_device=device)
 
 
 def _hooked(model: transformers.OPTForCausalLM) -> Callable[..., None]:

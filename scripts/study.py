@@ -13,8 +13,20 @@ import pathlib
 from absl import flags
 
 from convert import cached
-from jaxneurons import cache, command, corpus, demo, errors, run, settings, store
+from jaxneurons import (
+    cache,
+    command,
+    compilation_cache,
+    corpus,
+    demo,
+    errors,
+    run,
+    settings,
+    store,
+)
 from jaxneurons.training import export
+
+flags.adopt_module_key_flags(compilation_cache)
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -110,6 +122,7 @@ def main() -> None:
     if not _STUDY.value:
         raise errors.UsageError("--study is empty, wanted a directory to write")
     cache_directory = pathlib.Path(_CACHE.value or cache.default_cache_directory())
+    compilation_cache.enable(cache_directory)
     name, model = _open_model(cache_directory)
     wanted = settings.resolve(
         model.config,

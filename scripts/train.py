@@ -15,10 +15,11 @@ import pathlib
 from absl import flags
 
 from convert import export as huggingface
-from jaxneurons import command, errors, store
+from jaxneurons import command, compilation_cache, errors, store
 from jaxneurons.training import export, options, run
 
 flags.adopt_module_key_flags(options)
+flags.adopt_module_key_flags(compilation_cache)
 
 EXPORT = flags.DEFINE_string(
     "export", None, "Write a checkpoint of the run in --out there, and train nothing."
@@ -35,6 +36,7 @@ STEP = flags.DEFINE_integer(
 
 
 def main() -> None:
+    compilation_cache.enable(options.cache_directory())
     if EXPORT.value is None:
         if STEP.value is not None:
             raise errors.UsageError("--step says which checkpoint to --export")

@@ -10,16 +10,18 @@ Takes three times as long as train.py does.
 
 from absl import flags
 
-from jaxneurons import command, errors
+from jaxneurons import command, compilation_cache, errors
 from jaxneurons.training import family, options
 
 flags.adopt_module_key_flags(options)
+flags.adopt_module_key_flags(compilation_cache)
 
 
 def main() -> None:
     for flag in (options.POSITIONS, options.LAYER_NORM):
         if flag.present:
             raise errors.UsageError(f"--{flag.name}: the family has a model of each")
+    compilation_cache.enable(options.cache_directory())
     for path in family.train_family(options.request()):
         print(f"trained {path}")
 

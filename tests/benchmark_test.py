@@ -78,7 +78,9 @@ def test_operations_of_products_are_those_of_a_loop():
 
 @pytest.mark.parametrize("counted", ours.COUNTED)
 def test_ours_counts_what_it_says(counted):
-    reduction = ours.make_reduction(tiny(), ours.make_windows(tiny()), counted)
+    reduction = ours.make_reduction(
+        tiny(), ours.make_windows(tiny()), counted, ours.make_spread(tiny())
+    )
     states = stream.init_states(reduction, ours.make_spread(tiny()).mesh)
     arrays = reduction.finalize(reduction.merge(states))
     wanted = ("activation_count", "position_count", "ngram_coverage")

@@ -106,6 +106,7 @@ def test_export_and_conversion_give_the_store_back(tmp_path):
     model = store.open_store(tmp_path / "store")
     huggingface.write_huggingface(model, tmp_path / "hf")
     assert hf_config.read_config(tmp_path / "hf") == model.config
+    assert len({file.stat().st_mode for file in (tmp_path / "hf").iterdir()}) == 1
     opt.convert(tmp_path / "hf", tmp_path / "again")
     assert store.open_store(tmp_path / "again").fingerprint == model.fingerprint
     assert corpus.load_tokenizer(tmp_path / "hf", model.config)

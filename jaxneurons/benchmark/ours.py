@@ -36,7 +36,7 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
     config = workload.config
     spread = make_spread(workload)
     batches = stream.make_batches(windows, config, spread)
-    reduction = make_reduction(workload, windows, counted)
+    reduction = make_reduction(workload, windows, counted, spread)
     embedding = random_parameters(embed.parameter_shapes(config), 0)
     embedding = stream.cast_parameters(embedding, workload.dtype)
     layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
@@ -86,7 +86,7 @@ def make_spread(workload: Workload) -> devices.Spread:
 
 
 def make_reduction(
-    workload: Workload, windows: corpus.Windows, counted: str
+    workload: Workload, windows: corpus.Windows, counted: str, spread: devices.Spread
 ) -> reductions.Reduction:
     """What `run.run_study` counts, or the first parts of it."""
     neurons = workload.config.ffn_dim
@@ -98,7 +98,7 @@ def make_reduction(
             windows.lengths,
             workload.config.special_tokens,
             neurons,
-            spread=make_spread(workload),
+            spread=spread,
         ),
     )
     return reductions.chain(*[m() for m in makers[: COUNTED.index(counted)]])

@@ -1,0 +1,35 @@
+"""Checks that this machine's accelerator computes what its CPU computes, and measures how fast.
+
+    python scripts/gpu_check.py --out=gpu.json
+    python scripts/gpu_check.py --toy
+
+Runs within --minutes, whatever part fails, and prints a table last. Without an accelerator it runs
+at toy sizes, about a minute on two CPU cores, and says of what needs a GPU that it was not run.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from jaxneurons import command
+from jaxneurons.gpu_check import run
+
+_MINUTES = flags.DEFINE_float("minutes", 9.0, "Time for all of it.", lower_bound=0.0)
+_TOY = flags.DEFINE_bool("toy", None, "Small sizes; default: on a CPU alone.")
+_OUT = flags.DEFINE_string("out", None, "JSON file to write all figures to.")
+
+
+def main() -> None:
+    report = run.run(
+        _TOY.value,
+        60 * _MINUTES.value,
+        peers="convert.peers",
+        out=pathlib.Path(_OUT.value) if _OUT.value else None,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    print(report)
+
+
+if __name__ == "__main__":
+    command.run(main)

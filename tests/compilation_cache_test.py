@@ -1,0 +1,95 @@
+"""Compiled programs outlive their process, in the folder of this machine's kind of processor."""
+
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+
+import pytest
+
+# Compiles one program that takes long enough to be kept, and says what JAX did.
+PROGRAM = """
+import json, pathlib, sys
+import jax, jax.numpy as jnp
+from absl import flags
+from jaxneurons import compilation_cache
+flags.FLAGS(sys.argv[:1] + sys.argv[2:])
+compilation_cache.LEAST_SECONDS = 0
+compilation_cache.enable(pathlib.Path(sys.argv[1]))
+hits = []
+jax.monitoring.register_event_listener(lambda name, **_: hits.append(name.endswith("/cache_hits")))
+def waves(x):
+    for _ in range(30):
+        x = jnp.sin(x @ x) + x.T
+    return x
+value = float(jax.jit(waves)(jnp.ones((9, 9))).sum())
+print(json.dumps([sum(hits), value, jax.config.jax_compilation_cache_dir]))
+"""
+
+
+def run(cache, *flags, **variables):
+    environment = os.environ | {
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[1]),
+        "JAX_PLATFORMS": "cpu",
+        **variables,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(cache), *flags],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done
+
+
+def found(cache, *flags, **variables):
+    done = run(cache, *flags, **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return cache, *found(cache)
+
+
+def test_the_next_process_compiles_nothing(first):
+    cache, hits, value, directory = first
+    assert hits == 0
+    again, same_value, same_directory = found(cache)
+    assert again > 0
+    assert (same_value, same_directory) == (value, directory)
+
+
+def test_only_its_owner_can_write_there(first):
+    cache, *_, directory = first
+    assert pathlib.Path(directory).parent == cache / "compiled"
+    assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
+
+
+def test_a_damaged_entry_is_compiled_anew(first, tmp_path):
+    _, _, value, directory = first
+    kept = tmp_path / pathlib.Path(directory).name
+    kept.mkdir()
+    for entry in pathlib.Path(directory).iterdir():
+        content = entry.read_bytes()
+        (kept / entry.name).write_bytes(content[: len(content) // 2])
+    assert found(tmp_path, f"--compilation_cache={tmp_path}") == [0, value, str(kept)]
+
+
+def test_a_flag_and_a_variable_decide(tmp_path):
+    assert found(tmp_path, "--compilation_cache=none")[2] is None
+    own = str(tmp_path / "own")
+    assert found(tmp_path, JAX_COMPILATION_CACHE_DIR=own)[2] == own
+    assert not (tmp_path / "compiled").exists()
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "compiled").write_text("")
+    refused = run(tmp_path)
+    assert refused.returncode != 0
+    assert f"InputOutputError: cannot write {tmp_path}/compiled/" in refused.stderr
