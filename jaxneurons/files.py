@@ -161,6 +161,30 @@ def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
+    """Keeps a second process out of a directory while the block runs.
+
+    Raises:
+        OutputExistsError: another process is at it; says that it is `doing`.
+        InputOutputError: the operating system refuses.
+    """
+    with translated("lock", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.OutputExistsError(
+                f"{path}: another process is {doing}"
+            ) from None
+        except OSError as error:
+            raise io_error("lock", path, error) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _claim(partial: pathlib.Path, path: pathlib.Path) -> int:
     """Makes `partial` anew and locks it; the lock goes when its process does, however it ends."""
     while True:
@@ -192,7 +216,8 @@ def _is_locked_for_us(lock: int, partial: pathlib.Path, path: pathlib.Path) -> b
     except BlockingIOError:
         os.close(lock)
         raise errors.OutputExistsError(
-            f"another process is writing {path}; wait for it or give another path"
+            f"another process is writing {path}, in {partial}; wait for it or give "
+            "another path"
         ) from None
 
 

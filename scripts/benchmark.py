@@ -13,8 +13,9 @@ import sys
 
 from absl import flags
 
+import jaxneurons.command
 from convert import hf_config
-from jaxneurons import command, config, demo, errors
+from jaxneurons import config, demo, errors
 from jaxneurons.benchmark import run, workload
 
 _SCALING = flags.DEFINE_bool(
@@ -73,4 +74,4 @@ def _config() -> config.OPTConfig:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -12,10 +12,10 @@ import pathlib
 
 from absl import flags
 
+import jaxneurons.command
 from convert import cached
 from jaxneurons import (
     cache,
-    command,
     compilation_cache,
     corpus,
     demo,
@@ -174,4 +174,4 @@ def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)
