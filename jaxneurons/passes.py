@@ -87,10 +87,11 @@ def run_passes(
     layers = settings.last_layer + 1
     if len(record.done_layers) < layers:
         done = (record.manifest["passes"] or [0])[-1]
+        steps: dict[bool, stream.Step] = {}
         with Progress(record.path / "study.log", "tokens x layers") as progress:
             progress.start(int(windows.lengths[done:].sum()) * layers)
             for part in cut_passes(windows, done, settings, resources, mesh):
-                _run_pass(record, model, part, settings, resources, progress)
+                _run_pass(record, model, part, settings, resources, progress, steps)
     if record.manifest["passes"][-1:] != [len(windows.tokens)]:
         record.finish_pass(len(windows.tokens))
 
@@ -176,6 +177,7 @@ def _run_pass(
     settings: Settings,
     resources: Resources,
     progress: Progress,
+    steps: dict[bool, stream.Step],
 ) -> None:
     spread = part.spread
     plan = memory_plan.make_plan(model, part.windows, settings, resources, spread)
@@ -198,7 +200,8 @@ def _run_pass(
             settings.dtype,
             range(start, settings.last_layer + 1),
             residual,
-            on_batch=lambda index: progress.advance(tokens[index]),
+            lambda index: progress.advance(tokens[index]),
+            steps,
         ):
             if result.layer not in record.done_layers:
                 _keep(record, config, part, result, reduction, plan.hidden_states)

@@ -29,6 +29,7 @@ from jaxneurons.store import Store
 
 Parameters = dict[str, Any]
 Weights = TypeVar("Weights")
+Step = Callable[..., tuple[Any, State, jax.Array]]
 # From so many operations saved on, a second executable is compiled for the last layer: about the
 # second that compiling takes on a CPU.
 LEAST_SAVED = 2e11
@@ -104,7 +105,7 @@ def compile_step(
     x: jax.Array,
     batch: Batch,
     last: bool = False,
-) -> Callable[..., tuple[Any, State, jax.Array]]:
+) -> Step:
     """An executable: (params, x, state, batch) to (x, state, finite), x and state donated.
 
     All but params have a leading axis that is shared out over the devices, the state as `init_states` makes
@@ -158,6 +159,7 @@ def run_layers(
     layers: range,
     residual: hidden.HiddenStates,
     on_batch: Callable[[int], None] = lambda index: None,
+    steps: dict[bool, Step] | None = None,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields after each layer.
 
@@ -170,6 +172,8 @@ def run_layers(
             After the last one it need not hold anything.
         residual: where the residual stream is kept between layers.
         on_batch: called with its index after each batch, for progress.
+        steps: executables that an earlier call compiled for the same reduction and sizes, the last
+            layer's under True; those compiled now are added.
 
     Raises:
         NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
@@ -187,7 +191,7 @@ def run_layers(
         on_device = cast_parameters(jax.device_put(stored, everywhere), dtype)
         return stored, jax.block_until_ready(on_device)
 
-    step, compiled_for_last = None, False
+    steps = {} if steps is None else steps
     for layer, (stored, params), waited in _loaded_ahead(load, layers):
         began = time.perf_counter() - waited
         last = layer == layers[-1]
@@ -198,12 +202,12 @@ def run_layers(
                 x = embed_batch(model.config, embedding, batch.tokens, dtype)
             else:
                 x = residual.take(layer, index)
-            if step is None or compiled_for_last != (separate and last):
-                compiled_for_last = separate and last
-                step = compile_step(
-                    model.config, reduction, params, x, batch, compiled_for_last
+            alone = separate and last
+            if alone not in steps:
+                steps[alone] = compile_step(
+                    model.config, reduction, params, x, batch, alone
                 )
-            x, state, is_finite = step(params, x, state, batch)
+            x, state, is_finite = steps[alone](params, x, state, batch)
             # Dispatch must not run ahead of the device, or progress would lie.
             finite.append(jax.block_until_ready(is_finite))
             if not last:

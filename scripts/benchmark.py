@@ -30,7 +30,7 @@ _SHAPE = flags.DEFINE_enum(
 _LAYERS = flags.DEFINE_integer("layers", None, "How many of its layers; default: all.")
 _TOKENS = flags.DEFINE_integer("tokens", 65536, "Tokens, all windows together.")
 _WINDOW = flags.DEFINE_integer("window", 2048, "Tokens a window.")
-_WINDOWS_PER_BATCH = flags.DEFINE_integer("windows_per_batch", 2, "Windows at a time.")
+_WINDOWS_PER_BATCH = flags.DEFINE_integer("windows_per_batch", 1, "Windows at a time.")
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", workload.DTYPES, "The type to compute in."
 )

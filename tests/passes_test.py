@@ -7,7 +7,7 @@ import pytest
 import run_test
 import study_edges_test
 
-from jaxneurons import errors, passes, settings, store, study, study_contents
+from jaxneurons import errors, passes, settings, store, stream, study, study_contents
 from jaxneurons.analysis import analyze
 from jaxneurons.figures import paper
 
@@ -55,9 +55,16 @@ def finished(model, sources, tmp_path_factory):
     return path
 
 
-def test_several_passes_give_the_same_bits(model, sources, tmp_path, finished):
+def test_several_passes_give_the_same_bits(
+    model, sources, tmp_path, finished, monkeypatch
+):
     path = tmp_path / "study"
+    compiled, compile_step = [], stream.compile_step
+    monkeypatch.setattr(
+        stream, "compile_step", lambda *a: compiled.append(a) or compile_step(*a)
+    )
     run_without_ngrams(model, sources, path, resources=PASSES)
+    assert len(compiled) == 1
     assert run_test.digests(path) == run_test.digests(finished)
     # 19 windows of 10 tokens; 50 tokens are two batches of two windows.
     assert study.open_study(finished).manifest["passes"] == [19]
