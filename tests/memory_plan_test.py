@@ -150,7 +150,7 @@ finally:
 def study_in_child(folder, stored, text, *flags):
     """Runs the script in a process of its own; gives the study and the peak of its memory."""
     command = [sys.executable, "-c", CHILD, f"--model={stored}", f"--corpus=a={text}"]
-    command += [f"--study={folder}", "--window=64", "--windows_per_batch=16", *flags]
+    command += [f"--study={folder}", "--window=64", "--windows_per_batch=64", *flags]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment
@@ -162,13 +162,13 @@ def study_in_child(folder, stored, text, *flags):
 @pytest.mark.slow
 def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
     gigabytes = 0.1
-    sizes = {"hidden_size": 256, "ffn_dim": 40, "num_attention_heads": 4}
+    sizes = {"hidden_size": 128, "ffn_dim": 40, "num_attention_heads": 2}
     variant = study_edges_test.SMALL.to_json() | sizes
-    variant |= {"word_embed_proj_dim": 256, "max_position_embeddings": 64}
+    variant |= {"word_embed_proj_dim": 128, "max_position_embeddings": 64}
     stored = study_edges_test.write_random_store(
         tmp_path / "store", config.OPTConfig.from_json(variant)
     )
-    tokens = int(4 * gigabytes * 2**30 / (4 * 256))
+    tokens = int(4 * gigabytes * 2**30 / (4 * 128))
     text = np.random.default_rng(0).integers(4, 30, tokens).tolist()
     source = planted.write_documents(tmp_path / "text.jsonl", [text])
     flag = f"--host_memory_gb={gigabytes}"
