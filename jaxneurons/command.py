@@ -1,4 +1,8 @@
-"""What every script shares: flags in, exit code and one line for an expected error out."""
+"""What every script shares: flags in, exit code and one line for an expected error out.
+
+A script imports this before anything that takes long: from then on Ctrl-C is one line, even while
+the rest is imported.
+"""
 
 import itertools
 import logging
@@ -6,12 +10,15 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
 from absl import flags
 
 from jaxneurons import errors
+
+_INTERRUPTED = "interrupted; nothing half-written was left, run the same command again"
 
 
 def run(main: Callable[[], None]) -> None:
@@ -21,8 +28,7 @@ def run(main: Callable[[], None]) -> None:
     1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
     standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    _handle_signals(_interrupt)
     # By force: a package that configures logging when it is imported would come first.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
@@ -42,10 +48,7 @@ def _exit_code(main: Callable[[], None]) -> int:
     except errors.JaxneuronsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        message = (
-            "interrupted; nothing half-written was left, run the same command again"
-        )
-        return _fail(message, errors.InterruptedRunError.exit_code)
+        return _fail(_INTERRUPTED, errors.InterruptedRunError.exit_code)
     except BrokenPipeError:
         # Nobody reads standard output any more; say so once and keep Python's exit quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,9 +104,24 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGINT, handler)
+
+
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     del signal_number, frame
     # The system's own handling ends even a process that is deep in compiled code.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def _leave(signal_number: int, frame: FrameType | None) -> None:
+    """Ends a script that has only been importing: an exception would come out of the import as any other."""
+    del signal_number, frame
+    os._exit(_fail(_INTERRUPTED, errors.InterruptedRunError.exit_code))
+
+
+if threading.current_thread() is threading.main_thread():
+    _handle_signals(_leave)

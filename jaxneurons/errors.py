@@ -58,6 +58,14 @@ class NotFiniteError(BadDataError):
     """NaN or infinity where a model computes: an overflow, or broken weights."""
 
 
+class TrainingError(BadDataError):
+    """A training directory that is missing, incomplete or damaged."""
+
+
+class DivergenceError(BadDataError):
+    """A loss or its gradient that is no number any more; the checkpoints before that are as they were."""
+
+
 class OutputExistsError(JaxneuronsError):
     """The place to write to is taken; nothing there was touched."""
 

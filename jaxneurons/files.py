@@ -123,12 +123,18 @@ def sync_tree(path: pathlib.Path) -> None:
         sync_directory(pathlib.Path(folder))
 
 
+def is_free(path: pathlib.Path) -> bool:
+    """Whether nothing stands at a path, or where a link there leads to, or an empty directory."""
+    real = pathlib.Path(os.path.realpath(path))
+    with translated("look at", path):
+        empty = real.is_dir() and not any(real.iterdir())
+        return empty or not os.path.lexists(real)
+
+
 def refuse_existing(path: pathlib.Path, what: str) -> None:
     """Raises OutputExistsError unless path is free or an empty directory."""
-    with translated("look at", path):
-        empty = path.is_dir() and not any(path.iterdir())
-        if os.path.lexists(path) and not empty:
-            raise _taken(path, what)
+    if not is_free(path):
+        raise _taken(path, what)
 
 
 @contextlib.contextmanager
@@ -159,6 +165,30 @@ def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
             sync_directory(path.parent)
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
+    """Keeps a second process out of a directory while the block runs.
+
+    Raises:
+        OutputExistsError: another process is at it; says that it is `doing`.
+        InputOutputError: the operating system refuses.
+    """
+    with translated("lock", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.OutputExistsError(
+                f"{path}: another process is {doing}"
+            ) from None
+        except OSError as error:
+            raise io_error("lock", path, error) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _claim(partial: pathlib.Path, path: pathlib.Path) -> int:
@@ -192,7 +222,8 @@ def _is_locked_for_us(lock: int, partial: pathlib.Path, path: pathlib.Path) -> b
     except BlockingIOError:
         os.close(lock)
         raise errors.OutputExistsError(
-            f"another process is writing {path}; wait for it or give another path"
+            f"another process is writing {path}, in {partial}; wait for it or give "
+            "another path"
         ) from None
 
 

@@ -14,6 +14,7 @@ from jaxneurons import (
     corpus,
     devices,
     errors,
+    files,
     passes,
     store,
     study,
@@ -69,7 +70,7 @@ def run_study(
     per_batch = min(settings.windows_per_batch, len(windows.tokens))
     settings = dataclasses.replace(settings, windows_per_batch=per_batch)
     identity = study_beginning.identify(model, model_name, windows, settings)
-    if not (resume and path.exists()):
+    if not resume or files.is_free(path):
         study_beginning.create(
             path, model.config, windows, tokenizer, identity, settings
         )

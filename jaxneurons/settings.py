@@ -3,10 +3,11 @@
 import dataclasses
 import pathlib
 
+import jax
+
 from jaxneurons import errors
 from jaxneurons.config import OPTConfig
 
-TOKENS_PER_BATCH = 4096
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -49,7 +50,7 @@ def resolve(
         config: of the model.
         window: None is the model's longest context.
         layers: first and last, both included; None is all.
-        windows_per_batch: None is as many as make 4,096 tokens.
+        windows_per_batch: None is as many as make 2,048 tokens, 16,384 on accelerators.
         dtype: "float32", "bfloat16" or "float16".
         max_tokens: None is all.
         ngrams: whether to count n-grams.
@@ -60,7 +61,7 @@ def resolve(
     if window is None:
         window = config.max_position_embeddings
     if windows_per_batch is None:
-        windows_per_batch = max(1, TOKENS_PER_BATCH // max(1, window))
+        windows_per_batch = max(1, _tokens_per_batch() // max(1, window))
     if windows_per_batch < 1:
         raise errors.UsageError(
             f"windows_per_batch {windows_per_batch}: wanted at least 1"
@@ -83,6 +84,11 @@ def resolve(
         max_tokens=max_tokens,
         ngrams=ngrams,
     )
+
+
+def _tokens_per_batch() -> int:
+    """What a processor's caches like best (BUILD.md, "Performance notes"); more, not measured yet, elsewhere."""
+    return 2048 if jax.default_backend() == "cpu" else 16384
 
 
 def parse_layers(text: str | None) -> tuple[int, int] | None:

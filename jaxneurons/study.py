@@ -10,8 +10,6 @@ A layer's arrays are written and synced before `study.json` says that the layer 
 """
 
 import contextlib
-import fcntl
-import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,13 +151,12 @@ class Study:
         Raises:
             OutputExistsError: another process is at it, or was since this one opened it.
         """
-        with files.translated("lock", self.path):
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self._lock(descriptor)
+        with files.locked_directory(self.path, "working on this study"):
+            if study_manifest.read(self.path) != self.manifest:
+                raise errors.OutputExistsError(
+                    f"{self.path}: another process has gone on with this study meanwhile"
+                )
             yield
-        finally:
-            os.close(descriptor)
 
     def finish(self) -> None:
         """Declares the study complete and removes what only a resumed run would need."""
@@ -167,20 +164,6 @@ class Study:
         self.manifest.pop("resume_from", None)
         self.save_manifest()
         shutil.rmtree(self.partial, ignore_errors=True)
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.OutputExistsError(
-                f"{self.path}: another process is working on this study"
-            ) from None
-        except OSError as error:
-            raise files.io_error("lock", self.path, error) from error
-        if study_manifest.read(self.path) != self.manifest:
-            raise errors.OutputExistsError(
-                f"{self.path}: another process has gone on with this study meanwhile"
-            )
 
     def _array(self, name: str) -> StudyArray:
         if name not in self.manifest["arrays"]:

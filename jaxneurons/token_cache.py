@@ -8,16 +8,18 @@ tokenized again.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
+
+from jaxneurons import files
 
 _NAME = re.compile(r"(whole|first)-([1-9][0-9]*)-([0-9a-f]{64})", re.ASCII)
 _DTYPE = np.dtype("<i4")
@@ -52,7 +54,7 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
     name = f"{kind}-{len(tokens)}-{hashlib.sha256(tokens).hexdigest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(folder) as file:
+        with _partial(folder) as file:
             file.write(tokens)
             file.flush()
             os.fsync(file.fileno())
@@ -62,13 +64,31 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(folder: pathlib.Path) -> Iterator[tempfile._TemporaryFileWrapper]:
-    """Opens a hidden file of this process alone; removes it unless it was renamed."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
-        try:
-            yield file
-        finally:
-            pathlib.Path(file.name).unlink(missing_ok=True)
+def _partial(folder: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens the one file that is being written in a folder, empty; removes it unless it was renamed.
+
+    Its lock is waited for; what a killed process left has none, and is written over.
+    """
+    path = folder / f".tokens{files.PARTIAL}"
+    while True:
+        with open(path, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Its former owner may have renamed or removed it between our open and our lock.
+            if _stands_at(path, file):
+                try:
+                    file.truncate(0)
+                    yield file
+                finally:
+                    if _stands_at(path, file):
+                        path.unlink()
+                return
+
+
+def _stands_at(path: pathlib.Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _entries(folder: pathlib.Path) -> list[tuple[pathlib.Path, int, bool]]:

@@ -15,8 +15,9 @@ from typing import Any
 
 from absl import flags
 
+import jaxneurons.command
 from convert import cached
-from jaxneurons import cache, command, store, study
+from jaxneurons import cache, store, study
 from jaxneurons.analysis import analyze
 from jaxneurons.stats import position_information, position_types, suppression
 from jaxneurons.stats import thresholds as detector_thresholds
@@ -106,4 +107,4 @@ def _open_model(record: study.Study) -> store.Store:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

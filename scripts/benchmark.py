@@ -13,8 +13,9 @@ import sys
 
 from absl import flags
 
+import jaxneurons.command
 from convert import hf_config
-from jaxneurons import command, config, demo, errors
+from jaxneurons import config, demo, errors
 from jaxneurons.benchmark import run, workload
 
 _SCALING = flags.DEFINE_bool(
@@ -29,7 +30,7 @@ _SHAPE = flags.DEFINE_enum(
 _LAYERS = flags.DEFINE_integer("layers", None, "How many of its layers; default: all.")
 _TOKENS = flags.DEFINE_integer("tokens", 65536, "Tokens, all windows together.")
 _WINDOW = flags.DEFINE_integer("window", 2048, "Tokens a window.")
-_WINDOWS_PER_BATCH = flags.DEFINE_integer("windows_per_batch", 2, "Windows at a time.")
+_WINDOWS_PER_BATCH = flags.DEFINE_integer("windows_per_batch", 1, "Windows at a time.")
 _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", workload.DTYPES, "The type to compute in."
 )
@@ -73,4 +74,4 @@ def _config() -> config.OPTConfig:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -11,8 +11,9 @@ import sys
 
 from absl import flags
 
+import jaxneurons.command
 from convert import hub, opt
-from jaxneurons import command, store
+from jaxneurons import store
 
 HF = flags.DEFINE_string(
     "hf", None, "directory in Hugging Face format, or an id on its hub", required=True
@@ -50,4 +51,4 @@ def _show(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags
 
-from jaxneurons import command
+import jaxneurons.command
 from jaxneurons.analysis import drawing
 
 _STUDY = flags.DEFINE_multi_string(
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from jaxneurons import command
+import jaxneurons.command
 from jaxneurons.gpu_check import run
 
 _MINUTES = flags.DEFINE_float("minutes", 9.0, "Time for all of it.", lower_bound=0.0)
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

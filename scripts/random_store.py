@@ -9,7 +9,8 @@ import pathlib
 
 from absl import flags
 
-from jaxneurons import command, config, store_format
+import jaxneurons.command
+from jaxneurons import config, store_format
 from jaxneurons.benchmark import random_store
 
 _SIZE = flags.DEFINE_enum("size", "opt-125m", list(config.PUBLISHED), "The shape.")
@@ -26,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

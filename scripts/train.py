@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags
 
+import jaxneurons.command
 from convert import export as huggingface
-from jaxneurons import command, compilation_cache, errors, store
+from jaxneurons import compilation_cache, errors, store
 from jaxneurons.training import export, options, run
 
 flags.adopt_module_key_flags(options)
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -10,7 +10,8 @@ Takes three times as long as train.py does.
 
 from absl import flags
 
-from jaxneurons import command, compilation_cache, errors
+import jaxneurons.command
+from jaxneurons import compilation_cache, errors
 from jaxneurons.training import family, options
 
 flags.adopt_module_key_flags(options)
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    jaxneurons.command.run(main)

@@ -25,6 +25,7 @@ def test_elements_come_back_bit_for_bit(tmp_path, dtype, shape):
     assert found.tobytes() == data.tobytes()
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("name", ["a b", "ü中", "a%20b", "a#b?c", "-x", "x" * 255])
 def test_any_path_will_do(tmp_path, name):
     data = np.arange(6, dtype=np.int32)
@@ -78,6 +79,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_noticed(tmp_path, damage):
     array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
@@ -86,6 +88,7 @@ def test_damage_is_noticed(tmp_path, damage):
         arrays.read(array.open("model: layer"), "model: layer", errors.StoreError)
 
 
+@pytest.mark.fault(case=21)
 def test_metadata_of_another_shape_is_not_believed(tmp_path):
     array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
     other = Written(tmp_path / "b", np.arange(4, dtype=np.int32), chunk=[2])
@@ -122,6 +125,7 @@ def test_a_failed_write_names_the_path_and_leaves_nothing_under_way(tmp_path):
     assert os.listdir(tmp_path / "a") == ["zarr.json"]
 
 
+@pytest.mark.fault(case=13)
 def test_the_other_chunks_have_landed_when_a_write_of_one_fails(tmp_path):
     described = arrays.metadata((32, 2**18), "int32", (1, 2**18))
     target = arrays.create(arrays.file_kvstore(tmp_path / "a"), described)

@@ -62,6 +62,7 @@ def test_values_types_and_pieces(tmp_path):
     assert [piece.tolist() for piece in opened.pieces("a", 1)] == [[1.0], [2.0]]
 
 
+@pytest.mark.fault(case=4)
 def test_a_file_cut_anywhere_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     whole = safetensors_bytes(GOOD, GOOD_DATA)
@@ -73,6 +74,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     assert "interrupted" in refusal(tmp_path)
 
 
+@pytest.mark.fault(case=4)
 def test_a_file_cut_after_it_was_opened_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors_bytes(GOOD, GOOD_DATA))
@@ -84,6 +86,7 @@ def test_a_file_cut_after_it_was_opened_is_refused(tmp_path):
     assert "truncated in b" in refusal(tmp_path, cut_and_read)
 
 
+@pytest.mark.fault(case=5)
 @pytest.mark.parametrize(
     "content, fragment",
     [
@@ -122,6 +125,7 @@ def test_damaged_headers_are_refused(tmp_path, content, fragment):
     assert fragment in refusal(tmp_path)
 
 
+@pytest.mark.fault(case=5)
 def test_what_a_header_claims_is_not_allocated(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors_bytes(b"{}", length=200 * 10**6))
@@ -135,6 +139,7 @@ def test_what_a_header_claims_is_not_allocated(tmp_path):
     assert peak < 2**20
 
 
+@pytest.mark.fault(case=1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -164,18 +169,22 @@ def test_names_in_an_index_are_not_trusted(tmp_path, monkeypatch, name):
     assert '"the.key"' in message and json.dumps(name) in message
 
 
+@pytest.mark.fault(case=1)
 @pytest.mark.parametrize("content", ['{"weight_map": []}', "{}", '{"weight_map": {}}'])
 def test_an_index_without_a_map_is_refused(tmp_path, content):
     (tmp_path / "model.safetensors.index.json").write_text(content)
     assert "weight_map" in refusal(tmp_path)
 
 
+@pytest.mark.fault(case=6)
 def test_a_key_twice_in_an_index_is_refused(tmp_path):
     content = '{"weight_map": {"a": "x.safetensors", "a": "x.safetensors"}}'
     (tmp_path / "model.safetensors.index.json").write_text(content)
     assert '"a" appears twice' in refusal(tmp_path)
 
 
+@pytest.mark.fault(case=2)
+@pytest.mark.fault(case=3)
 @pytest.mark.parametrize("suffix", FILES)
 def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
     names = ["missing", "folder", "empty", "pointer", "link"]
@@ -199,6 +208,7 @@ def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
         assert wanted in message
 
 
+@pytest.mark.fault(case=6)
 def test_shards_and_index_must_agree(tmp_path):
     for name in ("x", "y"):
         content = safetensors_bytes({"twice": entry(), name: entry(offsets=(8, 16))})
@@ -229,6 +239,7 @@ def test_unreadable_files_are_an_input_output_error(tmp_path):
         checkpoint.open_checkpoint(tmp_path)
 
 
+@pytest.mark.fault(case=7)
 def test_a_missing_torch_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK")

@@ -13,6 +13,7 @@ from jaxneurons import errors
 
 SCRIPT = pathlib.Path(__file__).with_name("command_script.py")
 NAME = SCRIPT.name
+SCRIPTS = sorted((SCRIPT.parents[1] / "scripts").glob("*.py"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
 CODES = {
     "UsageError": 2,
@@ -26,6 +27,8 @@ CODES = {
     "FormatVersionError": 65,
     "MismatchError": 65,
     "NotFiniteError": 65,
+    "TrainingError": 65,
+    "DivergenceError": 65,
     "OutputExistsError": 73,
     "InputOutputError": 74,
     "InterruptedRunError": 75,
@@ -46,6 +49,7 @@ def test_an_expected_error_is_its_code_and_one_line(name):
     assert done.stdout == ""
 
 
+@pytest.mark.fault(case=27)
 def test_an_interrupted_run_says_how_to_go_on():
     done = run("--needed=InterruptedRunError")
     assert done.returncode == 75
@@ -121,6 +125,7 @@ def test_the_log_is_ours_and_bare():
     assert (done.returncode, done.stderr) == (0, "a line for the log\n")
 
 
+@pytest.mark.fault(case=27)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_75_in_good_order_within_seconds(number):
     process = start("--needed=sleep")
@@ -133,6 +138,30 @@ def test_a_signal_is_75_in_good_order_within_seconds(number):
     assert err.startswith(f"{NAME}: interrupted") and err.count("\n") == 1
 
 
+@pytest.mark.fault(case=27)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_signal_while_a_script_imports_is_75_and_one_line(tmp_path, script, number):
+    # Stands for whatever takes long to import.
+    (tmp_path / "numpy.py").write_text(
+        "import time\nprint('ready', flush=True)\ntime.sleep(30)\n"
+    )
+    path = f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"
+    process = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": path},
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (75, "")
+    assert err.startswith(f"{script.name}: interrupted") and err.count("\n") == 1
+
+
+@pytest.mark.fault(case=27)
 @pytest.mark.parametrize(
     ("first", "second"),
     [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
@@ -149,6 +178,7 @@ def test_a_second_signal_ends_at_once(first, second):
     assert process.returncode == -second
 
 
+@pytest.mark.fault(case=27)
 def test_a_closed_pipe_is_74_and_one_line():
     reading, writing = os.pipe()
     os.close(reading)
@@ -158,6 +188,7 @@ def test_a_closed_pipe_is_74_and_one_line():
     assert (process.returncode, err) == (74, f"{NAME}: standard output was closed\n")
 
 
+@pytest.mark.fault(case=27)
 @pytest.mark.parametrize(
     ("closed", "needed", "code"),
     [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],

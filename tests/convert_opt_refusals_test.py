@@ -31,6 +31,7 @@ def assert_refused(directory, tmp_path, *fragments, **options):
     assert [path.name for path in tmp_path.iterdir()] == [directory.name]
 
 
+@pytest.mark.fault(case=11)
 def test_all_mismatches_come_in_one_error(tmp_path):
     def change(state):
         fc1 = state.pop("model.decoder.layers.1.fc1.weight")
@@ -87,6 +88,7 @@ def test_a_head_with_the_embeddings_nan_is_tied(tmp_path):
     assert np.argwhere(np.isnan(table)).tolist() == [[31, 5]]
 
 
+@pytest.mark.fault(case=12)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, value):
     monkeypatch.setattr(opt, "PIECE_SIZE", 7)
@@ -106,6 +108,19 @@ def test_values_that_are_not_finite_are_named_or_kept(tmp_path, monkeypatch, val
     np.testing.assert_equal(kernel[[17, 2], [3, 9]], np.float16([value, value]))
 
 
+@pytest.mark.fault(case=12)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_every_kind_of_number_is_told_from_nan_and_infinity(dtype):
+    kind = store.DTYPES[dtype]
+    # The upper half of a float32 says what it is.
+    bits = np.arange(2**16, dtype=np.uint32) << (0 if kind.itemsize == 2 else 16)
+    values = bits.astype(f"u{kind.itemsize}").view(kind)
+    with np.errstate(invalid="ignore"):
+        wanted = ~np.isfinite(values)
+    np.testing.assert_array_equal(opt._not_finite(values), wanted)
+
+
+@pytest.mark.fault(case=12)
 @pytest.mark.parametrize("allow_nonfinite", [False, True])
 def test_a_cast_that_overflows_is_refused(tmp_path, allow_nonfinite):
     def change(state):
@@ -133,6 +148,7 @@ def test_mixed_types_want_a_choice(tmp_path):
     assert {entry["dtype"] for entry in arrays.values()} == {"float32"}
 
 
+@pytest.mark.fault(case=11)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -166,6 +182,7 @@ def test_a_bad_tokenizer_file_is_refused(tmp_path):
     )
 
 
+@pytest.mark.fault(case=14)
 def test_what_is_there_is_not_touched(tmp_path):
     directory = tiny_models.write(tiny_models.random_model(), tmp_path / "model")
     (tmp_path / "store").write_text("mine")

@@ -108,6 +108,7 @@ def test_a_checkpoint_that_transformers_wrote_arrives(tmp_path):
     assert_converts(model, tmp_path / "model", tmp_path / "store", "float32")
 
 
+@pytest.mark.fault(case=1)
 def test_cache_snapshots_of_links_arrive(tmp_path):
     model = tiny_models.random_model()
     blobs = tiny_models.write(model, tmp_path / "blobs", shards=2)

@@ -54,6 +54,7 @@ def test_beginning_is_tokenized_once(tmp_path, monkeypatch):
     assert load(sources[0][1], cache_directory=tmp_path / "cache").lengths.sum() == 52
 
 
+@pytest.mark.fault(case=20)
 def test_damaged_cache_is_made_anew(tmp_path):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", range(5, 50))
     whole = load(path, cache_directory=tmp_path / "cache")
@@ -79,6 +80,7 @@ def test_smaller_vocabulary_is_not_served_from_the_cache(tmp_path):
         corpus.load_windows([("a", path)], None, small, 8, None, tmp_path)
 
 
+@pytest.mark.fault(case=20)
 def test_text_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])
     read_documents = documents.read_documents
@@ -93,6 +95,7 @@ def test_text_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.fault(case=20)
 def test_fingerprint_follows_text_names_and_tokenizer(tmp_path, tokenizer):
     folder = tmp_path / "corpus"
     folder.mkdir()

@@ -164,6 +164,7 @@ def test_source_of_nothing_is_refused(tmp_path):
         corpus.parse_sources([f"a={tmp_path}/absent"])
 
 
+@pytest.mark.fault(case=19)
 @pytest.mark.parametrize("special", [BOS, PAD])
 def test_ready_special_tokens_are_refused(tmp_path, special):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5], [5, special])
@@ -171,6 +172,7 @@ def test_ready_special_tokens_are_refused(tmp_path, special):
         load(path)
 
 
+@pytest.mark.fault(case=19)
 @pytest.mark.parametrize(
     "token", [-1, tiny_tokenizers.CONFIG.vocab_size, 2**31, 10**4000]
 )
@@ -181,6 +183,7 @@ def test_ready_tokens_outside_the_vocabulary_are_refused(tmp_path, token):
         load(path)
 
 
+@pytest.mark.fault(case=19)
 def test_text_that_becomes_special_is_refused(tmp_path):
     # Here "</s>" is an added token like any other, which text may well contain.
     folder = tiny_tokenizers.save_tokenizer(
@@ -251,6 +254,7 @@ def test_no_corpus_is_refused():
         corpus.load_windows([], None, tiny_tokenizers.CONFIG, 8)
 
 
+@pytest.mark.fault(case=17)
 def test_reading_stops_at_the_limit(tmp_path, monkeypatch):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", *[[5] * 10] * 1000)
     monkeypatch.setattr(token_streams, "_BATCH_SIZE", 10)

@@ -35,6 +35,7 @@ def test_txt_is_one_document_as_it_is(write):
     assert read(path) == [documents.Document(f"{path}:1", " one\r\n\n two€\n")]
 
 
+@pytest.mark.fault(case=18)
 def test_jsonl_is_a_document_a_line(write):
     path = write(
         "a.jsonl",
@@ -49,6 +50,7 @@ def test_jsonl_is_a_document_a_line(write):
     ]
 
 
+@pytest.mark.fault(case=18)
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_byte_order_mark_is_no_text(write, name):
     text = '{"text": "é"}' if name == "a.jsonl" else "é"
@@ -82,6 +84,7 @@ def test_file_of_blank_lines_is_named_empty(write):
         read(write("a.jsonl", b"\n \n"))
 
 
+@pytest.mark.fault(case=16)
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz"])
 def test_gzip_file_of_no_bytes_is_named_empty(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
@@ -118,6 +121,7 @@ BAD_LINES = {
 }
 
 
+@pytest.mark.fault(case=18)
 @pytest.mark.parametrize("case", BAD_LINES)
 def test_bad_line_is_named(write, case):
     line, message = BAD_LINES[case]
@@ -143,12 +147,14 @@ def test_bad_txt_is_named(write, data, message):
         read(write("a.txt", data))
 
 
+@pytest.mark.fault(case=18)
 def test_duplicate_among_many_keys_is_found(write):
     keys = ", ".join(f'"{number}": 0' for number in range(200_000))
     with pytest.raises(errors.CorpusError, match="key 'text' occurs twice"):
         read(write("a.jsonl", f'{{{keys}, "text": "", "text": ""}}'.encode()))
 
 
+@pytest.mark.fault(case=17)
 @pytest.mark.parametrize("end", [b"", b"\n"])
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_limit_of_a_document(write, monkeypatch, name, end):
@@ -159,6 +165,7 @@ def test_limit_of_a_document(write, monkeypatch, name, end):
         read(write(name, data + b" " + end))
 
 
+@pytest.mark.fault(case=17)
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz"])
 def test_endless_line_is_given_up_in_bounded_memory(tmp_path, monkeypatch, name):
     monkeypatch.setattr(documents, "DOCUMENT_LIMIT", 2**20)
@@ -171,6 +178,7 @@ def test_endless_line_is_given_up_in_bounded_memory(tmp_path, monkeypatch, name)
     assert peak < 2**24
 
 
+@pytest.mark.fault(case=17)
 def test_long_file_of_lines_is_read_in_bounded_memory(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     line = json.dumps({"text": "word " * 50_000}).encode() + b"\n"

@@ -65,6 +65,7 @@ def test_an_empty_directory_may_be_filled(tmp_path):
     assert os.listdir(tmp_path / "a") == ["file"]
 
 
+@pytest.mark.fault(case=26)
 def test_a_link_means_what_it_points_to(tmp_path):
     (tmp_path / "link").symlink_to("disk/target")
     with files.partial_directory(tmp_path / "link", "a thing") as partial:
@@ -73,6 +74,7 @@ def test_a_link_means_what_it_points_to(tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.fault(case=26)
 def test_a_relative_path_means_the_directory_it_was_given_in(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -93,6 +95,7 @@ def _occupy_with_directory(path):
 OCCUPY = [_occupy_with_file, _occupy_with_directory]
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("occupy", OCCUPY)
 def test_what_is_there_is_refused_and_untouched(tmp_path, occupy):
     occupy(tmp_path / "a")
@@ -105,6 +108,7 @@ def test_what_is_there_is_refused_and_untouched(tmp_path, occupy):
     assert _snapshot(tmp_path) == before
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("occupy", OCCUPY)
 def test_what_comes_meanwhile_is_refused_and_untouched(tmp_path, occupy):
     with (
@@ -117,6 +121,7 @@ def test_what_comes_meanwhile_is_refused_and_untouched(tmp_path, occupy):
     assert os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.fault(case=14)
 def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path):
     with files.partial_directory(tmp_path / "a", "a thing") as partial:
         (partial / "file").write_bytes(b"first")
@@ -128,6 +133,7 @@ def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path):
     assert (tmp_path / "a" / "file").read_bytes() == b"first"
 
 
+@pytest.mark.fault(case=14)
 def test_of_many_writers_at_once_exactly_one_wins(tmp_path):
     context = multiprocessing.get_context("forkserver")
     with context.Pool(4) as pool:
@@ -150,6 +156,7 @@ def _try_to_write(target, number):
     return True
 
 
+@pytest.mark.fault(case=15)
 def test_what_a_killed_writer_left_is_replaced(tmp_path):
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=_write_and_die, args=(tmp_path / "a",))
@@ -202,6 +209,7 @@ def test_a_refusal_at_the_end_leaves_nothing(tmp_path, monkeypatch, call):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(case=13)
 def test_a_full_disk_is_named_with_what_is_needed_and_free(small_disk):
     with (
         pytest.raises(errors.InputOutputError) as caught,
@@ -214,6 +222,7 @@ def test_a_full_disk_is_named_with_what_is_needed_and_free(small_disk):
         files.write_atomically(partial / "file", bytes(2**12))
 
 
+@pytest.mark.fault(case=13)
 def test_a_file_that_may_not_grow_is_named(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
@@ -234,6 +243,7 @@ def test_plain_names(name):
     assert files.is_plain_name(name)
 
 
+@pytest.mark.fault(case=1)
 @pytest.mark.parametrize("name", [*BAD_NAMES, "\ud800", "x" * 256, "ü" * 128, None, 3])
 def test_what_is_no_plain_name(name):
     assert not files.is_plain_name(name)

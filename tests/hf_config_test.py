@@ -167,6 +167,7 @@ def test_null_is_the_default_where_it_is_for_transformers(tmp_path):
     assert read(tmp_path, TINY | nulls) == read(tmp_path, TINY)
 
 
+@pytest.mark.fault(case=11)
 @pytest.mark.parametrize(
     "attribute, value",
     [
@@ -216,11 +217,14 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path, attribute, value):
     assert attribute.lstrip("_") in refusal(tmp_path, TINY | {attribute: value})
 
 
+@pytest.mark.fault(case=11)
 def test_all_that_is_wrong_comes_in_one_error(tmp_path):
     message = refusal(tmp_path, TINY | {"alibi": True, "auto_map": {"a": "b"}})
     assert "alibi" in message and "auto_map" in message
 
 
+@pytest.mark.fault(case=6)
+@pytest.mark.fault(case=11)
 @pytest.mark.parametrize(
     "content, fragments",
     [
@@ -254,6 +258,7 @@ def test_a_missing_file_is_named(tmp_path):
         hf_config.read_config(tmp_path)
 
 
+@pytest.mark.fault(case=11)
 def test_code_beside_the_config_never_runs(tmp_path):
     canary = tmp_path / "canary"
     for name in ("configuration_opt.py", "modeling_opt.py", "__init__.py"):

@@ -83,6 +83,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.fault(case=24)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_copy_counts_as_missing(tmp_path, damage):
     checksums = save(tmp_path, 0, stream(0))
@@ -91,6 +92,7 @@ def test_a_damaged_copy_counts_as_missing(tmp_path, damage):
     assert load(tmp_path, 0, checksums) is None
 
 
+@pytest.mark.fault(case=13)
 def test_a_full_disk_surfaces_once_when_all_copies_have_ended(tmp_path):
     full = tmp_path / "hidden_1.bin"
     full.symlink_to("/dev/full")

@@ -128,6 +128,7 @@ def test_layers_stop_after_the_last_and_fill_the_others(
     assert record.done_layers == [0, 1]
 
 
+@pytest.mark.fault(case=29)
 def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
     run_planted(planted_store, sources, tmp_path / "study", windows_per_batch=3)
     assert digests(tmp_path / "study") == digests(finished)
@@ -165,6 +166,8 @@ class Stop(Exception):
     """Stands for whatever ends a run."""
 
 
+@pytest.mark.fault(case=24)
+@pytest.mark.fault(case=29)
 @pytest.mark.parametrize("place", ["memory", "disk"])
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
@@ -190,6 +193,7 @@ def test_resumed_study_has_the_same_bits(
     assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
 
 
+@pytest.mark.fault(case=24)
 def test_resume_without_its_copy_recomputes_it(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
@@ -209,6 +213,7 @@ def test_resume_without_its_copy_recomputes_it(
     assert digests(path) == digests(finished)
 
 
+@pytest.mark.fault(case=24)
 def test_damaged_candidates_cost_their_layer_only(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
@@ -237,6 +242,7 @@ def test_resume_begins_where_there_is_nothing(
     assert digests(tmp_path / "study") == digests(finished)
 
 
+@pytest.mark.fault(case=25)
 def test_resume_with_something_else_is_refused(
     planted_store, sources, tmp_path, monkeypatch
 ):
@@ -254,6 +260,7 @@ def test_resume_with_something_else_is_refused(
         assert name in str(caught.value)
 
 
+@pytest.mark.fault(case=26)
 def test_finished_study_is_left_alone(planted_store, sources, finished):
     before = digests(finished)
     for resume in (False, True):
@@ -262,6 +269,7 @@ def test_finished_study_is_left_alone(planted_store, sources, finished):
     assert digests(finished) == before
 
 
+@pytest.mark.fault(case=27)
 def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -326,12 +334,12 @@ def test_one_executable_serves_all_layers_and_at_most_one_more_the_last(
     assert sum("jit(step)" in message for message in compiled) == executables
 
 
-def start_study(store_path, sources, path, *flags, before=()):
+def start_study(store_path, sources, path, *flags, before=(), **environment):
     """The script in a process of its own; what it prints goes to output.txt beside the study."""
     command = [sys.executable, "scripts/study.py", f"--model={store_path}"]
     command += [f"--corpus={name}={source}" for name, source in sources]
     command += [f"--study={path}", "--window=16", "--windows_per_batch=1", *flags]
-    environment = os.environ | {
+    defaults = {
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
         "JAXNEURONS_CACHE": str(path.parent / "cache"),
@@ -342,12 +350,25 @@ def start_study(store_path, sources, path, *flags, before=()):
             cwd=REPOSITORY,
             stdout=output,
             stderr=output,
-            env=environment,
+            env=os.environ | defaults | environment,
         )
 
 
+# No UTF-8 by default, another order of sets, another time.
+ELSEWHERE = {
+    "LC_ALL": "C",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONUTF8": "0",
+    "PYTHONHASHSEED": "7",
+    "TZ": "Asia/Tokyo",
+}
+
+
+@pytest.mark.fault(case=24)
+@pytest.mark.fault(case=27)
+@pytest.mark.fault(case=29)
 @pytest.mark.slow
-def test_killed_study_resumes_to_the_same_bits(tmp_path):
+def test_stopped_study_resumes_to_the_same_bits(tmp_path):
     model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 12})
     layers = [planted.layer(planted.fires_on(4 + i % 9)) for i in range(12)]
     planted.write_store(tmp_path / "store", layers, model)
@@ -358,21 +379,26 @@ def test_killed_study_resumes_to_the_same_bits(tmp_path):
     whole = start_study(tmp_path / "store", corpus, tmp_path / "whole")
     assert whole.wait() == 0, (tmp_path / "output.txt").read_text()
 
-    path = tmp_path / "killed"
+    path = tmp_path / "stopped"
     process = start_study(tmp_path / "store", corpus, path)
-    for kill_after in (2, 5):
+    for kill_after, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
         while not _layers_done(path) > kill_after:
             assert process.poll() is None, (tmp_path / "output.txt").read_text()
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process = start_study(tmp_path / "store", corpus, path, "--resume")
+        process.send_signal(number)
+        code = process.wait(timeout=30)
+        assert code == (-number if number == signal.SIGKILL else 75)
+        process = start_study(tmp_path / "store", corpus, path, "--resume", **ELSEWHERE)
+    command = " ".join(process.args[1:])
+    said = (tmp_path / "output.txt").read_text()
+    assert f"go on by --resume: python {command}\n" in said
     assert process.wait() == 0, (tmp_path / "output.txt").read_text()
     assert digests(path) == digests(tmp_path / "whole")
     # No layer that was finished ran again.
     assert len(logged_layers(path)) == len(set(logged_layers(path)))
 
 
+@pytest.mark.fault(case=13)
 @pytest.mark.slow
 def test_study_without_room_stops_in_one_line_and_resumes(planted_store, tmp_path):
     # The copy of the residual stream, 1.1 MB, is the first file to grow beyond that.

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 
+import dying
 import ml_dtypes
 import numpy as np
 import pytest
@@ -156,6 +157,7 @@ def test_missing_arrays_are_named_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(case=1)
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a\\b", "", ".."])
 def test_tokenizer_files_have_plain_names(tmp_path, name):
     with pytest.raises(errors.StoreError, match="wanted a name without folders"):
@@ -179,7 +181,8 @@ def test_an_existing_store_is_refused_and_untouched(path):
     assert fingerprint_of_tree(path) == before
 
 
-def test_case_13_a_refused_write_leaves_nothing_and_can_be_run_again(tmp_path):
+@pytest.mark.fault(case=13)
+def test_a_refused_write_leaves_nothing_and_can_be_run_again(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for size in (1, 100, 250, 300, 1000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -193,12 +196,14 @@ def test_case_13_a_refused_write_leaves_nothing_and_can_be_run_again(tmp_path):
     verify(tmp_path / "a")
 
 
-def test_case_15_no_lock_file_is_published(path):
+@pytest.mark.fault(case=15)
+def test_no_lock_file_is_published(path):
     names = [file.name for file in path.rglob("*") if file.is_file()]
     assert len(names) > 40 and not [n for n in names if "lock" in n or "partial" in n]
 
 
-def test_case_15_killed_at_every_rename_and_sync(tmp_path):
+@pytest.mark.fault(case=15)
+def test_killed_at_every_rename_and_sync(tmp_path):
     """A process that dies at its k-th rename or fsync leaves no store, or a whole one; then it reruns."""
     context = multiprocessing.get_context("spawn")
     # Not forked from here: a copy of a process with threads may hang.
@@ -237,21 +242,9 @@ def _dies_in_child(path: pathlib.Path, calls: int) -> bool:
         _, status = os.waitpid(child, 0)
         assert status in (0, signal.SIGKILL), status
         return status == signal.SIGKILL
-    left = [calls]
-    for name in ("rename", "replace", "fsync"):
-        setattr(os, name, _dying(getattr(os, name), left))
+    dying.die_at_call(calls)
     write(path, BARE)
     os._exit(0)
-
-
-def _dying(call, left):
-    def counted(*arguments):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return call(*arguments)
-
-    return counted
 
 
 # Reading: case 21, whatever is changed is noticed and named.
@@ -281,9 +274,10 @@ CHANGES = {
 }
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("file", ["c.0.0", "zarr.json"])
-def test_case_21_a_changed_array_is_named(path, file, change):
+def test_a_changed_array_is_named(path, file, change):
     CHANGES[change](path / FC1 / file)
     model = store.open_store(path)
     with pytest.raises(errors.StoreError) as caught:
@@ -293,14 +287,16 @@ def test_case_21_a_changed_array_is_named(path, file, change):
     model.read_layer(0)
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("change", CHANGES)
-def test_case_21_a_changed_manifest_is_refused(path, change):
+def test_a_changed_manifest_is_refused(path, change):
     CHANGES[change](path / "manifest.json")
     with pytest.raises(errors.StoreError, match="manifest.json .*(damaged|that of a)"):
         store.open_store(path)
 
 
-def test_case_21_every_byte_of_a_manifest_is_covered(path):
+@pytest.mark.fault(case=21)
+def test_every_byte_of_a_manifest_is_covered(path):
     content = (path / "manifest.json").read_bytes()
     random = np.random.default_rng(0)
     for place in random.integers(0, len(content), 100):
@@ -312,14 +308,16 @@ def test_case_21_every_byte_of_a_manifest_is_covered(path):
                     store.open_store(path)
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("change", CHANGES)
-def test_case_21_a_changed_tokenizer_file_is_named(path, change):
+def test_a_changed_tokenizer_file_is_named(path, change):
     CHANGES[change](path / "tokenizer" / "vocab.json")
     with pytest.raises(errors.StoreError, match="tokenizer/vocab.json"):
         store.open_store(path).tokenizer_files()
 
 
-def test_case_21_swapped_layers_are_noticed(path):
+@pytest.mark.fault(case=21)
+def test_swapped_layers_are_noticed(path):
     layers = path / "layers"
     (layers / "000").rename(layers / "x")
     (layers / "001").rename(layers / "000")
@@ -329,8 +327,9 @@ def test_case_21_swapped_layers_are_noticed(path):
             store.open_store(path).read_layer(layer)
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("other", [{"seed": 1}, {"dtype": "bfloat16"}])
-def test_case_21_a_layer_of_another_model_is_noticed(path, tmp_path, other):
+def test_a_layer_of_another_model_is_noticed(path, tmp_path, other):
     write(tmp_path / "other", **other)
     shutil.rmtree(path / "layers/001")
     shutil.copytree(tmp_path / "other/layers/001", path / "layers/001")
@@ -338,7 +337,8 @@ def test_case_21_a_layer_of_another_model_is_noticed(path, tmp_path, other):
         store.open_store(path).read_layer(1)
 
 
-def test_case_21_seeded_mutations_never_give_other_values(path):
+@pytest.mark.fault(case=21)
+def test_seeded_mutations_never_give_other_values(path):
     """A short form: any byte of any file of a layer, changed, cut off or doubled."""
     wanted = dict(flatten(store.open_store(path).read_layer(1)))
     random = np.random.default_rng(0)
@@ -366,8 +366,9 @@ def test_a_refusal_of_the_system_is_not_taken_for_damage(path, file):
         store.open_store(path).read_layer(1)
 
 
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
-def test_case_22_another_format_version_is_refused_with_both(path, version):
+def test_another_format_version_is_refused_with_both(path, version):
     entries = {"format": "jaxneurons-layer-store", "format_version": version}
     (path / "manifest.json").write_text(json.dumps(entries))
     with pytest.raises(errors.FormatVersionError) as caught:
@@ -404,6 +405,8 @@ EDITS = {
 }
 
 
+@pytest.mark.fault(case=1)
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_manifest_with_a_right_digest_is_refused_too(path, edit):
     entries = json.loads((path / "manifest.json").read_bytes())

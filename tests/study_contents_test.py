@@ -32,6 +32,7 @@ def test_vocabulary_comes_back(record):
     assert study_contents.read_vocabulary(record.path) == (["Ġa", "\ud7ff", "c"], 2)
 
 
+@pytest.mark.fault(case=21)
 def test_damaged_or_missing_vocabulary(record):
     with pytest.raises(errors.StudyError, match="vocabulary.json is missing"):
         study_contents.read_vocabulary(record.path)
@@ -61,6 +62,7 @@ def test_no_candidates_at_all(record):
     assert record.read("candidate_2_ngram").shape == (0, 2)
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("cut", [0, 30, 700])
 def test_damaged_candidates_are_named(record, cut):
     for layer in (1, 3):

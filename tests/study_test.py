@@ -4,12 +4,11 @@ Cases 21 to 23, 25 and 26 of the design's list of faults, as far as they are the
 """
 
 import json
-import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
 
+import dying
 import numpy as np
 import pytest
 
@@ -160,9 +159,10 @@ CHANGES = {
 }
 
 
+@pytest.mark.fault(case=21)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("file", ["c.0.0.0", "zarr.json"])
-def test_case_21_a_changed_array_is_named(path, file, change):
+def test_a_changed_array_is_named(path, file, change):
     CHANGES[change](path / "arrays" / "count" / file)
     with pytest.raises(errors.StudyError) as caught:
         study.open_study(path).read_layer("count", 0)
@@ -170,7 +170,8 @@ def test_case_21_a_changed_array_is_named(path, file, change):
     assert "damaged" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_case_21_swapped_layers_are_noticed(path):
+@pytest.mark.fault(case=21)
+def test_swapped_layers_are_noticed(path):
     folder = path / "arrays" / "count"
     (folder / "c.0.0.0").rename(folder / "x")
     (folder / "c.0.2.0").rename(folder / "c.0.0.0")
@@ -182,7 +183,8 @@ def test_case_21_swapped_layers_are_noticed(path):
             study.open_study(path).read_layer("count", layer)
 
 
-def test_case_23_torn_or_edited_study_json_is_never_trusted(path):
+@pytest.mark.fault(case=23)
+def test_torn_or_edited_study_json_is_never_trusted(path):
     content = (path / "study.json").read_bytes()
     torn = [content[:end] for end in range(0, len(content), 97)]
     edited = [content.replace(b'"asked"', b'"asked" '), content.replace(b"17", b"18")]
@@ -192,8 +194,9 @@ def test_case_23_torn_or_edited_study_json_is_never_trusted(path):
             study.resume(path, IDENTITY)
 
 
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("version", [0, 2, None])
-def test_case_22_another_format_version_is_refused_with_both(path, version):
+def test_another_format_version_is_refused_with_both(path, version):
     entries = {"format": "jaxneurons-study", "format_version": version}
     (path / "study.json").write_text(json.dumps(entries))
     with pytest.raises(errors.FormatVersionError) as caught:
@@ -228,6 +231,7 @@ EDITS = {
 }
 
 
+@pytest.mark.fault(case=22)
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_study_json_with_a_right_digest_is_refused_too(path, edit):
     entries = study_manifest.read(path)
@@ -255,6 +259,7 @@ def test_a_refusal_of_the_system_is_not_taken_for_damage(path):
 # Creating: case 26, what is in the way is refused and untouched.
 
 
+@pytest.mark.fault(case=26)
 def test_creating_over_an_unfinished_study_points_to_resume(path):
     before = (path / "study.json").read_bytes()
     with pytest.raises(errors.OutputExistsError, match="--resume"):
@@ -270,6 +275,7 @@ def _damage(path):
     (path / "study.json").write_bytes(b"{")
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("change", [_finish, _damage])
 def test_creating_over_another_study_is_refused(path, change):
     change(path)
@@ -277,6 +283,7 @@ def test_creating_over_another_study_is_refused(path, change):
         create(path)
 
 
+@pytest.mark.fault(case=26)
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_creating_over_something_else_is_refused(tmp_path, kind):
     path = tmp_path / "mine"
@@ -288,6 +295,7 @@ def test_creating_over_something_else_is_refused(tmp_path, kind):
     assert len(list(tmp_path.rglob("*"))) == (2 if kind == "directory" else 1)
 
 
+@pytest.mark.fault(case=26)
 def test_creating_that_fails_leaves_nothing(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
@@ -308,7 +316,8 @@ def test_resume_knows_what_is_done(path):
     assert not record.complete
 
 
-def test_case_25_all_differences_are_in_one_error(path):
+@pytest.mark.fault(case=25)
+def test_all_differences_are_in_one_error(path):
     here = json.loads(json.dumps(IDENTITY))
     here["model"]["fingerprint"] = "other"
     here["settings"] |= {"window": 8, "max_tokens": 5}
@@ -327,6 +336,7 @@ def test_case_25_all_differences_are_in_one_error(path):
     assert "versions" not in str(caught.value)
 
 
+@pytest.mark.fault(case=26)
 def test_a_finished_study_is_not_resumed_and_loses_what_only_resuming_needs(path):
     study.open_study(path).finish()
     (path / "partial").mkdir()
@@ -336,6 +346,7 @@ def test_a_finished_study_is_not_resumed_and_loses_what_only_resuming_needs(path
     assert "resume_from" not in study.open_study(path).manifest
 
 
+@pytest.mark.fault(case=26)
 def test_two_processes_do_not_work_on_one_study(path):
     first, second = study.resume(path, IDENTITY), study.resume(path, IDENTITY)
     with first.locked():
@@ -360,19 +371,17 @@ def test_an_error_of_the_block_is_not_taken_for_the_lock(path):
         raise BlockingIOError
 
 
-def test_case_24_killed_at_every_rename_and_sync_of_a_layer(path):
+@pytest.mark.fault(case=23)
+@pytest.mark.fault(case=24)
+def test_killed_at_every_rename_and_sync_of_a_layer(path):
     """Whatever the k-th call, the layer is done and right, or not done and can be written again."""
-    context = multiprocessing.get_context("forkserver")
     done = []
-    for call in range(100):
-        process = context.Process(target=_write_layer_and_die, args=(path, call))
-        process.start()
-        process.join()
+    for calls in range(100):
+        is_done = dying.run(_write_layer_if_missing, path, calls=calls)
         record = study.resume(path, IDENTITY)
         done.append(record.done_layers)
-        if process.exitcode == 0:
+        if is_done:
             break
-        assert process.exitcode == -signal.SIGKILL
     assert set(map(tuple, done[:-1])) <= {(0,), (0, 1)} and (0,) in map(tuple, done)
     assert record.done_layers[:2] == [0, 1]
     for name in SPECS:
@@ -380,24 +389,11 @@ def test_case_24_killed_at_every_rename_and_sync_of_a_layer(path):
     assert not [file for file in path.rglob("*") if "lock" in file.name]
 
 
-def _write_layer_and_die(path, calls):
+def _write_layer_if_missing(path):
     record = study.resume(path, IDENTITY)
-    left = [calls]
-    for name in ("replace", "fsync"):
-        setattr(os, name, _dying(getattr(os, name), left))
     if 1 not in record.done_layers:
         write_layer(record, 1)
         record.finish_layer({"layer": 1}, [5])
-
-
-def _dying(call, left):
-    def counted(*arguments):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return call(*arguments)
-
-    return counted
 
 
 def expected(name):

@@ -17,6 +17,7 @@ def names(path):
     return [file.name for file in text_files.list_files(path)]
 
 
+@pytest.mark.fault(case=20)
 def test_directory_is_searched_to_the_bottom_in_order_of_names(tmp_path):
     for name in ("b.txt", "a/z.jsonl", "a.jsonl.gz", "a/b/c.txt.gz", "B.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,7 @@ def test_links_to_text_elsewhere_are_followed(tmp_path):
     assert names(tmp_path / "corpus") == ["folder/a.txt"]
 
 
+@pytest.mark.fault(case=20)
 @pytest.mark.parametrize("link", ["loop", "twice.txt", "hard.txt"])
 def test_same_text_twice_is_refused(tmp_path, link):
     (tmp_path / "a.txt").write_bytes(b"x")
@@ -93,6 +95,7 @@ def test_same_text_twice_is_refused(tmp_path, link):
         names(tmp_path)
 
 
+@pytest.mark.fault(case=20)
 def test_loop_without_text_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "loop").symlink_to(tmp_path)
@@ -100,6 +103,7 @@ def test_loop_without_text_is_refused(tmp_path):
         names(tmp_path)
 
 
+@pytest.mark.fault(case=20)
 def test_link_to_nothing_and_to_itself_are_refused(tmp_path):
     link = tmp_path / "a.txt"
     link.symlink_to(tmp_path / "absent")
@@ -117,6 +121,7 @@ def test_device_is_refused(tmp_path):
         names(tmp_path)
 
 
+@pytest.mark.fault(case=20)
 def test_changed_file_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"x")
@@ -127,6 +132,7 @@ def test_changed_file_is_refused(tmp_path):
         text_files.refuse_changed(files)
 
 
+@pytest.mark.fault(case=16)
 @pytest.mark.parametrize("padding", [0, 1, 100_000])
 @pytest.mark.parametrize("second", [b"", b"second " * 20_000])
 def test_members_and_padding_are_read(tmp_path, padding, second):
@@ -146,6 +152,7 @@ def test_member_may_begin_anywhere_in_what_is_read_at_once(tmp_path, monkeypatch
         assert read(path) == b"abcd"
 
 
+@pytest.mark.fault(case=16)
 def test_cut_anywhere_is_truncated(tmp_path):
     path = tmp_path / "a.txt.gz"
     whole = gzip.compress(b"some text")
@@ -159,6 +166,7 @@ def flipped(data, index):
     return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
 
 
+@pytest.mark.fault(case=16)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -177,6 +185,7 @@ def test_damage_names_file_and_member(tmp_path, data, message):
         read(path)
 
 
+@pytest.mark.fault(case=16)
 def test_gzip_data_wants_its_suffix(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(gzip.compress(b"text"))
@@ -184,6 +193,7 @@ def test_gzip_data_wants_its_suffix(tmp_path):
         read(path)
 
 
+@pytest.mark.fault(case=17)
 def test_bomb_is_read_in_bounded_memory(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"a" * 2**26))

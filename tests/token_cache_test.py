@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from jaxneurons import token_cache
+from jaxneurons import files, token_cache
 
 TOKENS = np.arange(100, dtype=np.int32)
 
@@ -109,6 +109,14 @@ def test_full_disk_leaves_nothing(tmp_path, caplog, monkeypatch):
     token_cache.save(tmp_path, token_cache.Stream(TOKENS, True))
     assert "tokens are not cached: No space left" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(case=20)
+def test_what_a_killed_process_left_is_replaced(tmp_path):
+    (tmp_path / f".tokens{files.PARTIAL}").write_bytes(b"torn" * 1000)
+    save(tmp_path, 100, is_whole=True)
+    assert len(list(tmp_path.iterdir())) == 1
+    np.testing.assert_array_equal(token_cache.find(tmp_path, None).tokens, TOKENS)
 
 
 def test_many_writers_at_once(tmp_path):

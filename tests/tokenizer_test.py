@@ -15,6 +15,7 @@ def tokenizer(tmp_path_factory):
     return corpus.load_tokenizer(folder, tiny_tokenizers.CONFIG)
 
 
+@pytest.mark.fault(case=19)
 def test_tiny_tokenizer(tokenizer):
     assert len(tokenizer) == tiny_tokenizers.SIZE
     assert tokenizer.token_text(4) == "!"
@@ -23,6 +24,7 @@ def test_tiny_tokenizer(tokenizer):
     assert tokenizer.encode(texts) == list(map(tiny_tokenizers.encode_bytes, texts))
 
 
+@pytest.mark.fault(case=19)
 def test_opt_tokenizer():
     folder = helpers.shared_path("tokenizers", "opt")
     tokenizer = corpus.load_tokenizer(folder, config.PUBLISHED["opt-125m"])
@@ -44,6 +46,7 @@ def test_opt_mini_tokenizer():
     assert not {1, 2} & set(tokenizer.encode(["a</s><pad>"])[0])
 
 
+@pytest.mark.fault(case=19)
 @pytest.mark.parametrize(
     ("beginning", "message"),
     [
@@ -57,6 +60,7 @@ def test_wrong_beginning_is_refused(tmp_path, beginning, message):
         corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
 
 
+@pytest.mark.fault(case=19)
 def test_ids_beyond_the_vocabulary_are_refused(tmp_path):
     tiny_tokenizers.save_tokenizer(tmp_path, extra=tuple("αβγδε"))
     message = r"token 264 \('ε'\) of 265 .*vocab_size 264"
@@ -76,6 +80,7 @@ def test_missing_tokenizer_is_refused(tmp_path, missing):
         corpus.load_tokenizer(folder, tiny_tokenizers.CONFIG)
 
 
+@pytest.mark.fault(case=19)
 @pytest.mark.parametrize("content", ["", "{", "{}", "[" * 10**5, '{"model": null}'])
 def test_damaged_tokenizer_is_refused(tmp_path, content):
     tiny_tokenizers.save_tokenizer(tmp_path)
@@ -85,6 +90,8 @@ def test_damaged_tokenizer_is_refused(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault(case=11)
+@pytest.mark.fault(case=19)
 @pytest.mark.parametrize("place", ["tokenizer_config.json", "config.json"])
 def test_code_in_the_directory_never_runs(tmp_path, place):
     tiny_tokenizers.save_tokenizer(tmp_path)

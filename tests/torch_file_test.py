@@ -43,6 +43,7 @@ def odd_tensors():
     )
 
 
+@pytest.mark.fault(case=10)
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 def test_odd_tensors_keep_their_values(tmp_path, as_zip):
     path = tmp_path / "pytorch_model.bin"
@@ -81,6 +82,7 @@ class Attack:
         return os.system, (f"touch '{self.sentinel}'",)
 
 
+@pytest.mark.fault(case=7)
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 def test_code_in_a_pickle_never_runs(tmp_path, as_zip):
     path, sentinel = tmp_path / "pytorch_model.bin", tmp_path / "sentinel"
@@ -92,6 +94,7 @@ def test_code_in_a_pickle_never_runs(tmp_path, as_zip):
     assert sentinel.exists(), "the attack works where it is let"
 
 
+@pytest.mark.fault(case=7)
 def test_an_old_torch_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(2)}, path)
@@ -111,6 +114,7 @@ def rezip(path, change):
             change(archive, record, content)
 
 
+@pytest.mark.fault(case=8)
 def test_compressed_records_are_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(100)}, path)
@@ -122,6 +126,7 @@ def test_compressed_records_are_refused(tmp_path):
     refusal(path, "compressed records cannot be memory-mapped")
 
 
+@pytest.mark.fault(case=8)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_record_name_twice_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
@@ -136,6 +141,7 @@ def test_a_record_name_twice_is_refused(tmp_path):
     refusal(path, "appears twice")
 
 
+@pytest.mark.fault(case=7)
 def test_a_program_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(100)}, path)
@@ -144,6 +150,7 @@ def test_a_program_is_refused(tmp_path):
     refusal(path, "it is a TorchScript program")
 
 
+@pytest.mark.fault(case=8)
 def test_an_encrypted_record_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(100)}, path)
@@ -154,6 +161,7 @@ def test_an_encrypted_record_is_refused(tmp_path):
     refusal(path, "encrypted")
 
 
+@pytest.mark.fault(case=9)
 def test_a_flipped_byte_is_found_wherever_it_is(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.ones(100), "b": torch.ones(7)}, path)
@@ -172,6 +180,7 @@ def flipped(content, place):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+@pytest.mark.fault(case=4)
 def test_a_file_cut_anywhere_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.ones(100)}, path)
@@ -181,6 +190,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         refusal(path)
 
 
+@pytest.mark.fault(case=10)
 @pytest.mark.parametrize(
     "state, fragment",
     [
@@ -201,6 +211,7 @@ def test_what_is_not_plain_tensors_by_name_is_refused(tmp_path, state, fragment)
     refusal(path, fragment)
 
 
+@pytest.mark.fault(case=10)
 def test_only_small_files_are_read_whole(tmp_path, monkeypatch):
     path = tmp_path / "pytorch_model.bin"
     base = torch.zeros(10_000)

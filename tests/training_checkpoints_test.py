@@ -69,11 +69,13 @@ def test_checksum_differs_with_any_element():
             assert int(other) != int(first)
 
 
+@pytest.mark.fault(case=30)
 def test_another_run_is_refused(folder):
     with pytest.raises(errors.CheckpointError, match="saved/4: .* of another run"):
         load(folder, run="other")
 
 
+@pytest.mark.fault(case=30)
 @pytest.mark.filterwarnings(NOISE)
 def test_another_architecture_is_refused(folder):
     other = tree(0) | {"a": jnp.zeros((401, 30))}
@@ -100,6 +102,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.fault(case=30)
 @pytest.mark.filterwarnings(NOISE)
 @pytest.mark.parametrize("damage", [flip, cut, lambda path: path.unlink()])
 def test_damage_is_found(folder, damage):
@@ -123,6 +126,7 @@ def test_damage_is_found(folder, damage):
         load(folder)
 
 
+@pytest.mark.fault(case=30)
 def test_half_written_is_never_picked_up(folder):
     (folder / "5.orbax-checkpoint-tmp").mkdir()
     (folder / "5.orbax-checkpoint-tmp" / "one").mkdir()
@@ -134,6 +138,7 @@ def test_half_written_is_never_picked_up(folder):
     assert int(load(folder, 5)["one"]["b"]["c"]) == 5
 
 
+@pytest.mark.fault(case=30)
 def test_a_disk_that_refuses_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (

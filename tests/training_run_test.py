@@ -92,6 +92,7 @@ def test_a_finished_run_says_so(folder):
     assert losses_of(folder / "run") == before
 
 
+@pytest.mark.fault(case=30)
 def test_other_settings_are_refused_and_named(folder):
     other = dataclasses.replace(RECIPE, seed=5)
     request = make_request(folder, recipe=other, sizes=SIZES | {"positions": "none"})
@@ -101,6 +102,7 @@ def test_other_settings_are_refused_and_named(folder):
     assert "recipe.seed was 0 and is now 5" in str(caught.value)
 
 
+@pytest.mark.fault(case=30)
 def test_other_text_is_refused(folder):
     training_text.write_documents(folder / "other.jsonl", seed=3)
     request = make_request(folder, sources=(("chain", folder / "other.jsonl"),))
@@ -120,6 +122,7 @@ def unfinished(folder, tmp_path, step_number):
     return path
 
 
+@pytest.mark.fault(case=30)
 def test_goes_on_from_a_checkpoint_with_the_same_bits(folder, tmp_path):
     path = unfinished(folder, tmp_path, 80)
     # What was logged after the checkpoint is logged anew; a line may be half-written.
@@ -130,6 +133,7 @@ def test_goes_on_from_a_checkpoint_with_the_same_bits(folder, tmp_path):
 
 
 # Reads that orbax abandons beside a failed one may complain after our error is out.
+@pytest.mark.fault(case=30)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     path = unfinished(folder, tmp_path, 80)
@@ -139,6 +143,7 @@ def test_a_damaged_checkpoint_is_named(folder, tmp_path):
         run.train(make_request(folder, out=path))
 
 
+@pytest.mark.fault(case=30)
 def test_another_runs_checkpoint_is_refused(folder, tmp_path):
     path = unfinished(folder, tmp_path, 80)
     record = records.open_record(path)
@@ -150,6 +155,7 @@ def test_another_runs_checkpoint_is_refused(folder, tmp_path):
         run.train(request)
 
 
+@pytest.mark.fault(case=30)
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     folder, tmp_path, monkeypatch
 ):
@@ -165,7 +171,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
         )
 
     monkeypatch.setattr(step, "update", diverging)
-    with pytest.raises(loop.DivergenceError, match="diverged at step 90") as caught:
+    with pytest.raises(errors.DivergenceError, match="diverged at step 90") as caught:
         run.train(make_request(folder, out=path))
     assert caught.value.exit_code == 65
     assert json.loads(losses_of(path)[-1])["step"] == 85
@@ -173,6 +179,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     assert steps == [0, 20, 80]
 
 
+@pytest.mark.fault(case=30)
 def test_interrupt_names_the_step_to_go_on_from(folder, tmp_path, monkeypatch):
     path = unfinished(folder, tmp_path, 80)
 
@@ -195,6 +202,7 @@ def test_no_text_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault(case=30)
 def test_something_else_in_the_way_is_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
@@ -209,6 +217,7 @@ def test_steps_to_keep_must_come(tmp_path):
         run.train(request)
 
 
+@pytest.mark.fault(case=30)
 def test_a_damaged_manifest_is_refused(folder, tmp_path):
     path = unfinished(folder, tmp_path, 80)
     content = (path / records.MANIFEST).read_text()
@@ -225,6 +234,7 @@ test.run.train(test.make_request(pathlib.Path(sys.argv[1]), out=pathlib.Path(sys
 """
 
 
+@pytest.mark.fault(case=30)
 @pytest.mark.slow
 def test_goes_on_after_kill_9_with_the_same_bits(folder, tmp_path):
     here = os.path.dirname(__file__)

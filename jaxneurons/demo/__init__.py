@@ -4,7 +4,7 @@ import pathlib
 
 _FOLDER = pathlib.Path(__file__).parent
 
-MODEL_NAME = "opt-mini"
+MODEL_NAME = "opt-1.9m"
 
 
 def model_directory() -> pathlib.Path:

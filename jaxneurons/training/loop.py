@@ -20,10 +20,6 @@ from jaxneurons.training.recipe import Recipe
 from jaxneurons.training.record import Record
 
 
-class DivergenceError(errors.BadDataError):
-    """The loss or its gradient is no number any more; the checkpoints before that are as they were."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cadence:
     """How often what is written; decides no number.
@@ -89,7 +85,7 @@ class _Reporter:
         self._waiting = None
         numbers = {name: float(value) for name, value in metrics._asdict().items()}
         if not all(map(math.isfinite, numbers.values())):
-            raise DivergenceError(
+            raise errors.DivergenceError(
                 f"{self._record.path}: diverged at step {done}: loss {numbers['loss']}, gradient "
                 f"norm {numbers['gradient_norm']}; the last checkpoint is from before, try a lower "
                 "learning rate in a new directory"

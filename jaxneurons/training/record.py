@@ -11,7 +11,6 @@ The directory appears whole, with train.json in it, or not at all.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ from jaxneurons import arrays, errors, files, manifest
 from jaxneurons.config import OPTConfig
 
 FORMAT = manifest.Format(
-    "jaxneurons-training", 1, errors.BadDataError, "train the model again"
+    "jaxneurons-training", 1, errors.TrainingError, "train the model again"
 )
 MANIFEST = "train.json"
 _KEYS = {"status", "identity", "baselines"}
@@ -91,10 +90,10 @@ class Record:
             return []
         with files.translated("read", path):
             whole = path.read_bytes().split(b"\n")[:-1]
-        try:
-            return [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise errors.BadDataError(f"{path} is damaged: {error}") from error
+        return [
+            _parse_loss(line, f"{path}, line {number}")
+            for number, line in enumerate(whole, start=1)
+        ]
 
     def drop_losses_after(self, step: int) -> None:
         """Removes the lines of steps that are to run again."""
@@ -114,16 +113,8 @@ class Record:
         Raises:
             OutputExistsError: another process is at it.
         """
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with files.locked_directory(self.path, "training there"):
             yield
-        except BlockingIOError:
-            raise errors.OutputExistsError(
-                f"{self.path}: another process is training there"
-            ) from None
-        finally:
-            os.close(descriptor)
 
 
 def new_entries(
@@ -151,16 +142,45 @@ def open_record(path: pathlib.Path) -> Record:
     """Opens a run, finished or not.
 
     Raises:
-        BadDataError: there is none, or train.json is damaged.
+        TrainingError: there is none, or train.json is damaged.
         FormatVersionError: it was written in another version of the format.
     """
     path = path.absolute()
     where = f"{path}: {MANIFEST}"
-    with files.translated("read", path / MANIFEST):
+    try:
         content = (path / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise errors.TrainingError(
+            f"{path}: no {MANIFEST}: not a training directory"
+        ) from error
+    except OSError as error:
+        raise files.io_error("read", path / MANIFEST, error) from error
     entries = manifest.unseal(FORMAT, content, where)
-    manifest.check_keys(FORMAT, entries, _KEYS, where)
+    _check(entries, where)
     return Record(path, entries)
+
+
+def _check(entries: dict[str, Any], where: str) -> None:
+    manifest.check_keys(FORMAT, entries, _KEYS, where)
+    if entries["status"] not in [_RUNNING, _FINISHED]:
+        raise errors.TrainingError(f"{where}: status is {entries['status']!r:.80}")
+    identity = entries["identity"]
+    if not isinstance(identity, dict) or "model" not in identity:
+        raise errors.TrainingError(f"{where}: identity is {identity!r:.80}")
+    try:
+        OPTConfig.from_json(identity["model"])
+    except errors.ConfigError as error:
+        raise errors.TrainingError(f"{where}: {error}") from error
+
+
+def _parse_loss(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise errors.TrainingError(f"{where}: damaged: {error}") from error
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
+        raise errors.TrainingError(f"{where}: {line!r:.80}, wanted an object with step")
+    return entry
 
 
 def _differences(key: str, there: Any, here: Any) -> list[str]:
