@@ -156,6 +156,17 @@ def test_another_runs_checkpoint_is_refused(folder, tmp_path):
 
 
 @pytest.mark.fault(case=30)
+def test_a_checkpoint_of_destroyed_parameters_is_never_saved(folder, tmp_path):
+    """The first update leaves numbers, but such that the second loss is none."""
+    wild = dataclasses.replace(RECIPE, learning_rate=1e25, warmup_steps=0, steps=3)
+    often = loop.Cadence(log_every=1, validate_every=5, checkpoint_every=1)
+    request = make_request(folder, out=tmp_path / "run", recipe=wild, cadence=often)
+    with pytest.raises(errors.DivergenceError, match="step 1: .*checkpoint is none"):
+        run.train(request)
+    assert not any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.fault(case=30)
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     folder, tmp_path, monkeypatch
 ):

@@ -77,41 +77,53 @@ class _Reporter:
         """Waits for the last update's metrics; writes a line if it is due or there is a loss to add.
 
         Raises:
-            DivergenceError: the loss or its gradient is no number.
+            DivergenceError: one of them, or the loss to add, is no number.
         """
         if self._waiting is None:
             return
         done, metrics = self._waiting
         self._waiting = None
         numbers = {name: float(value) for name, value in metrics._asdict().items()}
-        if not all(map(math.isfinite, numbers.values())):
-            raise errors.DivergenceError(
-                f"{self._record.path}: diverged at step {done}: loss {numbers['loss']}, gradient "
-                f"norm {numbers['gradient_norm']}; the last checkpoint is from before, try a lower "
-                "learning rate in a new directory"
-            )
+        if validation_loss is not None:
+            numbers["validation_loss"] = validation_loss
+        self._check_finite(done, numbers)
         self._progress.advance(self._tokens)
         line = {"step": done, "tokens": done * self._tokens, **numbers}
-        if validation_loss is not None:
-            line["validation_loss"] = validation_loss
         last = done == self._recipe.steps
         if validation_loss is not None or done % self._cadence.log_every == 0 or last:
             self.write(line)
+
+    def _check_finite(self, done: int, numbers: Mapping[str, float]) -> None:
+        broken = [
+            f"{name} {value}"
+            for name, value in numbers.items()
+            if not math.isfinite(value)
+        ]
+        if not broken:
+            return
+        saved = checkpoints.saved_steps(self._record.checkpoints_path)
+        last = f"that of step {saved[-1]}" if saved else "none"
+        raise errors.DivergenceError(
+            f"{self._record.path}: diverged at step {done}: {', '.join(broken)}; the last "
+            f"checkpoint is {last}, try a lower learning rate in a new directory"
+        )
 
     def write(self, line: Mapping[str, float]) -> None:
         """Writes a line to loss.jsonl and, with the speed since the last one, to the log."""
         self._record.write_losses(line)
         before, since = self._last_line
         now = time.perf_counter()
-        speed = (line["tokens"] - before) / (now - since) if before else 0.0
+        speed = (line["tokens"] - before) / (now - since)
         self._last_line = line["tokens"], now
         losses = ", ".join(
             f"{name} {line[key]:.4f}"
             for name, key in (("loss", "loss"), ("validation", "validation_loss"))
             if key in line
         )
+        # The first line's time is mostly that of compiling.
+        speed_text = f", {speed:.0f} tokens/s" if before else ""
         self._progress.log_line(
-            f"step {line['step']} of {self._recipe.steps}: {losses}, {speed:.0f} tokens/s"
+            f"step {line['step']} of {self._recipe.steps}: {losses}{speed_text}"
         )
 
 
@@ -128,9 +140,10 @@ def run_steps(
     config = record.config
     mesh = step.make_mesh(recipe)
     with (
+        # Outermost: the checkpoint that is being saved counts when it says where to go on.
+        _interruptible(record),
         checkpoints.Writer(record.checkpoints_path, record.run, cadence.keep) as saved,
         Progress(record.path / "train.log", "tokens") as progress,
-        _interruptible(record),
     ):
         reporter = _Reporter(record, recipe, cadence, progress)
         state = _resume_or_begin(record, recipe, mesh)

@@ -5,6 +5,7 @@ the learning rate and the lengths apart, which go with the size.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -61,16 +62,24 @@ class Recipe:
                 ("steps", "at least 1", self.steps >= 1),
                 ("windows_per_step", "at least 1", self.windows_per_step >= 1),
                 ("accumulation", "at least 1", self.accumulation >= 1),
-                ("learning_rate", "more than 0", self.learning_rate > 0),
+                (
+                    "learning_rate",
+                    "more than 0 and finite",
+                    0 < self.learning_rate < math.inf,
+                ),
                 ("warmup_steps", "at least 0", self.warmup_steps >= 0),
                 ("final_share", "0 to 1", 0 <= self.final_share <= 1),
                 ("b1", "0 to less than 1", 0 <= self.b1 < 1),
                 ("b2", "0 to less than 1", 0 <= self.b2 < 1),
-                ("epsilon", "more than 0", self.epsilon > 0),
-                ("weight_decay", "at least 0", self.weight_decay >= 0),
-                ("clip", "more than 0", self.clip > 0),
+                ("epsilon", "more than 0 and finite", 0 < self.epsilon < math.inf),
+                (
+                    "weight_decay",
+                    "at least 0 and finite",
+                    0 <= self.weight_decay < math.inf,
+                ),
+                ("clip", "more than 0 and finite", 0 < self.clip < math.inf),
                 ("dropout", "0 to less than 1", 0 <= self.dropout < 1),
-                ("init_std", "more than 0", self.init_std > 0),
+                ("init_std", "more than 0 and finite", 0 < self.init_std < math.inf),
                 ("dtype", f"one of {DTYPES}", self.dtype in DTYPES),
                 ("seed", "0 to 2**31 - 1", 0 <= self.seed < 2**31),
             )

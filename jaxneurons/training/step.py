@@ -41,11 +41,12 @@ class State(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Of one update, float32[] each: the loss before it, the gradient's norm before clipping, the rate."""
+    """Of one update, float32[] each: the loss before it, the gradient's norm before clipping, the rate, the parameters' norm after it."""
 
     loss: jax.Array
     gradient_norm: jax.Array
     learning_rate: jax.Array
+    parameter_norm: jax.Array
 
 
 def make_mesh(recipe: Recipe) -> Mesh:
@@ -95,10 +96,13 @@ def update(
     changes, optimizer = recipes.optimizer(recipe).update(
         gradient, state.optimizer, state.parameters
     )
-    metrics = Metrics(
-        loss, optax.tree.norm(gradient), recipes.learning_rate(recipe, state.step)
-    )
     params = optax.apply_updates(state.parameters, changes)
+    metrics = Metrics(
+        loss=loss,
+        gradient_norm=optax.tree.norm(gradient),
+        learning_rate=recipes.learning_rate(recipe, state.step),
+        parameter_norm=optax.tree.norm(params),
+    )
     result = State(state.step + 1, params, optimizer), metrics
     return jax.lax.with_sharding_constraint(result, replicated(mesh))
 
