@@ -1,9 +1,11 @@
 """A Hugging Face OPT checkpoint in, a layer store out, tensor by tensor.
 
 Every key is used, every array of the store is set, every value is finite, and nothing stands under
-the store's name unless all of it is well. Memory holds one tensor and copies of it, never a layer.
+the store's name unless all of it is well. While an array is written, digested and synced, the next is read,
+checked and transposed; memory holds two tensors and copies of them, never a layer.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +14,7 @@ import numpy as np
 
 from convert import checkpoint as checkpoints
 from convert import hf_config, key_map, plan
-from jaxneurons import errors, files, store
+from jaxneurons import ahead, errors, files, store
 from jaxneurons.config import OPTConfig
 
 TOKENIZER_NAMES = (
@@ -74,13 +76,14 @@ def convert(
         "name": name or directory.resolve().name,
         "weights": checkpoint.file_sizes(),
     }
+    read = functools.partial(_read_array, checkpoint, config, dtype, allow_nonfinite)
     with store.Writer(store_path, config) as writer:
         writer.add_tokenizer(_tokenizer_files(directory))
         nonfinite = []
-        for done, assignment in enumerate(assignments, start=1):
-            is_finite = _write_array(
-                writer, checkpoint, assignment, config, dtype, allow_nonfinite
-            )
+        for done, (assignment, (array, is_finite), _) in enumerate(
+            ahead.load_ahead(read, assignments), start=1
+        ):
+            writer.write(assignment.name, array)
             if not is_finite:
                 nonfinite.append(assignment.name)
             if progress is not None:
@@ -115,15 +118,14 @@ def _tokenizer_files(directory: pathlib.Path) -> dict[str, bytes]:
         return {name: (directory / name).read_bytes() for name in present}
 
 
-def _write_array(
-    writer: store.Writer,
+def _read_array(
     checkpoint: checkpoints.Checkpoint,
-    assignment: plan.Assignment,
     config: OPTConfig,
     dtype: str,
     allow_nonfinite: bool,
-) -> bool:
-    """Converts one array, and says whether all of it is finite."""
+    assignment: plan.Assignment,
+) -> tuple[np.ndarray, bool]:
+    """One array as the store holds it, and whether all of it is finite."""
     tensor = checkpoint.read(assignment.key)
     where = f"{checkpoint.directory}: {assignment.key}"
     if assignment.tied_key is not None:
@@ -134,8 +136,8 @@ def _write_array(
             f"{where} is {tensor[place]} at {list(place)}; --allow_nonfinite keeps it"
         )
     tensor = _cast(tensor, dtype, where)
-    writer.write(assignment.name, key_map.transform(assignment.row, config, tensor))
-    return place is None
+    transformed = key_map.transform(assignment.row, config, tensor)
+    return np.ascontiguousarray(transformed), place is None
 
 
 def _check_tied(

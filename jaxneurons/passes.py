@@ -31,6 +31,7 @@ from jaxneurons import (
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.devices import Spread
+from jaxneurons.executables import Kind, Step
 from jaxneurons.progress import Progress
 from jaxneurons.settings import Resources, Settings
 from jaxneurons.stats import activation
@@ -87,7 +88,7 @@ def run_passes(
     layers = settings.last_layer + 1
     if len(record.done_layers) < layers:
         done = (record.manifest["passes"] or [0])[-1]
-        steps: dict[bool, stream.Step] = {}
+        steps: dict[Kind, Step] = {}
         with Progress(record.path / "study.log", "tokens x layers") as progress:
             progress.start(int(windows.lengths[done:].sum()) * layers)
             for part in cut_passes(windows, done, settings, resources, mesh):
@@ -177,7 +178,7 @@ def _run_pass(
     settings: Settings,
     resources: Resources,
     progress: Progress,
-    steps: dict[bool, stream.Step],
+    steps: dict[Kind, Step],
 ) -> None:
     spread = part.spread
     plan = memory_plan.make_plan(model, part.windows, settings, resources, spread)
@@ -202,6 +203,7 @@ def _run_pass(
             residual,
             lambda index: progress.advance(tokens[index]),
             steps,
+            settings.first_layer,
         ):
             if result.layer not in record.done_layers:
                 _keep(record, config, part, result, reduction, plan.hidden_states)

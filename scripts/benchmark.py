@@ -3,6 +3,7 @@
     python scripts/benchmark.py --layers=1 --out=benchmark.json
     python scripts/benchmark.py --scaling --tokens=262144 --layers=2
     python scripts/benchmark.py --roofline --repeats=9
+    python scripts/benchmark.py --profile=trace.json.gz --layers=2 --tokens=16384
 
 Prints a Markdown table; the last line of the first command is what n-grams cost. On 2 CPU cores shared
 by eight processes it took 12 minutes, and the ends of layers, which are n-grams, 3.4 % of a forward pass.
@@ -24,6 +25,11 @@ _SCALING = flags.DEFINE_bool(
 _ROOFLINE = flags.DEFINE_bool(
     "roofline", False, "What share of the matrix-product ceiling is reached, instead."
 )
+_PROFILE = flags.DEFINE_string(
+    "profile",
+    None,
+    "Where the time goes, instead: file to write JAX's profile to, .json.gz, which https://ui.perfetto.dev opens.",
+)
 _SHAPE = flags.DEFINE_enum(
     "shape", "opt-125m", [*config.PUBLISHED, "demo"], "The model whose sizes to take."
 )
@@ -42,7 +48,7 @@ _OUT = flags.DEFINE_string(
 
 def main() -> None:
     report = run.run(
-        _mode(),
+        *_mode(),
         workload.checked(
             _config(),
             layers=_LAYERS.value,
@@ -51,7 +57,6 @@ def main() -> None:
             windows_per_batch=_WINDOWS_PER_BATCH.value,
             dtype=_DTYPE.value,
         ),
-        peers="convert.peers",
         repeats=_REPEATS.value,
         out=pathlib.Path(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
@@ -59,12 +64,19 @@ def main() -> None:
     print(report)
 
 
-def _mode() -> str:
-    if _SCALING.value and _ROOFLINE.value:
-        raise errors.UsageError("--scaling and --roofline: wanted one of them")
-    if _SCALING.value:
-        return "scaling"
-    return "roofline" if _ROOFLINE.value else "comparison"
+def _mode() -> tuple[str, run.Mode]:
+    """The name of what is asked for, and how it is done."""
+    asked = [flag.name for flag in (_SCALING, _ROOFLINE, _PROFILE) if flag.value]
+    match asked:
+        case []:
+            return "comparison", run.comparison_mode("convert.peers")
+        case ["scaling"]:
+            return "scaling", run.SCALING
+        case ["roofline"]:
+            return "roofline", run.ROOFLINE
+        case ["profile"]:
+            return "profile", run.profile_mode(pathlib.Path(_PROFILE.value))
+    raise errors.UsageError(f"--{' and --'.join(asked)}: wanted one of them")
 
 
 def _config() -> config.OPTConfig:

@@ -1,6 +1,7 @@
 """The benchmark: its arithmetic by known answers, its contenders against each other, and its command as it stands."""
 
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
@@ -10,14 +11,16 @@ import sys
 import numpy as np
 import pytest
 
-from jaxneurons import config, errors, stream
+from jaxneurons import config, errors, executables
 from jaxneurons.benchmark import (
     comparison,
     layer_parts,
     ours,
     processes,
+    profile,
     roofline,
     scaling,
+    trace,
     workload,
 )
 
@@ -81,7 +84,7 @@ def test_ours_counts_what_it_says(counted):
     reduction = ours.make_reduction(
         tiny(), ours.make_windows(tiny()), counted, ours.make_spread(tiny())
     )
-    states = stream.init_states(reduction, ours.make_spread(tiny()).mesh)
+    states = executables.init_states(reduction, ours.make_spread(tiny()).mesh)
     arrays = reduction.finalize(reduction.merge(states))
     wanted = ("activation_count", "position_count", "ngram_coverage")
     found = [name in arrays for name in wanted]
@@ -174,6 +177,72 @@ def test_growth_is_fitted():
     assert scaling.growth_exponent([1], [1.0]) is None
 
 
+HLO = """HloModule jit_step
+
+%inner (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %dot.1 = f32[2]{0} dot(%p, %p), metadata={op_name="jit(step)/Block/attention/while/dot_general"}
+}
+
+%bare (q: f32[2]) -> f32[2] {
+  %q = f32[2]{0} parameter(0)
+  ROOT %dot.2 = f32[2]{0} dot(%q, %q)
+}
+
+ENTRY %main (x: f32[2]) -> f32[2] {
+  %x = f32[2]{0} parameter(0)
+  %fused.3 = f32[2]{0} fusion(%x), kind=kCustom, calls=%inner
+  %slice.4 = f32[2]{0} slice(%x), slice={[0:2]}, metadata={op_name="jit(step)/Block/attention/slice"}
+  %fused.5 = f32[2]{0} fusion(%slice.4, %x), kind=kCustom, calls=%bare
+  ROOT %exp.2 = f32[2]{0} exponential(%fused.3), metadata={op_name="jit(step)/Block/attention/while/exp"}
+}
+"""
+
+
+def test_an_operation_comes_from_where_it_says_or_what_it_calls():
+    paths = trace.operation_paths(HLO)
+    assert paths["fused.3"] == "jit(step)/Block/attention/while/dot_general"
+    assert paths["exp.2"] == "jit(step)/Block/attention/while/exp"
+    assert paths["fused.5"] == "jit(step)/Block/attention/slice/dot"
+    assert paths["x"] == ""
+
+
+def test_seconds_of_a_trace_are_summed_by_part():
+    def event(module, operation, microseconds):
+        arguments = {"hlo_module": module, "hlo_op": operation}
+        return {"dur": microseconds, "args": arguments}
+
+    events = [
+        event("jit_step", "fused.3", 1e6),
+        event("jit_step", "fused.5", 1e6),
+        event("jit_step", "exp.2", 5e5),
+        event("jit_step", "while.7", 9e6),
+        event("jit_step", "elsewhere", 3e6),
+        event("jit_count", "fused.3", 4e6),
+        {"name": "no operation"},
+    ]
+    assert trace.seconds_by_part(events, trace.operation_paths(HLO)) == {
+        "attention, products": 2.0,
+        "attention, softmax": 0.5,
+        trace.COUNTING: 3.0,
+        trace.LAYER_END: 4.0,
+    }
+
+
+def test_a_real_trace_knows_every_part(tmp_path):
+    path = tmp_path / "trace.json.gz"
+    found = trace.make(tiny(), path)() | {"wall_seconds": 1.0}
+    wanted = {*trace.PARTS, trace.COUNTING, trace.LAYER_END, trace.EMBEDDING}
+    assert wanted - {"residual stream"} <= found["parts"].keys() <= wanted
+    assert json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    results = {profile.NAME: processes.Result([found], 0)}
+    summary = profile.summarize(tiny(), results)
+    assert sum(part["share"] for part in summary["parts"].values()) == pytest.approx(1)
+    shares = [part["share"] for part in summary["parts"].values()]
+    assert shares == sorted(shares, reverse=True)
+    assert profile.to_markdown(summary).splitlines()[-1].startswith("Largest: ")
+
+
 def test_a_contender_that_fails_is_named(capfd):
     broken = dataclasses.replace(tiny(), dtype="float7")
     contender = processes.Contender(
@@ -199,6 +268,7 @@ def test_command(tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    assert "interrupted" not in done.stderr
     assert "N-grams (n = 1, 2, 3 together) cost" in done.stdout.splitlines()[-1]
     assert out.with_suffix(".md").read_text() == done.stdout
     found = json.loads(out.read_text())

@@ -17,6 +17,7 @@ import studies
 
 from jaxneurons import (
     devices,
+    executables,
     hidden,
     ngram_coverage,
     reductions,
@@ -87,9 +88,9 @@ def check_what_passes_between_devices(folder):
     x = stream.embed_batch(config, embedding, batch.tokens, "float32")
     coverage = make_coverage(windows, config, spread)
     embed = stream.embed_batch.lower(config, embedding, batch.tokens, "float32")
-    step = stream.compile_step(config, coverage, params, x, batch)
+    step = executables.compile_step(config, coverage, params, x, batch)
     states = jax.device_put(
-        stream.init_states(coverage, spread.mesh), devices.sharded(spread.mesh)
+        executables.init_states(coverage, spread.mesh), devices.sharded(spread.mesh)
     )
     merge = coverage.merge.lower(states).compile().as_text()
     for text in (embed.compile().as_text(), step.as_text()):

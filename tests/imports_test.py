@@ -17,7 +17,7 @@ GROUPS = {
     "text": r"jaxneurons\.(corpus|documents|text_|token_|windows)",
     "devices": r"jaxneurons\.devices\b",
     "counting": r"jaxneurons\.(reductions|ngram|packed_bits)",
-    "loop": r"jaxneurons\.(stream|hidden|batch_file)\b",
+    "loop": r"jaxneurons\.(stream|executables|hidden|batch_file)\b",
     "stats": r"jaxneurons\.stats\b",
     "figures": r"jaxneurons\.figures\b",
     "run": r"jaxneurons\.(run|passes|settings|memory_plan|study_beginning)\b",

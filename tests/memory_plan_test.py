@@ -18,6 +18,7 @@ from jaxneurons import (
     corpus,
     devices,
     errors,
+    executables,
     memory_plan,
     passes,
     settings,
@@ -132,7 +133,7 @@ def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, 
     x = of((*shape, hidden), dtype, sharding=batch.tokens.sharding)
     reduction = passes.make_reduction(model, text, spread, 2**20)
     params = traverse_util.unflatten_dict(flat, sep="/")
-    step = stream.compile_step(model, reduction, params, x, batch)
+    step = executables.compile_step(model, reduction, params, x, batch)
     taken = step.memory_analysis().temp_size_in_bytes
     assert 0 < taken <= memory_plan.step_bytes(model, chosen)
 

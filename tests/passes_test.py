@@ -7,7 +7,15 @@ import pytest
 import run_test
 import study_edges_test
 
-from jaxneurons import errors, passes, settings, store, stream, study, study_contents
+from jaxneurons import (
+    errors,
+    executables,
+    passes,
+    settings,
+    store,
+    study,
+    study_contents,
+)
 from jaxneurons.analysis import analyze
 from jaxneurons.figures import paper
 
@@ -59,9 +67,9 @@ def test_several_passes_give_the_same_bits(
     model, sources, tmp_path, finished, monkeypatch
 ):
     path = tmp_path / "study"
-    compiled, compile_step = [], stream.compile_step
+    compiled, compile_step = [], executables.compile_step
     monkeypatch.setattr(
-        stream, "compile_step", lambda *a: compiled.append(a) or compile_step(*a)
+        executables, "compile_step", lambda *a: compiled.append(a) or compile_step(*a)
     )
     run_without_ngrams(model, sources, path, resources=PASSES)
     assert len(compiled) == 1

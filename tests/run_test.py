@@ -15,7 +15,7 @@ import numpy as np
 import planted
 import pytest
 
-from jaxneurons import errors, memory_plan, run, settings, store, stream, study
+from jaxneurons import errors, executables, memory_plan, run, settings, store, study
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # Tokens 4 and 5 occur, 6 does not.
@@ -321,17 +321,17 @@ def test_layers_that_are_no_range(text):
         settings.parse_layers(text)
 
 
-@pytest.mark.parametrize(("least_saved", "executables"), [(1e20, 1), (0, 2)])
+@pytest.mark.parametrize(("least_saved", "number"), [(1e20, 1), (0, 2)])
 def test_one_executable_serves_all_layers_and_at_most_one_more_the_last(
-    planted_store, sources, tmp_path, caplog, monkeypatch, least_saved, executables
+    planted_store, sources, tmp_path, caplog, monkeypatch, least_saved, number
 ):
-    monkeypatch.setattr(stream, "LEAST_SAVED", least_saved)
+    monkeypatch.setattr(executables, "LEAST_SAVED", least_saved)
     with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
         run_planted(planted_store, sources, tmp_path / "study")
     compiled = [
         r.getMessage() for r in caplog.records if "XLA compil" in r.getMessage()
     ]
-    assert sum("jit(step)" in message for message in compiled) == executables
+    assert sum("jit(step)" in message for message in compiled) == number
 
 
 def start_study(store_path, sources, path, *flags, before=(), **environment):

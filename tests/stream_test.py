@@ -15,6 +15,7 @@ from jaxneurons import (
     devices,
     embed,
     errors,
+    executables,
     hidden,
     reductions,
     store,
@@ -155,7 +156,7 @@ def test_two_layers_weights_are_held_and_no_more(model, tmp_path, monkeypatch):
         del result
     # As stored and as computed with, of two layers each.
     assert len(held) == 6 and max(most) <= 4
-    assert threads == {"read-layer"}
+    assert threads == {"load-ahead"}
 
 
 @pytest.mark.parametrize("least_saved", [0, 1e20])
@@ -164,13 +165,15 @@ def test_the_last_layer_may_end_at_its_neurons(
 ):
     windows = make_windows(6, 8)
     wanted = run(model, windows, tmp_path)
-    monkeypatch.setattr(stream, "LEAST_SAVED", least_saved)
-    last, compile_step = [], stream.compile_step
+    monkeypatch.setattr(executables, "LEAST_SAVED", least_saved)
+    goes_on, compile_step = [], executables.compile_step
     monkeypatch.setattr(
-        stream, "compile_step", lambda *a: last.append(a[-1]) or compile_step(*a)
+        executables,
+        "compile_step",
+        lambda *a: goes_on.append(a[-1]) or compile_step(*a),
     )
     np.testing.assert_array_equal(run(model, windows, tmp_path), wanted)
-    assert last == ([False, True] if least_saved == 0 else [False])
+    assert goes_on == ([True, False] if least_saved == 0 else [True])
 
 
 def test_a_last_step_has_no_second_product(model):
@@ -181,12 +184,59 @@ def test_a_last_step_has_no_second_product(model):
         np.zeros((4, 8, MODEL.hidden_size), np.float32), batch.tokens.sharding
     )
     whole, last = (
-        stream.compile_step(MODEL, reduction, params, x, batch, last)
-        for last in (False, True)
+        executables.compile_step(MODEL, reduction, params, x, batch, goes_on)
+        for goes_on in (True, False)
     )
     saved = whole.cost_analysis()["flops"] - last.cost_analysis()["flops"]
     product = 2 * 4 * 8 * MODEL.hidden_size * MODEL.ffn_dim
     assert product <= saved < 2 * product
+
+
+@pytest.mark.parametrize("least_saved", [0, 1e20])
+def test_layers_below_the_first_counted_need_not_count(model, monkeypatch, least_saved):
+    windows = make_windows(6, 8)
+    batches = stream.make_batches(windows, MODEL, devices.spread(6, 4, 1))
+    counts = reductions.activation_counts(2, MODEL.ffn_dim)
+
+    def states(**chosen):
+        steps = {}
+        results = stream.run_layers(
+            model,
+            batches,
+            counts,
+            "float32",
+            range(3),
+            hidden.InMemory(),
+            steps=steps,
+            **chosen,
+        )
+        return [jax.device_get(result.state) for result in results], steps
+
+    wanted, _ = states()
+    monkeypatch.setattr(executables, "LEAST_SAVED", least_saved)
+    found, steps = states(first_counted=2)
+    np.testing.assert_array_equal(found[2], wanted[2])
+    if least_saved:
+        assert list(steps) == [executables.Kind()]
+    else:
+        assert found[:2] == [(), ()]
+        assert list(steps) == [
+            executables.Kind(counts=False),
+            executables.Kind(goes_on=False),
+        ]
+
+
+def test_kinds_do_not_depend_on_how_batches_are_filled_up(monkeypatch):
+    """Or rounding would depend on the number of devices."""
+    windows = make_windows(5, 8)
+    tokens = int(windows.lengths.sum())
+    product = 2 * tokens * MODEL.hidden_size * MODEL.ffn_dim
+    for least, skips in ((product, True), (product + 1, False)):
+        monkeypatch.setattr(executables, "LEAST_SAVED", least)
+        for part in (1, 2, 4):
+            batches = stream.make_batches(windows, MODEL, devices.spread(5, part, 1))
+            kinds = executables.kinds(MODEL, batches, 0, 2)
+            assert [kind.goes_on for kind in kinds] == [True, True, not skips]
 
 
 @pytest.mark.parametrize(("name", "found"), [("fc1", True), ("fc2", False)])
@@ -202,7 +252,7 @@ def test_a_last_layer_still_refuses_what_is_not_finite(
         return params
 
     monkeypatch.setattr(store.Store, "read_layer", broken)
-    monkeypatch.setattr(stream, "LEAST_SAVED", 0)
+    monkeypatch.setattr(executables, "LEAST_SAVED", 0)
     if found:
         with pytest.raises(errors.NotFiniteError, match="layer 2"):
             run(model, make_windows(6, 8), tmp_path)

@@ -5,7 +5,7 @@ The loop is `stream.run_layers` without the disk: weights wait in memory, as tho
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jaxneurons import (
     corpus,
     devices,
     embed,
+    executables,
     ngram_coverage,
     reductions,
     stream,
@@ -26,12 +27,26 @@ from jaxneurons.benchmark.workload import Workload
 COUNTED = ("nothing", "activations", "positions too", "everything")
 
 
-def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
-    """A forward pass that counts; `counted` is one of `COUNTED`, each with all before it.
+class Run(NamedTuple):
+    """What `prepare` makes.
 
-    The function returns `active_share`, of neurons and tokens, and `layer_end_cpu_seconds`, of turning
-    states into arrays; nothing where nothing is counted.
+    Attributes:
+        forward: a forward pass that counts. It returns `active_share`, of neurons and tokens, and
+            `layer_end_cpu_seconds`, of turning states into arrays; nothing where nothing is counted.
+        step: the executable that it runs on every layer and batch.
     """
+
+    forward: Callable[[], dict[str, Any]]
+    step: jax.stages.Compiled
+
+
+def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
+    """The forward pass of `prepare`."""
+    return prepare(workload, counted).forward
+
+
+def prepare(workload: Workload, counted: str) -> Run:
+    """A compiled forward pass; `counted` is one of `COUNTED`, each with all before it."""
     windows = make_windows(workload)
     config = workload.config
     spread = make_spread(workload)
@@ -41,7 +56,7 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
     embedding = stream.cast_parameters(embedding, workload.dtype)
     layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
     x = stream.embed_batch(config, embedding, batches[0].tokens, workload.dtype)
-    step = stream.compile_step(config, reduction, layers[0], x, batches[0])
+    step = executables.compile_step(config, reduction, layers[0], x, batches[0])
 
     def forward(
         layers: Sequence[stream.Parameters], batches: Sequence[reductions.Batch]
@@ -52,7 +67,7 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
         ]
         active, layer_end = 0, 0.0
         for params in layers:
-            states = stream.init_states(reduction, spread.mesh)
+            states = executables.init_states(reduction, spread.mesh)
             for index, batch in enumerate(batches):
                 x = residual[index]
                 residual[index], states, finite = step(params, x, states, batch)
@@ -69,7 +84,7 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
 
     # Compiles what is left to compile: the end of a layer.
     forward(layers[:1], batches[:1])
-    return lambda: forward(layers, batches)
+    return Run(lambda: forward(layers, batches), step)
 
 
 def make_windows(workload: Workload) -> corpus.Windows:

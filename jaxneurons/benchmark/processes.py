@@ -117,8 +117,9 @@ def _receive(name: str, connection: Connection) -> Any:
 
 
 def _serve(connection: Connection, module: str, arguments: Sequence[Any]) -> None:
-    # Ctrl-C is for the process that started this one, which then ends it.
+    # Ctrl-C is for the process that started this one, which then ends it without a word.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     measured = importlib.import_module(module).make(*arguments)
     connection.send("ready")
     while connection.recv():

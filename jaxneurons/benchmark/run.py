@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import arrays, files
-from jaxneurons.benchmark import comparison, machine, processes, roofline, scaling
+from jaxneurons.benchmark import (
+    comparison,
+    machine,
+    processes,
+    profile,
+    roofline,
+    scaling,
+)
 from jaxneurons.benchmark.workload import Workload
 
 
@@ -14,37 +21,51 @@ class Mode(NamedTuple):
     """What is asked of a workload.
 
     Attributes:
-        contenders: (workload, name of the module that makes the peers) to who is measured.
+        contenders: workload to who is measured.
         summarize: (workload, results) to JSON values.
         to_markdown: these to a report.
     """
 
-    contenders: Callable[[Workload, str], list[processes.Contender]]
+    contenders: Callable[[Workload], list[processes.Contender]]
     summarize: Callable[[Workload, Mapping[str, processes.Result]], dict[str, Any]]
     to_markdown: Callable[[Mapping[str, Any]], str]
 
 
-MODES = {
-    "comparison": Mode(
-        comparison.contenders, comparison.summarize, comparison.to_markdown
-    ),
-    "scaling": Mode(
-        lambda workload, peers: scaling.contenders(workload),
-        scaling.summarize,
-        scaling.to_markdown,
-    ),
-    "roofline": Mode(
-        lambda workload, peers: [roofline.contender(workload)],
-        roofline.summarize,
-        roofline.to_markdown,
-    ),
-}
+def comparison_mode(peers: str) -> Mode:
+    """Ours beside other people's; `peers` is the module that makes those."""
+    return Mode(
+        lambda workload: comparison.contenders(workload, peers),
+        comparison.summarize,
+        comparison.to_markdown,
+    )
+
+
+def profile_mode(trace: pathlib.Path) -> Mode:
+    """Where the time goes; the file `trace` is written.
+
+    Raises:
+        OutputExistsError: a file is in the way.
+    """
+    files.refuse_existing(trace, "a trace")
+    return Mode(
+        lambda workload: [profile.contender(workload, trace)],
+        profile.summarize,
+        profile.to_markdown,
+    )
+
+
+SCALING = Mode(scaling.contenders, scaling.summarize, scaling.to_markdown)
+ROOFLINE = Mode(
+    lambda workload: [roofline.contender(workload)],
+    roofline.summarize,
+    roofline.to_markdown,
+)
 
 
 def run(
-    mode: str,
+    name: str,
+    mode: Mode,
     workload: Workload,
-    peers: str,
     repeats: int,
     out: pathlib.Path | None,
     say: Callable[[str], None],
@@ -52,9 +73,9 @@ def run(
     """Measures and reports.
 
     Args:
-        mode: a key of `MODES`.
+        name: of the mode, for the JSON file.
+        mode: what to measure, and how to tell it.
         workload: what to run.
-        peers: name of the module that makes other people's forward passes.
         repeats: rounds.
         out: JSON file to write, and beside it the report with the suffix ".md"; None writes nothing.
         say: called with a line about each step.
@@ -70,16 +91,15 @@ def run(
     if out:
         files.refuse_existing(out, "a benchmark")
         files.refuse_existing(out.with_suffix(".md"), "a benchmark")
-    contenders, summarize, to_markdown = MODES[mode]
     load = machine.load_average()
-    results = processes.alternate(contenders(workload, peers), repeats, say)
+    results = processes.alternate(mode.contenders(workload), repeats, say)
     loads = [load, machine.load_average()]
-    summary = summarize(workload, results)
-    report = f"{_conditions(workload, repeats, loads)}\n\n{to_markdown(summary)}"
+    summary = mode.summarize(workload, results)
+    report = f"{_conditions(workload, repeats, loads)}\n\n{mode.to_markdown(summary)}"
     if out:
         values = {
             "format_version": 1,
-            "mode": mode,
+            "mode": name,
             "machine": machine.describe() | {"load_averages": loads},
             "workload": dataclasses.asdict(workload),
             "summary": summary,
