@@ -107,11 +107,17 @@ def test_peers_count_as_much_as_ours(attention):
 
 def test_parts_of_a_layer_are_all_measured():
     measured = {"wall_seconds": 1.0} | layer_parts.make(tiny())()
-    summary = roofline.summarize(
-        tiny(), {roofline.NAME: processes.Result([measured], 0)}
-    )
+    forward = {"wall_seconds": 2.0, "cpu_seconds": 4.0}
+    results = {
+        roofline.NAME: processes.Result([measured], 0),
+        roofline.FORWARD: processes.Result([forward], 0),
+    }
+    summary = roofline.summarize(tiny(), results)
     assert summary["ceiling"] > 0
-    assert set(summary["parts"]) == set(measured["parts"])
+    assert set(summary["parts"]) == {*measured["parts"], roofline.FORWARD}
+    # Two layers, four batches.
+    operations = 8 * summary["parts"]["layer"]["operations"]
+    assert summary["parts"][roofline.FORWARD]["rate"] == operations / 2
     assert summary["parts"]["layer"]["layer_share"] == 1
     assert "of ceiling" in roofline.to_markdown(summary)
 

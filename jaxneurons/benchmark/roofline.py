@@ -1,6 +1,6 @@
-"""What share of this machine's matrix-product ceiling each part of a layer reaches.
+"""What share of this machine's matrix-product ceiling each part of a layer reaches, and the forward pass.
 
-A workload in, one contender out; its result in, rates, shares and a table out. Every share compares
+A workload in, two contenders out; their results in, rates, shares and a table out. Every share compares
 what was measured in the same round.
 """
 
@@ -14,13 +14,18 @@ from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.processes import Contender, Result
 from jaxneurons.benchmark.workload import Workload
 
+CLOCKS = ("wall", "cpu")
 NAME = "parts of a layer"
 WHOLE = "layer"
+FORWARD = "forward pass, nothing counted"
 
 
-def contender(workload: Workload) -> Contender:
-    """One process that times everything."""
-    return Contender(NAME, "jaxneurons.benchmark.layer_parts", (workload,))
+def contenders(workload: Workload) -> list[Contender]:
+    """One process that times the ceiling and the parts of a layer, one that runs the whole forward pass."""
+    return [
+        Contender(NAME, "jaxneurons.benchmark.layer_parts", (workload,)),
+        Contender(FORWARD, "jaxneurons.benchmark.ours", (workload, "nothing")),
+    ]
 
 
 def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, Any]:
@@ -31,13 +36,21 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
     rounds = results[NAME].rounds
     operations = workloads.layer_products(workload)
     operations[WHOLE] = sum(operations.values())
-    ceiling = {clock: _ceiling(rounds, clock) for clock in ("wall", "cpu")}
+    layers = workload.config.num_hidden_layers * workload.batches
+    operations[FORWARD] = layers * operations[WHOLE]
+    seconds = {
+        name: {
+            clock: np.array([r["parts"][name][f"{clock}_seconds"] for r in rounds])
+            for clock in CLOCKS
+        }
+        for name in rounds[0]["parts"]
+    }
+    seconds[FORWARD] = {c: np.array(results[FORWARD].seconds(c)) for c in CLOCKS}
+    ceiling = {clock: _ceiling(rounds, clock) for clock in CLOCKS}
+    whole = seconds[WHOLE]["wall"]
     parts = {}
     for name, count in operations.items():
-        wall, cpu, whole = (
-            np.array([r["parts"][part][f"{clock}_seconds"] for r in rounds])
-            for part, clock in ((name, "wall"), (name, "cpu"), (WHOLE, "wall"))
-        )
+        wall, cpu = (seconds[name][clock] for clock in CLOCKS)
         parts[name] = {
             "operations": count,
             "wall_seconds": float(np.median(wall)),
@@ -45,7 +58,7 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
             "rate": float(np.median(count / wall)),
             "ceiling_share": float(np.median(count / wall / ceiling["wall"])),
             "cpu_ceiling_share": float(np.median(count / cpu / ceiling["cpu"])),
-            "layer_share": float(np.median(wall / whole)),
+            "layer_share": None if name == FORWARD else float(np.median(wall / whole)),
         }
     return {"ceiling": float(np.median(ceiling["wall"])), "parts": parts}
 
@@ -82,7 +95,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
             f"{part['rate'] / 1e9:.0f}",
             f"{part['ceiling_share']:.0%}",
             f"{part['cpu_ceiling_share']:.0%}",
-            f"{part['layer_share']:.0%}",
+            "–" if name == FORWARD else f"{part['layer_share']:.0%}",
         )
         for name, part in summary["parts"].items()
     ]

@@ -55,11 +55,7 @@ def profile_mode(trace: pathlib.Path) -> Mode:
 
 
 SCALING = Mode(scaling.contenders, scaling.summarize, scaling.to_markdown)
-ROOFLINE = Mode(
-    lambda workload: [roofline.contender(workload)],
-    roofline.summarize,
-    roofline.to_markdown,
-)
+ROOFLINE = Mode(roofline.contenders, roofline.summarize, roofline.to_markdown)
 
 
 def run(
