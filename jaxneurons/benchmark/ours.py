@@ -59,7 +59,9 @@ def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
                 # Waits at every batch, as the stream does.
                 jax.block_until_ready(finite)
             began = time.process_time()
-            found = reduction.finalize(reduction.merge(states))
+            found = ngram_coverage.join_candidates(
+                reduction.finalize(reduction.merge(states))
+            )
             layer_end += time.process_time() - began
             active += int(found.get("activation_count", np.zeros(1)).sum())
         if counted == COUNTED[0]:
