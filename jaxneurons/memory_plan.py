@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 
-from jaxneurons import attention, block, embed, errors, packed_bits
+from jaxneurons import attention, block, embed, errors, ngram_coverage, packed_bits
 from jaxneurons.config import OPTConfig
 from jaxneurons.corpus import Windows
 from jaxneurons.devices import Spread
@@ -36,6 +36,11 @@ TEXT_BYTES = 16
 NGRAM_HOST_BYTES = 110
 NGRAM_DEVICE_BYTES = 16
 NGRAM_WORK_BYTES = 24
+# Bytes of a candidate, measured: on its way to disk; while detectors are found in a block of them.
+CANDIDATE_BYTES = 80
+BLOCK_BYTES = 160
+# Bytes of a neuron that is a detector: its triggers and the tokens it is compared on.
+DETECTOR_BYTES = 5000
 # More than this does not count n-grams any faster.
 MOST_NGRAM_WORK = 2**28
 
@@ -74,7 +79,7 @@ def make_plan(
     """
     needs = find_needs(model, windows, settings, spread)
     device, host = budgets(resources)
-    shared = jax.default_backend() == "cpu"
+    shared = _host_pool() == "memory"
     given = (
         {"memory": min(device, host)} if shared else {"device": device, "host": host}
     )
@@ -113,18 +118,24 @@ def find_needs(
         "two layers' weights": Need(
             (2 * computed + stored) * weights, 2 * stored * weights
         ),
-        "the embedding": Need(embedding, embedding),
+        # On the host until the devices have it, before the weights come.
+        "the embedding": Need(embedding, max(0, embedding - 2 * stored * weights)),
         "a batch of windows": Need(
             step_bytes(config, settings) + moving, spread.mesh.size * moving
         ),
-        # Of all devices added, beside each one's own; on the host as they come and are written.
-        "position counts": Need(2 * counts, 2 * counts),
-        "certified bounds": Need(0, _bounds_bytes(config)),
+        "position counts": Need(counts, 0),
         "text": Need(text, text),
     }
+    candidates = 0
     if settings.ngrams:
         needs["n-grams"] = _ngram_need(config, windows, spread)
-        needs["token suppression"] = _suppression_need(config, embedding, needs)
+        candidates = _most_candidates(config, windows)
+    batch_need = needs["a batch of windows"]
+    needs["the end of a layer"] = _end_need(config, counts, candidates, batch_need)
+    if settings.ngrams:
+        over = _needed(_host_pool(), needs, spread)
+        found = _detector_bytes(config, embedding + stored * weights, candidates)
+        needs["detectors"] = Need(0, max(0, found - over))
     return needs
 
 
@@ -162,20 +173,34 @@ def _ngram_need(config: OPTConfig, windows: Windows, spread: Spread) -> Need:
     return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
 
 
-def _bounds_bytes(config: OPTConfig) -> int:
-    """Of a block of neurons in float64, three times."""
+def _most_candidates(config: OPTConfig, windows: Windows) -> int:
+    """Candidates for detectors that are held at a time: of a piece, or all where there are fewer."""
+    return min(ngram_coverage.CANDIDATES_AT_ONCE, config.ffn_dim * windows.tokens.size)
+
+
+def _end_need(config: OPTConfig, counts: int, candidates: int, batch: Need) -> Need:
+    """What the end of a layer takes more than its batches, which are over by then.
+
+    Position counts of all devices are added beside each one's own, and are on the host as they come and as they
+    are written; bounds are of a block of neurons in float64, three times.
+    """
     neurons = min(activation.NEURONS_PER_BLOCK, config.ffn_dim)
-    return 3 * 8 * neurons * config.hidden_size
+    bounds = 3 * 8 * neurons * config.hidden_size
+    host = 2 * counts + bounds + CANDIDATE_BYTES * candidates
+    return Need(max(0, counts - batch.device), max(0, host - batch.host))
 
 
-def _suppression_need(
-    config: OPTConfig, embedding: int, others: Mapping[str, Need]
-) -> Need:
-    """What the projections on the vocabulary take more than what is over by then."""
+def _detector_bytes(config: OPTConfig, stored: int, candidates: int) -> int:
+    """What finding detectors and their projections takes, when all else is over; stored: the embedding and a layer."""
     in_float64 = projections.VOCABULARY_BLOCK * config.word_embed_proj_dim
     in_float64 += projections.NEURON_BLOCK * config.vocab_size
-    over = sum(need.host for need in others.values())
-    return Need(0, max(0, embedding + 2 * 8 * in_float64 - over))
+    found = BLOCK_BYTES * candidates + DETECTOR_BYTES * config.ffn_dim
+    return stored + 2 * 8 * in_float64 + found
+
+
+def _host_pool() -> str:
+    """The memory that the host's is part of: that of the device too where there is no other."""
+    return "memory" if jax.default_backend() == "cpu" else "host"
 
 
 def _needed(pool: str, needs: Mapping[str, Need], spread: Spread) -> int:

@@ -3,13 +3,13 @@
 Activation masks go in, batch by batch, and are kept bit-packed for the pass. When the layer is done they are
 gathered in n-gram order and counted (statistics.md, "N-grams"), in blocks of neurons sized by a budget, without
 saying on which n-gram: nothing of size neurons x n-grams exists. The n-grams themselves are looked up in
-a second visit to the few neurons that become candidates. Each device keeps the masks of its own windows until
+a second visit to the few neurons that become candidates, so many of them at a time as bound what is found. Each device keeps the masks of its own windows until
 the layer is done; then they are exchanged, so that each has all windows of its own share of the neurons.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -22,6 +22,8 @@ from jaxneurons.devices import Spread
 ORDERS = (1, 2, 3)
 # Neurons whose bits come to the host at a time, in the second visit.
 NEURONS_AT_ONCE = 64
+# Candidates of a piece, beside those of one neuron.
+CANDIDATES_AT_ONCE = 2**20
 
 
 class _Order(NamedTuple):
@@ -70,9 +72,10 @@ def ngram_coverage(
 ) -> reductions.Reduction:
     """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
 
-    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and, for each n, one row for each
-    n-gram that a neuron of coverage 1 to `most_candidates` was active on, sorted by neuron, then n-gram:
-    `candidate_{n}_neuron`, `_activations`, `_occurrences` int32[candidates], `_ngram` int32[candidates, n].
+    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an iterator of
+    pieces: for each n at least one, with one row for each n-gram that a neuron of coverage 1 to `most_candidates`
+    was active on, sorted by neuron, then n-gram, over all pieces of that n: `candidate_{n}_neuron`, `_activations`,
+    `_occurrences` int32[candidates], `_ngram` int32[candidates, n].
 
     Args:
         tokens: int32[W, T].
@@ -109,19 +112,28 @@ def ngram_coverage(
         first = spread.row_on_device(batch.first_window)
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
-    def finalize(masks: jax.Array) -> dict[str, np.ndarray]:
+    def finalize(masks: jax.Array) -> dict[str, Any]:
         found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
-        arrays = {
-            "ngram_coverage": np.stack([coverage for coverage, _ in found]),
-            "ngram_activation_count": np.stack([total for _, total in found]),
+        coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
+        chosen = (coverage > 0) & (coverage <= most_candidates)
+        rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
+        return {
+            "ngram_coverage": coverage,
+            "ngram_activation_count": total,
+            "candidates": _pieces(masks, orders, blocks, rows),
         }
-        for n, order, (coverage, _) in zip(ORDERS, orders, found, strict=True):
-            chosen = (coverage > 0) & (coverage <= most_candidates)
-            candidates = _candidates(masks, order, blocks, chosen)
-            arrays |= {f"candidate_{n}_{name}": a for name, a in candidates.items()}
-        return arrays
 
     return reductions.Reduction(init, update, finalize, merge)
+
+
+def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What finalize gives, with all pieces of the candidates as arrays: where there are few."""
+    arrays = dict(found)
+    pieces: dict[str, list[np.ndarray]] = {}
+    for piece in arrays.pop("candidates", ()):
+        for name, array in piece.items():
+            pieces.setdefault(name, []).append(array)
+    return arrays | {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
 def _order(
@@ -172,14 +184,36 @@ def _count_order(
         )
         counts = ngram_counts.count(bits, order.owners, shape)
         total = np.asarray(counts.total).astype(np.int64)
-        # The least number that is >= coverage_share of the total, in integers.
-        needed = -(-coverage_share.numerator * total // coverage_share.denominator)
-        coverage = ngram_counts.coverage(
-            counts, needed.astype(np.int32), shape.most_occurrences
-        )
+        needed = _needed(total, coverage_share).astype(np.int32)
+        coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
         coverages.append(np.asarray(coverage))
         totals.append(total)
     return blocks.by_neuron(coverages), blocks.by_neuron(totals)
+
+
+def _needed(total: np.ndarray, coverage_share: Fraction) -> np.ndarray:
+    """The least number that is >= coverage_share of the total int64[...], in integers."""
+    return -(-coverage_share.numerator * total // coverage_share.denominator)
+
+
+def _most_rows(
+    coverage: np.ndarray, total: np.ndarray, coverage_share: Fraction
+) -> np.ndarray:
+    """How many n-grams neurons can have been active on, int64[...]: those that cover it, and one for each activation left."""
+    return coverage + total - _needed(total, coverage_share)
+
+
+def _pieces(
+    masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """The candidates of neurons that have at most `rows` int64[3, F] of them, 0 of those not wanted."""
+    for n, order, most in zip(ORDERS, orders, rows, strict=True):
+        most = np.minimum(most, len(order.distinct.tokens))
+        piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
+        for number in np.unique(piece[most > 0]) if most.any() else [0]:
+            chosen = (piece == number) & (most > 0)
+            found = _candidates(masks, order, blocks, chosen)
+            yield {f"candidate_{n}_{name}": array for name, array in found.items()}
 
 
 def _candidates(

@@ -26,6 +26,7 @@ from jaxneurons import (
     store,
     stream,
     study,
+    study_candidates,
     study_contents,
 )
 from jaxneurons.config import OPTConfig
@@ -285,15 +286,15 @@ def _write_layer(
     record: study.Study,
     config: OPTConfig,
     result: stream.LayerResult,
-    found: dict[str, np.ndarray],
+    found: dict[str, Any],
 ) -> None:
     low, high = layer_preactivation_bounds(config, result.params)
     found |= {"min_preactivation": low, "max_preactivation": high}
-    candidates = {name: found.pop(name) for name in list(found) if "candidate" in name}
+    candidates = found.pop("candidates", None)
     for name, data in found.items():
         record.write_layer(name, result.layer, data)
-    if candidates:
-        study_contents.save_candidates(record, result.layer, candidates)
+    if candidates is not None:
+        study_candidates.save(record, result.layer, candidates)
 
 
 def _line(

@@ -53,14 +53,15 @@ class Reduction(NamedTuple):
             states are added.
         update: (state, active bool[B, T, F], batch) to the next state; traced into one
             executable with the block, the old state is donated.
-        finalize: turns the state after a layer's last batch into named host arrays.
+        finalize: turns the state after a layer's last batch into named host arrays; what may be too
+            much to hold at once is an iterator of dicts of such.
         merge: makes one state of all devices' at the end of a layer. They come as one pytree, its
             arrays with a leading axis of devices, each of which holds its own, and may be donated.
     """
 
     init: Callable[[], State]
     update: Callable[[State, jax.Array, Batch], State]
-    finalize: Callable[[State], dict[str, np.ndarray]]
+    finalize: Callable[[State], dict[str, Any]]
     merge: Callable[[State], State] = add_states
 
 
@@ -74,8 +75,8 @@ def chain(*reductions: Reduction) -> Reduction:
         pairs = zip(reductions, state, strict=True)
         return tuple(reduction.update(part, active, batch) for reduction, part in pairs)
 
-    def finalize(state: State) -> dict[str, np.ndarray]:
-        arrays: dict[str, np.ndarray] = {}
+    def finalize(state: State) -> dict[str, Any]:
+        arrays: dict[str, Any] = {}
         for reduction, part in zip(reductions, state, strict=True):
             found = reduction.finalize(part)
             if both := sorted(arrays.keys() & found.keys()):

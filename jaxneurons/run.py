@@ -19,7 +19,7 @@ from jaxneurons import (
     store,
     study,
     study_beginning,
-    study_contents,
+    study_candidates,
 )
 from jaxneurons.analysis import analyze
 from jaxneurons.settings import Resources, Settings, check_passes
@@ -76,13 +76,11 @@ def run_study(
         )
     record = study.resume(path, identity)
     with record.locked(), _interruptible(record):
-        if settings.ngrams and (
-            lost := study_contents.layers_without_candidates(record)
-        ):
+        if settings.ngrams and (lost := study_candidates.layers_without(record)):
             record.forget_layers(lost)
         passes.run_passes(record, model, windows, settings, resources, mesh)
         if settings.ngrams:
-            study_contents.join_candidates(record)
+            study_candidates.join(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
         record.finish()
         shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)

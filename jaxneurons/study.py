@@ -12,7 +12,7 @@ A layer's arrays are written and synced before `study.json` says that the layer 
 import contextlib
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,10 @@ class Study:
         """Writes one layer of an array; data has the array's axes but `layer`."""
         self._array(name).write(data, layer)
 
+    def write_rows(self, name: str, pieces: Iterable[np.ndarray]) -> None:
+        """Writes an array of `ArraySpec.rows` whose rows come in pieces, at least one."""
+        self._array(name).write_rows(pieces)
+
     def read(self, name: str) -> np.ndarray:
         """A whole array.
 
@@ -114,6 +118,14 @@ class Study:
     def read_layer(self, name: str, layer: int) -> np.ndarray:
         """One layer of an array, without the layer axis; raises as `read`."""
         return self._array(name).read(layer)
+
+    def read_rows(self, name: str, first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last`, that one left out, of an array without a layer axis; raises as `read`."""
+        return self._array(name).read_rows(first, last)
+
+    def read_parts(self, name: str) -> Iterator[np.ndarray]:
+        """An array part by part, as it was written; raises as `read`."""
+        return self._array(name).read_parts()
 
     def save_manifest(self) -> None:
         """Replaces study.json atomically."""

@@ -1,12 +1,13 @@
-"""One array of a study: written and read whole or layer by layer, each part with its digest.
+"""One array of a study: written and read whole or part by part, each part with its digest.
 
-In: integers or floats of the array's shape. Out: the same values, or an error: study.json holds a
-digest of every part, so that a layer which another layer's chunk was put in place of is noticed.
+A part is a layer, or so many rows of an array that may be too long to hold at once. In: integers or
+floats of the array's shape. Out: the same values, or an error: study.json holds a digest of every
+part, so that a layer which another layer's chunk was put in place of is noticed.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ class ArraySpec:
     Attributes:
         dimensions: names of its axes; one with a `layer` axis is written layer by layer.
         dtype: its zarr3 type.
+        rows: elements along the first axis of a part, where there is no `layer` axis; None: all.
     """
 
     dimensions: tuple[str, ...]
     dtype: str
+    rows: int | None = None
 
     @property
     def fill_value(self) -> Any:
@@ -38,12 +41,29 @@ class ArraySpec:
         """Which axis is the layers', if any."""
         return self.dimensions.index("layer") if "layer" in self.dimensions else None
 
+    def part_count(self, shape: Sequence[int]) -> int:
+        """The number of parts of an array of a shape, at least one."""
+        if self.layer_axis is not None:
+            return shape[self.layer_axis]
+        return 1 if self.rows is None else max(1, -(-shape[0] // self.rows))
+
+    def place(self, part: int, shape: Sequence[int]) -> tuple[Any, ...]:
+        """Where a part is in an array of a shape, as an index."""
+        if self.layer_axis is not None:
+            return (slice(None),) * self.layer_axis + (part,)
+        if self.rows is None:
+            return (...,)
+        first = part * self.rows
+        return (slice(first, min(first + self.rows, shape[0])),)
+
     def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The array's zarr3 metadata; a chunk holds one layer of one domain where there are such axes."""
+        """The array's zarr3 metadata; a chunk holds the rows of a part, or one layer of one domain where there are such axes."""
         chunk = [
             1 if dimension in ("layer", "domain") else size
             for dimension, size in zip(self.dimensions, shape, strict=True)
         ]
+        if self.rows is not None:
+            chunk[0] = min(self.rows, shape[0])
         return arrays.metadata(
             shape, self.dtype, chunk, self.fill_value, self.dimensions
         )
@@ -61,50 +81,73 @@ class StudyArray:
     Attributes:
         folder: where it is.
         what: the study and the array's name, for messages.
-        entry: dimensions, shape, dtype, metadata_digest and digests; `write` notes digests there.
+        entry: dimensions, shape, dtype, rows where parts have so many, metadata_digest and digests;
+            `write` notes digests there.
     """
 
     folder: pathlib.Path
     what: str
     entry: dict[str, Any]
 
-    def write(self, data: np.ndarray, layer: int | None = None) -> None:
-        """Writes the whole of an array without a layer axis, or one layer, without that axis.
+    def write(self, data: np.ndarray, part: int | None = None) -> None:
+        """Writes the whole of an array of one part, or one part; a layer is without its axis.
 
         Raises:
             StudyError: data has another shape, or values that the array's type cannot hold.
             InputOutputError: the operating system refuses.
         """
-        target = self._open(layer)
+        target = self._open(part)
         stored = data.astype(self.entry["dtype"])
         if data.shape != target.shape or not _holds(stored, data):
             raise errors.StudyError(
                 f"{self.what}: {data.dtype}{list(data.shape)} does not fit "
                 f"{stored.dtype}{list(target.shape)}"
             )
-        self.entry["digests"][layer or 0] = arrays.write(target, stored)
+        self.entry["digests"][part or 0] = arrays.write(target, stored)
 
-    def read(self, layer: int | None = None) -> np.ndarray:
-        """The whole array, or one layer without that axis.
+    def write_rows(self, pieces: Iterable[np.ndarray]) -> None:
+        """Writes an array of `ArraySpec.rows`, part by part, from at least one piece of any length; raises as `write`."""
+        for part, data in enumerate(_regrouped(pieces, self._part_rows)):
+            self.write(data, part)
+
+    def read(self, part: int | None = None) -> np.ndarray:
+        """The whole array, or one part; a layer is without its axis.
 
         Raises:
             StudyError: it is missing, damaged or not all written yet.
             InputOutputError: the operating system refuses.
         """
-        data = arrays.read(self._open(layer), self.what, errors.StudyError)
-        axis = self._spec.layer_axis
-        if layer is not None or axis is None:
-            self._verify(layer or 0, data)
-        else:
-            for part, values in enumerate(np.moveaxis(data, axis, 0)):
-                self._verify(part, values)
+        data = arrays.read(self._open(part), self.what, errors.StudyError)
+        if part is not None:
+            self._verify(part, data)
+            return data
+        for each in range(len(self.entry["digests"])):
+            self._verify(each, data[self._spec.place(each, data.shape)])
         return data
+
+    def read_rows(self, first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last`, that one left out, from the parts that hold them; raises as `read`."""
+        rows = self._part_rows
+        parts = range(first // rows, -(-last // rows) if last > first else 0)
+        none = np.zeros((0, *self.entry["shape"][1:]), self.entry["dtype"])
+        joined = np.concatenate([none, *map(self.read, parts)])
+        return joined[first - parts.start * rows :][: last - first]
+
+    def read_parts(self) -> Iterator[np.ndarray]:
+        """Each part, one in memory at a time; raises as `read`."""
+        return map(self.read, range(len(self.entry["digests"])))
 
     @property
     def _spec(self) -> ArraySpec:
-        return ArraySpec(tuple(self.entry["dimensions"]), self.entry["dtype"])
+        dimensions, rows = tuple(self.entry["dimensions"]), self.entry.get("rows")
+        return ArraySpec(dimensions, self.entry["dtype"], rows)
 
-    def _open(self, layer: int | None) -> ts.TensorStore:
+    @property
+    def _part_rows(self) -> int:
+        """Rows of each part but the last, of an array without a layer axis."""
+        return self._spec.rows or max(1, self.entry["shape"][0])
+
+    def _open(self, part: int | None) -> ts.TensorStore:
         target = arrays.open_checked(
             arrays.file_kvstore(self.folder),
             self._spec.metadata(self.entry["shape"]),
@@ -112,16 +155,16 @@ class StudyArray:
             self.what,
             errors.StudyError,
         )
-        if layer is None:
+        if part is None:
             return target
-        return target[
-            (slice(None),) * self.entry["dimensions"].index("layer") + (layer,)
-        ]
+        place = self._spec.place(part, self.entry["shape"])
+        return target[place][ts.d[:].translate_to[0]]
 
     def _verify(self, part: int, data: np.ndarray) -> None:
         wanted = self.entry["digests"][part]
+        kind = "part" if self._spec.layer_axis is None else "layer"
         where = (
-            f"{self.what}, layer {part},"
+            f"{self.what}, {kind} {part},"
             if len(self.entry["digests"]) > 1
             else self.what
         )
@@ -140,7 +183,7 @@ def create(
 ) -> StudyArray:
     """A new array in place of one that may be there, with these layers filled and the rest to be written."""
     target = arrays.create(arrays.file_kvstore(folder), spec.metadata(shape))
-    parts = 1 if spec.layer_axis is None else shape[spec.layer_axis]
+    rows = {} if spec.rows is None else {"rows": spec.rows}
     array = StudyArray(
         folder,
         what,
@@ -148,13 +191,26 @@ def create(
             "dimensions": list(spec.dimensions),
             "shape": list(shape),
             "dtype": spec.dtype,
+            **rows,
             "metadata_digest": arrays.stored_metadata_digest(target),
-            "digests": [None] * parts,
+            "digests": [None] * spec.part_count(shape),
         },
     )
     for layer in filled_layers:
         array.write(spec.fill(shape), layer)
     return array
+
+
+def _regrouped(pieces: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """The same rows in pieces of `rows` each but the last, which has what is left; at least one."""
+    rest, any_yet = None, False
+    for piece in pieces:
+        rest = piece if rest is None else np.concatenate([rest, piece])
+        while len(rest) >= rows:
+            yield rest[:rows]
+            rest, any_yet = rest[rows:], True
+    if rest is not None and (len(rest) or not any_yet):
+        yield rest
 
 
 def _holds(stored: np.ndarray, data: np.ndarray) -> bool:

@@ -1,12 +1,11 @@
-"""What a study holds: its arrays by name, the vocabulary, and the candidates of each layer until all are joined.
+"""What a study holds: its arrays by name, the vocabulary, and sums that wait for the next pass.
 
 In: results of a layer as the reductions give them. Out: the arrays of architecture.md.
 """
 
-import io
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ _VOCABULARY = manifest.Format(
 )
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
-CANDIDATE_FIELDS = ("layer", "neuron", "activations", "occurrences", "ngram")
 
 
 def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
@@ -49,48 +47,6 @@ def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
     }
 
 
-def candidate_specs(n: int) -> dict[str, ArraySpec]:
-    """The arrays of candidates for n-gram detectors, by name."""
-    candidate = f"candidate_{n}"
-    return {
-        f"{candidate}_{field}": ArraySpec(
-            (candidate, f"token_{n}") if field == "ngram" else (candidate,), "int32"
-        )
-        for field in CANDIDATE_FIELDS
-    }
-
-
-def save_candidates(record: Study, layer: int, found: Mapping[str, np.ndarray]) -> None:
-    """Keeps a layer's candidates, arrays by name, until the study is joined; replaces what a killed run left."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **found)
-    files.write_atomically(_candidate_path(record, layer), buffer.getvalue())
-
-
-def layers_without_candidates(record: Study) -> list[int]:
-    """Layers that are done, but whose candidates are missing or damaged."""
-    lost = []
-    for layer in set(record.done_layers) & set(record.asked_layers):
-        try:
-            for n in ORDERS:
-                for field in CANDIDATE_FIELDS:
-                    _read(record, layer, n, field)
-        except errors.StudyError:
-            lost.append(layer)
-    return lost
-
-
-def join_candidates(record: Study) -> None:
-    """Makes the arrays `candidate_{n}_*` out of all layers' candidates, ordered by layer."""
-    for n in ORDERS:
-        for name, spec in candidate_specs(n).items():
-            field = name.removeprefix(f"candidate_{n}_")
-            parts = [_read(record, layer, n, field) for layer in record.asked_layers]
-            joined = np.concatenate(parts)
-            record.create_array(name, joined.shape, spec)
-            record.write_array(name, joined)
-
-
 def save_counts(
     record: Study, layer: int, windows: int, found: Mapping[str, np.ndarray]
 ) -> None:
@@ -105,7 +61,7 @@ def read_counts(record: Study, layer: int, windows: int) -> dict[str, np.ndarray
     Raises:
         StudyError: it is missing or damaged.
     """
-    return _read_arrays(_counts_path(record, layer, windows))
+    return dict(read_arrays(_counts_path(record, layer, windows)))
 
 
 def remove_counts(record: Study, but: int) -> None:
@@ -147,34 +103,26 @@ def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
     return entries["pieces"], entries["real"]
 
 
-def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
-    """A field of a layer's candidates, as `save_candidates` kept it."""
-    path = _candidate_path(record, layer)
-    if field == "layer":
-        (neurons,) = _read_arrays(path, [f"candidate_{n}_neuron"]).values()
-        return np.full(len(neurons), layer, np.int32)
-    (found,) = _read_arrays(path, [f"candidate_{n}_{field}"]).values()
-    return found
+def read_arrays(
+    path: pathlib.Path, prefix: str = ""
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and content of each array of an .npz file whose name begins so, one in memory at a time.
 
-
-def _read_arrays(
-    path: pathlib.Path, names: Sequence[str] | None = None
-) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file by name; None reads all."""
+    Raises:
+        StudyError: it is missing or damaged.
+    """
     try:
         # Opened here: NumPy leaves a file that it cannot read open.
         with open(path, "rb") as file, np.load(file) as found:
-            return {name: found[name] for name in names or found.files}
+            for name in found.files:
+                if name.startswith(prefix):
+                    yield name, found[name]
     except FileNotFoundError as error:
         raise errors.StudyError(f"{path} is missing; run the study again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise errors.StudyError(
             f"{path} is damaged: {error}; run the study again"
         ) from error
-
-
-def _candidate_path(record: Study, layer: int) -> pathlib.Path:
-    return record.partial / f"candidates_{layer:03d}.npz"
 
 
 def _counts_path(record: Study, layer: int, windows: int) -> pathlib.Path:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import arrays, errors, files, manifest
+from jaxneurons.study_array import ArraySpec
 
 FORMAT = manifest.Format(
     "jaxneurons-study", 1, errors.StudyError, "run the study again"
@@ -99,7 +100,8 @@ def _check(entries: dict[str, Any], where: str) -> None:
     _require(isinstance(entries["arrays"], dict), f"{where}: arrays")
     for name, entry in entries["arrays"].items():
         _require(files.is_plain_name(name), f"{where}: array name {name!r:.80}")
-        manifest.check_keys(FORMAT, entry, _ARRAY_KEYS, f"{where}: {name}")
+        described = f"{where}: {name}"
+        manifest.check_keys(FORMAT, entry, _ARRAY_KEYS, described, optional="rows")
         _check_array(entry, f"{where}: {name}")
 
 
@@ -114,7 +116,10 @@ def _check_array(entry: Mapping[str, Any], where: str) -> None:
         and isinstance(entry["digests"], list)
     )
     _require(fits, where)
-    parts = shape[dimensions.index("layer")] if "layer" in dimensions else 1
+    rows = entry.get("rows")
+    _require(rows is None or (_are_integers([rows]) and rows > 0), f"{where}: rows")
+    _require(rows is None or bool(dimensions), f"{where}: rows")
+    parts = ArraySpec(tuple(dimensions), entry["dtype"], rows).part_count(shape)
     _require(len(entry["digests"]) == parts, f"{where}: digests")
 
 

@@ -23,7 +23,7 @@ def test_all_other_neurons_are_taken_where_there_are_too_few():
 
 def test_tokens_are_near_in_frequency_distinct_and_no_triggers():
     occurrences = np.random.default_rng(0).permutation(1000) + 1
-    triggers = [[5, 6, 7], [8]]
+    triggers = [np.array([5, 6, 7]), np.array([8])]
     for seed in range(20):
         drawn = controls.random_tokens(
             triggers, occurrences, np.random.default_rng(seed)
@@ -38,7 +38,9 @@ def test_tokens_are_near_in_frequency_distinct_and_no_triggers():
 def test_among_equally_frequent_tokens_all_are_as_likely():
     occurrences = np.full(400, 7)
     drawn = [
-        controls.random_tokens([[0]], occurrences, np.random.default_rng(seed))[0][0]
+        controls.random_tokens(
+            [np.array([0])], occurrences, np.random.default_rng(seed)
+        )[0][0]
         for seed in range(400)
     ]
     # Uniform draws of 400 from 399 hit 252 of them on average, with a deviation of 6.
@@ -47,18 +49,21 @@ def test_among_equally_frequent_tokens_all_are_as_likely():
 
 def test_tokens_that_do_not_occur_are_not_drawn():
     occurrences = np.array([0, 0, 5, 0, 3, 0])
-    drawn = controls.random_tokens([[4]], occurrences, np.random.default_rng(0))
-    assert drawn == [[2]]
+    (drawn,) = controls.random_tokens(
+        [np.array([4])], occurrences, np.random.default_rng(0)
+    )
+    assert drawn.tolist() == [2]
 
 
 def test_a_corpus_of_triggers_only_has_no_tokens_to_draw():
     occurrences = np.array([4, 4, 4])
     generator = np.random.default_rng(0)
-    assert controls.random_tokens([[0, 1, 2]], occurrences, generator) == [[]]
+    (drawn,) = controls.random_tokens([np.arange(3)], occurrences, generator)
+    assert not len(drawn)
 
 
 def test_the_search_widens_until_it_finds_a_token_that_is_free():
     occurrences = np.arange(1, 101)
-    triggers = list(range(98))
+    triggers = np.arange(98)
     drawn = controls.random_tokens([triggers], occurrences, np.random.default_rng(0))
     assert sorted(drawn[0]) == [98, 99]

@@ -57,19 +57,32 @@ def layer_counts(
     table = np.array(rows, np.int32).reshape(-1, n + 3)
     table = np.random.default_rng(seed).permutation(table)
     columns = (table[:, 0], table[:, 1:-2], table[:, -2], table[:, -1])
-    candidates = detectors.Candidates(*columns)
-    return detectors.LayerCounts(7, coverage, total, candidates)
+    return detectors.LayerCounts(7, coverage, total, in_blocks(columns, seed))
+
+
+def in_blocks(columns, seed):
+    """The candidates in one to three blocks, each with all of some neurons'."""
+    borders = np.random.default_rng(seed).integers(0, 4, 2)
+    block = np.searchsorted(np.sort(borders), columns[0], side="right")
+    return [
+        detectors.Candidates(*(column[block == number] for column in columns))
+        for number in range(3)
+    ]
 
 
 def piece(token):
     return f"<{token}>"
 
 
+def find_records(counts, **criteria):
+    """The records of the detectors found under these criteria."""
+    found = detectors.find_detectors(counts, thresholds.Criteria(**criteria))
+    return list(detectors.make_records(found, piece))
+
+
 def find(counts, occurrences, n=1, **criteria):
     """Neuron -> triggers (ids -> activations) found under these criteria."""
-    found = detectors.find_detectors(
-        layer_counts(counts, occurrences, n), thresholds.Criteria(**criteria), piece
-    )
+    found = find_records(layer_counts(counts, occurrences, n), **criteria)
     return {
         d["neuron"]: {tuple(t["ids"]): t["activations"] for t in d["triggers"]}
         for d in found
@@ -108,16 +121,15 @@ def test_detectors_are_those_of_the_definition(
     text, coverage_share, trigger_share, most, min_occurrences
 ):
     n, counts, occurrences = text
-    criteria = thresholds.Criteria(
-        coverage_share=thresholds.parse_share("coverage_share", coverage_share),
-        trigger_share=thresholds.parse_share("trigger_share", trigger_share),
-        most_unigrams=most,
-        most_ngrams=most,
-        min_occurrences=min_occurrences,
-    )
-    found = detectors.find_detectors(
-        layer_counts(counts, occurrences, n), criteria, piece
-    )
+    chosen = {
+        "coverage_share": thresholds.parse_share("coverage_share", coverage_share),
+        "trigger_share": thresholds.parse_share("trigger_share", trigger_share),
+        "most_unigrams": most,
+        "most_ngrams": most,
+        "min_occurrences": min_occurrences,
+    }
+    criteria = thresholds.Criteria(**chosen)
+    found = find_records(layer_counts(counts, occurrences, n), **chosen)
     expected = brute_detectors(counts, occurrences, criteria, n)
     assert [d["neuron"] for d in found] == sorted(expected)
     for detector in found:
@@ -167,9 +179,7 @@ def test_a_share_is_exact_where_floats_are_not():
 def test_a_detector_has_all_its_triggers_even_more_than_its_coverage():
     counts = {0: {(1,): 960, (2,): 10, (3,): 10, (4,): 10, (5,): 5, (6,): 5}}
     occurrences = {ngram: count for ngram, count in counts[0].items()}
-    found = detectors.find_detectors(
-        layer_counts(counts, occurrences), thresholds.Criteria(most_unigrams=1), piece
-    )
+    found = find_records(layer_counts(counts, occurrences), most_unigrams=1)
     assert found[0]["coverage"] == 1
     assert [t["ids"] for t in found[0]["triggers"]] == [[1], [2], [3], [4], [5], [6]]
 
@@ -194,12 +204,12 @@ def test_a_neuron_active_on_every_token_detects_only_a_small_vocabulary():
 def test_a_neuron_active_on_special_tokens_only_is_no_detector():
     counts = layer_counts({}, {}, neurons=3)
     assert counts.coverage.tolist() == [0, 0, 0]
-    assert detectors.find_detectors(counts, thresholds.Criteria(), piece) == []
+    assert find_records(counts) == []
 
 
 def test_a_corpus_shorter_than_n_has_no_detectors():
     counts = layer_counts({}, {}, n=3, neurons=2)
-    assert detectors.find_detectors(counts, thresholds.Criteria(), piece) == []
+    assert find_records(counts) == []
 
 
 def test_an_ngram_seen_once_counts_unless_more_occurrences_are_asked_for():
@@ -224,5 +234,6 @@ def test_a_higher_coverage_share_raises_coverage_beyond_the_limit():
 def test_text_joins_vocabulary_pieces():
     words = ["Ġtitle", "s"]
     counts = layer_counts({0: {(0, 1): 3}}, {(0, 1): 3}, n=2)
-    found = detectors.find_detectors(counts, thresholds.Criteria(), words.__getitem__)
-    assert found[0]["triggers"][0]["text"] == "Ġtitles"
+    found = detectors.find_detectors(counts, thresholds.Criteria())
+    (record,) = detectors.make_records(found, words.__getitem__)
+    assert record["triggers"][0]["text"] == "Ġtitles"

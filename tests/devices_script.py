@@ -25,7 +25,7 @@ from jaxneurons import (
     store,
     stream,
     study,
-    study_contents,
+    study_candidates,
 )
 from jaxneurons.corpus import Windows
 
@@ -110,12 +110,12 @@ def check_own_statistic_and_small_blocks(folder):
     (result,) = stream.run_layers(
         model, batches, reduction, "float32", range(1), hidden.InMemory()
     )
-    found = reduction.finalize(result.state)
+    found = ngram_coverage.join_candidates(reduction.finalize(result.state))
     record = study.open_study(folder / "all")
     for name in ("ngram_coverage", "ngram_activation_count"):
         np.testing.assert_array_equal(found[name], record.read_layer(name, 0))
     mine = record.read("candidate_2_layer") == 0
-    for field in study_contents.CANDIDATE_FIELDS[1:]:
+    for field in study_candidates.FIELDS[1:]:
         stored = record.read(f"candidate_2_{field}")[mine]
         np.testing.assert_array_equal(found[f"candidate_2_{field}"], stored)
     together = found["co_activation"].diagonal()

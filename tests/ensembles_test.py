@@ -7,32 +7,36 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from jaxneurons.stats import ensembles, thresholds
+from jaxneurons import errors
+from jaxneurons.stats import detectors, ensembles, thresholds
 
 
-def detector(layer, neuron, ngrams):
-    triggers = [
-        {"ids": list(ngram), "text": "", "activations": 1, "occurrences": 1}
-        for ngram in ngrams
-    ]
-    return {"layer": layer, "neuron": neuron, "coverage": 1, "triggers": triggers}
+def detecting(layer, *by_neuron, n=1):
+    """A layer whose detectors, from neuron 0 on, have these n-grams."""
+    pairs = [(neuron, ngram) for neuron, own in enumerate(by_neuron) for ngram in own]
+    neurons = np.array([neuron for neuron, _ in pairs], np.int32)
+    ngrams = np.array([ngram for _, ngram in pairs], np.int32).reshape(-1, n)
+    ones = np.ones_like(neurons)
+    triggers = detectors.Candidates(neurons, ngrams, ones, ones)
+    found = np.arange(len(by_neuron))
+    return detectors.LayerDetectors(layer, found, np.ones_like(found), triggers)
 
 
 def test_what_is_new_at_each_layer():
     found = [
-        detector(0, 4, [(1,), (2,)]),
-        detector(0, 9, [(2,)]),
-        detector(1, 0, [(2,), (3,)]),
-        detector(2, 0, [(1,), (3,), (4,)]),
+        detecting(0, [(1,), (2,)], [(2,)]),
+        detecting(1, [(2,), (3,)]),
+        detecting(2, [(1,), (3,), (4,)]),
+        detecting(3),
     ]
-    columns = ensembles.ensemble([0, 1, 2, 3], found)
-    assert [list(row.values()) for row in columns] == [
+    rows = list(ensembles.ensemble(found))
+    assert [list(row.values()) for row in rows] == [
         [2, 2, 2, 2, 2],
         [1, 2, 1, 1, 3],
         [1, 3, 1, 2, 4],
         [0, 0, 0, 0, 4],
     ]
-    assert list(columns[0]) == [
+    assert list(rows[0]) == [
         "detectors",
         "ngrams",
         "new_overall",
@@ -42,8 +46,8 @@ def test_what_is_new_at_each_layer():
 
 
 def test_layers_not_analyzed_are_absent_and_new_against_them_is_unknown():
-    found = [detector(2, 0, [(1, 2)]), detector(5, 0, [(1, 2), (2, 1)])]
-    rows = ensembles.ensemble([2, 5], found)
+    found = [detecting(2, [(1, 2)], n=2), detecting(5, [(1, 2), (2, 1)], n=2)]
+    rows = list(ensembles.ensemble(found))
     assert [row["new_against_previous"] for row in rows] == [None, None]
     assert [row["new_overall"] for row in rows] == [1, 1]
 
@@ -57,12 +61,11 @@ def test_layers_not_analyzed_are_absent_and_new_against_them_is_unknown():
 )
 def test_ensembles_are_sets(by_layer):
     found = [
-        detector(layer, neuron, [(token,) for token in tokens])
+        detecting(layer, *([(token,) for token in tokens] for tokens in of_layer))
         for layer, of_layer in enumerate(by_layer)
-        for neuron, tokens in enumerate(of_layer)
     ]
     unions = [set().union(*of_layer) for of_layer in by_layer]
-    for layer, row in enumerate(ensembles.ensemble(range(len(by_layer)), found)):
+    for layer, row in enumerate(ensembles.ensemble(found)):
         below = set().union(*unions[:layer])
         assert row["detectors"] == len(by_layer[layer])
         assert row["ngrams"] == len(unions[layer])
@@ -70,6 +73,21 @@ def test_ensembles_are_sets(by_layer):
         previous = unions[layer - 1] if layer else set()
         assert row["new_against_previous"] == len(unions[layer] - previous)
         assert row["cumulative"] == len(below | unions[layer])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_ngrams_have_one_code_each(n):
+    generator = np.random.default_rng(n)
+    ids = np.array([0, 1, 2, 50271, 2**20, 2**21 - 1])
+    ngrams = generator.choice(ids, (400, n)).astype(np.int32)
+    codes = ensembles.distinct_codes(ngrams)
+    assert len(codes) == len({tuple(ngram) for ngram in ngrams.tolist()})
+    assert codes.min() >= 0 and (np.diff(codes) > 0).all()
+
+
+def test_a_token_too_large_for_a_code_is_refused():
+    with pytest.raises(errors.StudyError, match="token 2097152 in an n-gram"):
+        ensembles.distinct_codes(np.array([[1, 2**21]]))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +118,7 @@ def test_the_section_counts_alive_neurons_only_and_is_plain_json():
         layers=[0, 1],
         coverage=np.array([[0, 3, 7, 0], [0, 0, 0, 0]], np.int32),
         alive=np.array([[True, True, True, False], [False] * 4]),
-        found=[detector(0, 1, [(3, 4)])],
+        found=[detecting(0, [(3, 4)], n=2), detecting(1, n=2)],
         criteria=thresholds.Criteria(),
     )
     assert json.loads(json.dumps(section, allow_nan=False)) == section

@@ -53,7 +53,8 @@ def count(
         batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(first))
         mask = jnp.asarray(everywhere[first : first + batch_size])
         state = reduction.update(state, mask, batch)
-    return reduction.finalize(reduction.merge(state[None]))
+    found = reduction.finalize(reduction.merge(state[None]))
+    return ngram_coverage.join_candidates(found)
 
 
 def candidate_rows(arrays, n):
@@ -262,3 +263,26 @@ def test_layers_share_one_executable():
     compiled = [function._cache_size() for function in functions]
     count(tokens, lengths, ~active, memory_bytes=20_000)
     assert [function._cache_size() for function in functions] == compiled
+
+
+@pytest.mark.parametrize("memory_bytes", [1, 2**30])
+def test_candidates_come_in_pieces_of_bounded_length(monkeypatch, memory_bytes):
+    tokens, lengths, active = random_case(6, 4, 32, 70, 30, 0.1)
+    whole = count(tokens, lengths, active, memory_bytes=memory_bytes)
+    monkeypatch.setattr(ngram_coverage, "CANDIDATES_AT_ONCE", 50)
+    found = []
+    join = ngram_coverage.join_candidates
+    monkeypatch.setattr(
+        ngram_coverage, "join_candidates", lambda arrays: found.append(arrays) or {}
+    )
+    count(tokens, lengths, active, memory_bytes=memory_bytes)
+    pieces = list(found[0]["candidates"])
+    for n in (1, 2, 3):
+        sizes = [len(p[name]) for p in pieces if (name := f"candidate_{n}_neuron") in p]
+        neurons = whole[f"candidate_{n}_neuron"]
+        assert len(sizes) > 3 and sum(sizes) == len(neurons)
+        assert max(sizes) <= 50 + np.bincount(neurons).max()
+    joined = join(found[0] | {"candidates": pieces})
+    assert joined.keys() == whole.keys()
+    for name in whole:
+        np.testing.assert_array_equal(joined[name], whole[name])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.stats import controls, projections, suppression
+from jaxneurons.stats import controls, detectors, projections, suppression
 
 
 def vocabulary(unembedding, project_out=None, occurrences=None):
@@ -24,16 +24,29 @@ def detector(layer, neuron, tokens, activations=10):
     return {"layer": layer, "neuron": neuron, "coverage": 1, "triggers": triggers}
 
 
-def look(found, kernel, unembedding, alive=None, layer=3, **settings):
+def as_arrays(layer, found):
+    """Detectors that are given as records."""
+    rows = [(d["neuron"], t) for d in found for t in d["triggers"]]
+    columns = [[neuron for neuron, _ in rows], [t["ids"] for _, t in rows]]
+    columns += [[t[name] for _, t in rows] for name in ("activations", "occurrences")]
+    neuron, ids, *counts = (np.array(column, np.int32) for column in columns)
+    triggers = detectors.Candidates(neuron, ids.reshape(-1, 1), *counts)
+    neurons, coverage = ([d[k] for d in found] for k in ("neuron", "coverage"))
+    return detectors.LayerDetectors(
+        layer, np.array(neurons, np.int32), np.array(coverage, np.int32), triggers
+    )
+
+
+def look(found, kernel, unembedding, alive=None, layer=3, keep=None, **settings):
     kernel = np.asarray(kernel)
     alive = np.ones(len(kernel), bool) if alive is None else alive
     return suppression.layer_suppression(
-        layer,
-        found,
+        as_arrays(layer, found),
         kernel,
         alive,
         vocabulary(unembedding),
         suppression.Settings(**settings),
+        keep or (lambda detector: None),
     )
 
 
@@ -41,8 +54,9 @@ def test_a_detector_has_the_tokens_at_both_ends_of_its_projections():
     # Neuron 1 writes (2, -1); tokens lie along the axes.
     kernel = np.array([[0, 0], [2, -1]], np.float16)
     unembedding = np.array([[1, 0], [0, 1], [-1, 0], [0, 3], [1, 0]], np.float16)
-    result = look([detector(3, 1, [1, 3])], kernel, unembedding, top=2)
-    assert result.detectors[0] == {
+    kept = []
+    look([detector(3, 1, [1, 3])], kernel, unembedding, keep=kept.append, top=2)
+    assert kept[0] == {
         **detector(3, 1, [1, 3]),
         "promoted": [
             {"id": 0, "text": "w0", "projection": 2.0},
@@ -66,7 +80,7 @@ def test_projections_are_float64_products_of_what_is_stored(dtype, monkeypatch):
         for shape in ((5, 12), (12, 8), (31, 8))
     )
     words = vocabulary(unembedding, project_out)
-    found = np.stack(list(projections.project(outputs, words)))
+    found = np.stack(list(projections.project(outputs, np.arange(5), words)))
     assert found.dtype == np.float64
     outputs, project_out, unembedding = (
         array.astype(np.float64) for array in (outputs, project_out, unembedding)
@@ -108,7 +122,7 @@ def test_ties_go_to_the_lower_id_and_a_short_vocabulary_is_listed_whole():
 def test_a_trial(own, expected):
     # Two others lie at -0.5: fewer than two tokens have to lie below a trigger among the two lowest.
     values = np.array([*own, -0.5, -0.5, 1.0, 1.0])
-    tokens = list(range(len(own)))
+    tokens = np.arange(len(own))
     assert suppression.judge(values, tokens, lowest=2).tolist() == expected
 
 
@@ -150,7 +164,7 @@ def test_controls_are_the_detectors_or_other_neurons_with_random_tokens():
     result = look(found, kernel, unembedding, draws=3, seed=8)
     values = kernel @ unembedding.T
     neurons = np.arange(20)
-    triggers = [[t["ids"][0] for t in d["triggers"]] for d in found]
+    triggers = [np.array([t["ids"][0] for t in d["triggers"]]) for d in found]
     for draw in range(3):
         generator = np.random.default_rng([8, 3, draw])
         tokens = controls.random_tokens(triggers, np.ones(300, np.int64), generator)
@@ -170,7 +184,7 @@ def test_controls_are_drawn_the_same_again_and_otherwise_with_another_seed():
         np.testing.assert_array_equal(first.counts[group], again.counts[group])
         assert (first.counts[group] != other.counts[group]).any()
     fewer = look(found, kernel, unembedding, draws=2)
-    assert fewer.detectors == first.detectors
+    assert fewer.strongest == first.strongest
     np.testing.assert_array_equal(
         fewer.counts["random_neurons"], first.counts["random_neurons"][:2]
     )

@@ -6,16 +6,15 @@ Files are replaced one by one, each atomically, summary.json last.
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from jaxneurons import arrays, errors, files
-from jaxneurons.analysis import activation, drawing, ngrams, positions
+from jaxneurons.analysis import activation, drawing, lines, ngrams, positions
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store import Store
@@ -70,7 +69,9 @@ def analyze(
             f"{model.location} is not the model of {record.path}: its fingerprint is "
             f"{model.fingerprint[:16]}, wanted {record.manifest['model']['fingerprint'][:16]}"
         )
-    found = ngrams.find(record, model, wanted.detectors, wanted.suppression)
+    found = ngrams.write_detectors(
+        record, model, wanted.detectors, wanted.suppression, folder
+    )
     summary: dict[str, Any] = {
         "format_version": drawing.SUMMARY_VERSION,
         "model": _model(record),
@@ -81,9 +82,6 @@ def analyze(
     }
     if warning := summary["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
-    for n, detectors in found.detectors.items():
-        with files.replacing(folder / f"detectors_{n}.jsonl") as file:
-            file.writelines(map(_line, detectors))
     drawing.save({summary["model"]["name"]: summary}, folder / "figures")
     content = arrays.to_json_bytes(summary)
     files.write_atomically(folder / drawing.SUMMARY, content)
@@ -96,7 +94,7 @@ def _write_positional(
     summaries = []
     with files.replacing(folder / "positional.jsonl") as file:
         for layer in positions.find_by_layer(record, wanted.positions, wanted.null):
-            file.writelines(map(_line, layer.records))
+            file.writelines(map(lines.to_line, layer.records))
             summaries.append(layer.summary)
     return positions.summarize(record, summaries, wanted.positions)
 
@@ -144,7 +142,3 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             files.sync_directory(folder)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _line(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,10 +1,17 @@
-"""A study's coverage and candidates in; detectors, ensembles and suppression out (paper §4, Appendix A)."""
+"""A study's coverage and candidates in; detectors_{n}.jsonl, ensembles and suppression out (paper §4, Appendix A).
 
-from collections.abc import Iterator
+A layer's detectors are found in blocks and written one by one: of the layers before only numbers are kept, and
+the distinct n-grams that they detect.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxneurons import files, study_candidates
+from jaxneurons.analysis import lines
 from jaxneurons.stats import (
     detectors,
     ensembles,
@@ -16,66 +23,104 @@ from jaxneurons.store import Store
 from jaxneurons.study import Study
 from jaxneurons.study_contents import ORDERS, read_vocabulary
 
+Keep = Callable[[detectors.Detector], object]
 
-class Found(NamedTuple):
-    """What is found.
+
+class Sections(NamedTuple):
+    """Parts of summary.json.
 
     Attributes:
-        detectors: lines of detectors_{n}.jsonl, by n.
-        ngrams: section `ngrams` of summary.json; None where none were counted.
+        ngrams: section `ngrams`; None where none were counted.
         suppression: section `suppression`; None without a model, or without n-grams.
     """
 
-    detectors: dict[int, list[Any]]
     ngrams: dict[str, Any] | None
     suppression: dict[str, Any] | None
 
 
-def find(
+def write_detectors(
     record: Study,
     model: Store | None,
     criteria: thresholds.Criteria,
     settings: suppression.Settings,
-) -> Found:
-    """Finds the detectors of every layer asked for, and with a model what those of tokens write."""
+    folder: pathlib.Path,
+) -> Sections:
+    """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write."""
     if not record.counts_ngrams:
-        return Found({}, None, None)
-    found = {n: _find_order(record, n, criteria) for n in ORDERS}
-    summaries = {str(n): _summarize(record, n, found[n], criteria) for n in ORDERS}
-    if model is None:
-        return Found(found, summaries, None)
-    layers = list(_suppression_by_layer(record, model, found[1], settings))
-    found[1] = [detector for layer in layers for detector in layer.detectors]
-    return Found(found, summaries, suppression.summarize(layers, settings))
-
-
-def _find_order(
-    record: Study, n: int, criteria: thresholds.Criteria
-) -> list[detectors.Detector]:
+        return Sections(None, None)
     pieces, _ = read_vocabulary(record.path)
-    layer_of = record.read(f"candidate_{n}_layer")
-    every = {
-        name: record.read(f"candidate_{n}_{name}")
-        for name in detectors.Candidates._fields
-    }
-    found = []
+    summaries = {}
+    suppressed: list[suppression.LayerSuppression] = []
+    for n in ORDERS:
+        found = _find_by_layer(record, n, criteria)
+        with files.replacing(folder / f"detectors_{n}.jsonl") as file:
+
+            def keep(detector: detectors.Detector, write: Any = file.write) -> None:
+                write(lines.to_line(detector))
+
+            if n == 1 and model is not None:
+                found = _suppressing(found, keep, record, model, settings, suppressed)
+            else:
+                found = _keeping(found, keep, pieces.__getitem__)
+            summaries[str(n)] = _summarize(record, n, found, criteria)
+    if model is None:
+        return Sections(summaries, None)
+    return Sections(summaries, suppression.summarize(suppressed, settings))
+
+
+def _find_by_layer(
+    record: Study, n: int, criteria: thresholds.Criteria
+) -> Iterator[detectors.LayerDetectors]:
+    ends = study_candidates.layer_ends(record, n)
     for layer in record.asked_layers:
-        first, last = np.searchsorted(layer_of, [layer, layer + 1]).tolist()
-        mine = {name: column[first:last] for name, column in every.items()}
+        first, last = ends[layer - 1] if layer else 0, ends[layer]
+        blocks = study_candidates.read_blocks(record, n, int(first), int(last))
         counts = detectors.LayerCounts(
             layer,
             record.read_layer("ngram_coverage", layer)[n - 1],
             record.read_layer("ngram_activation_count", layer)[n - 1],
-            detectors.Candidates(**mine),
+            (detectors.Candidates(**block) for block in blocks),
         )
-        found += detectors.find_detectors(counts, criteria, pieces.__getitem__)
-    return found
+        yield detectors.find_detectors(counts, criteria)
+
+
+def _keeping(
+    found: Iterator[detectors.LayerDetectors], keep: Keep, piece: Callable[[int], str]
+) -> Iterator[detectors.LayerDetectors]:
+    """Keeps the record of each detector as its layer passes through."""
+    for layer in found:
+        for detector in detectors.make_records(layer, piece):
+            keep(detector)
+        yield layer
+
+
+def _suppressing(
+    found: Iterator[detectors.LayerDetectors],
+    keep: Keep,
+    record: Study,
+    model: Store,
+    settings: suppression.Settings,
+    suppressed: list[suppression.LayerSuppression],
+) -> Iterator[detectors.LayerDetectors]:
+    """Does the same with what token detectors write, and adds to `suppressed` what it comes to."""
+    vocabulary = _vocabulary(record, model)
+    for layer in found:
+        kernel = np.zeros((0, 0))
+        if len(layer.neuron):
+            kernel = model.read_layer(layer.layer)["feed_forward"]["fc2"]["kernel"]
+        alive = _alive(record, layer.layer)
+        suppressed.append(
+            suppression.layer_suppression(
+                layer, kernel, alive, vocabulary, settings, keep
+            )
+        )
+        yield layer
 
 
 def _summarize(
     record: Study,
     n: int,
-    found: list[detectors.Detector],
+    found: Iterator[detectors.LayerDetectors],
     criteria: thresholds.Criteria,
 ) -> dict[str, Any]:
     layers = record.asked_layers
@@ -83,30 +128,11 @@ def _summarize(
         n=n,
         model_layers=record.manifest["model"]["config"]["num_hidden_layers"],
         layers=layers,
-        coverage=np.stack(
-            [record.read_layer("ngram_coverage", layer)[n - 1] for layer in layers]
-        ),
-        alive=np.stack([_alive(record, layer) for layer in layers]),
+        coverage=(record.read_layer("ngram_coverage", i)[n - 1] for i in layers),
+        alive=(_alive(record, layer) for layer in layers),
         found=found,
         criteria=criteria,
     )
-
-
-def _suppression_by_layer(
-    record: Study,
-    model: Store,
-    found: list[detectors.Detector],
-    settings: suppression.Settings,
-) -> Iterator[suppression.LayerSuppression]:
-    vocabulary = _vocabulary(record, model)
-    for layer in record.asked_layers:
-        mine = [detector for detector in found if detector["layer"] == layer]
-        kernel = np.zeros((0, 0))
-        if mine:
-            kernel = model.read_layer(layer)["feed_forward"]["fc2"]["kernel"]
-        yield suppression.layer_suppression(
-            layer, mine, kernel, _alive(record, layer), vocabulary, settings
-        )
 
 
 def _vocabulary(record: Study, model: Store) -> projections.Vocabulary:

@@ -74,7 +74,9 @@ def prepare(workload: Workload, counted: str) -> Run:
                 # Waits at every batch, as the stream does.
                 jax.block_until_ready(finite)
             began = time.process_time()
-            found = reduction.finalize(reduction.merge(states))
+            found = ngram_coverage.join_candidates(
+                reduction.finalize(reduction.merge(states))
+            )
             layer_end += time.process_time() - began
             active += int(found.get("activation_count", np.zeros(1)).sum())
         if counted == COUNTED[0]:

@@ -11,10 +11,6 @@ from jaxneurons import store, store_format
 from jaxneurons.benchmark import workload
 from jaxneurons.config import OPTConfig
 
-# So many standard deviations above 0 every neuron fires on every token: there is nothing to find,
-# which in little text would be that nearly all neurons are n-gram detectors.
-NEURON_BIAS = 6.0
-
 
 def write(path: pathlib.Path, config: OPTConfig, dtype: str) -> None:
     """Writes small random weights and scales of 1; raises as `store.Writer`."""
@@ -24,7 +20,6 @@ def write(path: pathlib.Path, config: OPTConfig, dtype: str) -> None:
             kind = name.rpartition("/")[2]
             if kind in ("bias", "scale"):
                 array = np.full(shape, kind == "scale", np.float32)
-                array += NEURON_BIAS * name.endswith("fc1/bias")
             else:
                 array = random.standard_normal(shape, np.float32)
                 array *= workload.WEIGHT_SCALE

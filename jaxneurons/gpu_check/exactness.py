@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import attention, block, devices, embed, stream
+from jaxneurons import attention, block, devices, embed, ngram_coverage, stream
 from jaxneurons.benchmark import ours, workload
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.config import OPTConfig
@@ -161,4 +161,5 @@ def _reduced(
             state = update(state, masks, batch)
         states = jax.tree.map(lambda leaf: leaf[None], state)
         states = jax.device_put(states, devices.sharded(mesh))
-        return reduction.finalize(reduction.merge(states))
+        found = reduction.finalize(reduction.merge(states))
+        return ngram_coverage.join_candidates(found)

@@ -5,7 +5,7 @@ as its triggers, and random neurons of the layer. A share of detectors that supp
 by itself: projections may be negative for most tokens, or for frequent ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,10 +26,10 @@ def random_neurons(
 
 
 def random_tokens(
-    triggers: Iterable[Sequence[int]],
+    triggers: Iterable[np.ndarray],
     occurrences: np.ndarray,
     generator: np.random.Generator,
-) -> list[list[int]]:
+) -> list[np.ndarray]:
     """For each detector's triggers as many distinct other tokens, each as frequent as one of them.
 
     The tokens of the corpus are ranked by occurrences, ties in random order; a trigger is replaced
@@ -37,7 +37,7 @@ def random_tokens(
     detector gets fewer tokens than triggers only when the corpus has no more.
 
     Args:
-        triggers: for each detector its token ids; every one occurs.
+        triggers: for each detector its token ids, int[tokens]; every one occurs.
         occurrences: int64[V], of each token in the corpus; 0 for special tokens.
     """
     shuffled = generator.permutation(np.flatnonzero(occurrences > 0))
@@ -48,21 +48,23 @@ def random_tokens(
 
 
 def _matched(
-    triggers: Sequence[int],
+    triggers: np.ndarray,
     ranked: np.ndarray,
     rank: np.ndarray,
     generator: np.random.Generator,
-) -> list[int]:
+) -> np.ndarray:
     """A token a trigger. ranked: int[R], tokens by frequency; rank: int[V], the inverse."""
     matched: list[int] = []
-    for trigger in triggers:
+    taken = set(triggers.tolist())
+    for trigger in triggers.tolist():
         width = NEAREST
         near: list[int] = []
         while not near and width < 2 * (len(ranked) + NEAREST):
             first = max(0, rank[trigger] - width)
             around = ranked[first : rank[trigger] + width + 1].tolist()
-            near = [token for token in around if token not in (*triggers, *matched)]
+            near = [token for token in around if token not in taken]
             width *= 2
         if near:
             matched.append(near[generator.integers(len(near))])
-    return matched
+            taken.add(matched[-1])
+    return np.array(matched, np.int32)

@@ -1,11 +1,12 @@
 """Which neurons detect n-grams (paper §4.2, Appendix A.2).
 
 In: what is stored of a layer for one n: every neuron's coverage, its activations on n-gram occurrences and
-its candidates (the pairs of neuron and n-gram with activations > 0). Out: a record a detector, the lines of
-`detectors_{n}.jsonl`. It exists apart from the counting so that other thresholds need neither model nor text.
+its candidates (the pairs of neuron and n-gram with activations > 0). Out: the layer's detectors as arrays, and of
+these a record a detector, the lines of `detectors_{n}.jsonl`, one at a time: in little text nearly every neuron is
+a detector. It exists apart from the counting so that other thresholds need neither model nor text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple, TypedDict
 
@@ -28,12 +29,31 @@ class Candidates(NamedTuple):
 
 
 class LayerCounts(NamedTuple):
-    """What is stored of one layer for one n. coverage, ngram_activation_count: int[F]."""
+    """What is stored of one layer for one n. coverage, ngram_activation_count: int[F].
+
+    The candidates come in blocks, at least one, neurons ascending and each neuron's in one block.
+    """
 
     layer: int
     coverage: np.ndarray
     ngram_activation_count: np.ndarray
-    candidates: Candidates
+    candidates: Iterable[Candidates]
+
+
+class LayerDetectors(NamedTuple):
+    """The n-gram detectors of a layer, ascending. neuron, coverage: int[N].
+
+    triggers: of all of them, by neuron, then by activations, most first, then by ids.
+    """
+
+    layer: int
+    neuron: np.ndarray
+    coverage: np.ndarray
+    triggers: Candidates
+
+    def trigger_ends(self) -> np.ndarray:
+        """Where the triggers of each detector end, int64[N]."""
+        return np.searchsorted(self.triggers.neuron, self.neuron, side="right")
 
 
 class Trigger(TypedDict):
@@ -57,10 +77,9 @@ class Detector(TypedDict):
 def find_detectors(
     counts: LayerCounts,
     criteria: thresholds.Criteria,
-    piece: Callable[[int], str],
     rule: thresholds.CandidateRule = thresholds.STORED,
-) -> list[Detector]:
-    """The layer's n-gram detectors by neuron, where n is the width of the candidates' n-grams.
+) -> LayerDetectors:
+    """The layer's n-gram detectors, where n is the width of the candidates' n-grams.
 
     A detector has (1) coverage from 1 to the criteria's limit; and (3) at least `coverage_share` of
     its activations on (2) its triggers: all n-grams seen `min_occurrences` times on which it is
@@ -68,33 +87,85 @@ def find_detectors(
     candidates, and is none.
 
     Args:
-        piece: token id -> its vocabulary piece, such as "Ġtitle".
         rule: how the candidates were chosen.
 
     Raises:
         UsageError: the candidates cannot answer the criteria.
     """
-    candidates = Candidates(
-        *(np.asarray(column, np.int64) for column in counts.candidates)
+    found = [_find_in_block(counts, b, criteria, rule) for b in counts.candidates]
+    neuron, coverage, triggers = zip(*found, strict=True)
+    columns = map(np.concatenate, zip(*triggers, strict=True))
+    return LayerDetectors(
+        counts.layer,
+        np.concatenate(neuron),
+        np.concatenate(coverage),
+        Candidates(*columns),
     )
+
+
+def make_records(
+    found: LayerDetectors, piece: Callable[[int], str]
+) -> Iterator[Detector]:
+    """A record of each detector.
+
+    Args:
+        piece: token id -> its vocabulary piece, such as "Ġtitle".
+    """
+    first = 0
+    columns = (found.neuron, found.coverage, found.trigger_ends())
+    for neuron, coverage, last in zip(*(c.tolist() for c in columns), strict=True):
+        triggers = Candidates(*(column[first:last] for column in found.triggers))
+        yield Detector(
+            layer=found.layer,
+            neuron=neuron,
+            coverage=coverage,
+            triggers=_triggers(triggers, piece),
+        )
+        first = last
+
+
+def _triggers(own: Candidates, piece: Callable[[int], str]) -> list[Trigger]:
+    """A neuron's triggers as records."""
+    columns = (own.ngram, own.activations, own.occurrences)
+    return [
+        Trigger(
+            ids=ids,
+            text="".join(map(piece, ids)),
+            activations=activations,
+            occurrences=occurrences,
+        )
+        for ids, activations, occurrences in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
+
+
+def _find_in_block(
+    counts: LayerCounts,
+    candidates: Candidates,
+    criteria: thresholds.Criteria,
+    rule: thresholds.CandidateRule,
+) -> tuple[np.ndarray, np.ndarray, Candidates]:
+    """Those of a block of candidates, as the fields of `LayerDetectors`."""
     n = candidates.ngram.shape[1]
     most = criteria.most(n)
     thresholds.refuse_unanswerable(criteria, n, rule)
-    is_trigger = _reaches(
-        candidates.activations, candidates.occurrences, criteria.trigger_share
-    )
-    is_trigger &= candidates.occurrences >= criteria.min_occurrences
-    triggers = Candidates(*(column[is_trigger] for column in candidates))
+    activations = candidates.activations.astype(np.int64)
+    occurrences = candidates.occurrences.astype(np.int64)
+    is_trigger = _reaches(activations, occurrences, criteria.trigger_share)
+    is_trigger &= occurrences >= criteria.min_occurrences
     total = counts.ngram_activation_count.astype(np.int64)
     accounted = np.zeros_like(total)
-    np.add.at(accounted, triggers.neuron, triggers.activations)
+    np.add.at(accounted, candidates.neuron[is_trigger], activations[is_trigger])
     coverage = counts.coverage
     detects = (coverage <= most) & _reaches(accounted, total, criteria.coverage_share)
     if criteria.coverage_share != rule.coverage_share:
         coverage = _coverage(candidates, total, detects, criteria.coverage_share)
         detects &= coverage <= most
-    triggers = Candidates(*(column[detects[triggers.neuron]] for column in triggers))
-    return _records(counts.layer, coverage, triggers, piece)
+    is_trigger &= detects[candidates.neuron]
+    triggers = _sorted(Candidates(*(column[is_trigger] for column in candidates)))
+    neuron = np.unique(triggers.neuron)
+    return neuron, coverage[neuron], triggers
 
 
 def _reaches(part: np.ndarray, whole: np.ndarray, share: Fraction) -> np.ndarray:
@@ -111,7 +182,7 @@ def _coverage(
     """
     of_wanted = wanted[candidates.neuron]
     neuron = candidates.neuron[of_wanted]
-    activations = candidates.activations[of_wanted]
+    activations = candidates.activations[of_wanted].astype(np.int64)
     order = np.lexsort((-activations, neuron))
     neuron, activations = neuron[order], activations[order]
     running = np.cumsum(activations)
@@ -122,30 +193,8 @@ def _coverage(
     return np.bincount(neuron[short], minlength=len(total)) + wanted
 
 
-def _records(
-    layer: int, coverage: np.ndarray, triggers: Candidates, piece: Callable[[int], str]
-) -> list[Detector]:
-    order = np.lexsort(
-        (*triggers.ngram.T[::-1], -triggers.activations, triggers.neuron)
-    )
-    columns = (column[order].tolist() for column in triggers)
-    records: list[Detector] = []
-    for neuron, ids, activations, occurrences in zip(*columns, strict=True):
-        if not records or records[-1]["neuron"] != neuron:
-            records.append(
-                Detector(
-                    layer=layer,
-                    neuron=neuron,
-                    coverage=int(coverage[neuron]),
-                    triggers=[],
-                )
-            )
-        records[-1]["triggers"].append(
-            Trigger(
-                ids=ids,
-                text="".join(piece(token) for token in ids),
-                activations=activations,
-                occurrences=occurrences,
-            )
-        )
-    return records
+def _sorted(triggers: Candidates) -> Candidates:
+    """In the order of `LayerDetectors`."""
+    ids = triggers.ngram.T[::-1]
+    order = np.lexsort((*ids, -triggers.activations, triggers.neuron))
+    return Candidates(*(column[order] for column in triggers))

@@ -1,14 +1,15 @@
 """How neurons spread by coverage (paper §4.1) and how layers share the detected n-grams out (§4.3).
 
-In: every neuron's coverage and the detectors. Out: `summary["ngrams"][n]`, the numbers behind Figures 2-4
+In: every neuron's coverage and the detectors, layer by layer. Out: `summary["ngrams"][n]`, the numbers behind Figures 2-4
 and 12-15.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.stats import detectors, thresholds
 
 # The smallest coverage of each class; the detectors' limits of 5 and 50 are borders. The paper's
@@ -23,39 +24,59 @@ COVERAGE_CLASSES = {
 }
 
 
+# A token id takes so many bits of an n-gram's code: three fit 63.
+TOKEN_BITS = 21
+
+
 def ensemble(
-    layers: Sequence[int], found: Iterable[detectors.Detector]
-) -> list[dict[str, int | None]]:
+    found: Iterable[detectors.LayerDetectors],
+) -> Iterator[dict[str, int | None]]:
     """How the layers share out the detected n-grams (Figures 3, 4, 14, 15): a row a layer.
 
     Args:
-        layers: the layers analyzed, ascending; "below" means those of them that lie below.
+        found: of the layers analyzed, ascending; "below" means those of them that lie below.
 
     Returns:
         `detectors`, their number; `ngrams`, the distinct triggers; of these, `new_overall`, detected
         in no layer below, and `new_against_previous`, not in the layer just below (None where that
         one was not analyzed); `cumulative`, the distinct triggers up to and with the layer.
     """
-    number = dict.fromkeys(layers, 0)
-    detected: dict[int, set[tuple[int, ...]]] = {layer: set() for layer in layers}
-    for detector in found:
-        number[detector["layer"]] += 1
-        ids = (tuple(trigger["ids"]) for trigger in detector["triggers"])
-        detected[detector["layer"]].update(ids)
-    below: set[tuple[int, ...]] = set()
-    rows: list[dict[str, int | None]] = []
-    for layer in layers:
-        here = detected[layer]
-        previous = set() if layer == 0 else detected.get(layer - 1)
-        row = {
-            "detectors": number[layer],
+    previous = below = np.zeros(0, np.int64)
+    next_layer = 0
+    for layer in found:
+        here = distinct_codes(layer.triggers.ngram)
+        known = layer.layer == next_layer
+        new = _number_new(here, below)
+        below = np.union1d(below, here)
+        yield {
+            "detectors": len(layer.neuron),
             "ngrams": len(here),
-            "new_overall": len(here - below),
-            "new_against_previous": None if previous is None else len(here - previous),
-            "cumulative": len(below := below | here),
+            "new_overall": new,
+            "new_against_previous": _number_new(here, previous) if known else None,
+            "cumulative": len(below),
         }
-        rows.append(row)
-    return rows
+        previous, next_layer = here, layer.layer + 1
+
+
+def distinct_codes(ngrams: np.ndarray) -> np.ndarray:
+    """The distinct ones of n-grams int[N, n] as numbers, ascending: 8 bytes each, where sets of tuples take 200.
+
+    Raises:
+        StudyError: a token id has more than `TOKEN_BITS` bits.
+    """
+    if ngrams.max(initial=0) >> TOKEN_BITS:
+        raise errors.StudyError(
+            f"token {ngrams.max()} in an n-gram, wanted less than {2**TOKEN_BITS}"
+        )
+    codes = np.zeros(len(ngrams), np.int64)
+    for column in ngrams.T:
+        codes = codes << TOKEN_BITS | column
+    return np.unique(codes)
+
+
+def _number_new(here: np.ndarray, known: np.ndarray) -> int:
+    """How many of these codes, distinct as the known ones are, are not known."""
+    return len(np.setdiff1d(here, known, assume_unique=True))
 
 
 def coverage_classes(coverage: np.ndarray, alive: np.ndarray) -> list[int]:
@@ -70,24 +91,24 @@ def summarize(
     n: int,
     model_layers: int,
     layers: Sequence[int],
-    coverage: np.ndarray,
-    alive: np.ndarray,
-    found: Iterable[detectors.Detector],
+    coverage: Iterable[np.ndarray],
+    alive: Iterable[np.ndarray],
+    found: Iterable[detectors.LayerDetectors],
     criteria: thresholds.Criteria,
     rule: thresholds.CandidateRule = thresholds.STORED,
 ) -> dict[str, Any]:
     """The numbers behind Figures 2-4 (n = 1) and 12-15, as plain JSON: `summary["ngrams"][str(n)]`.
 
     Args:
-        model_layers: L; layers: the indices analyzed, ascending, A of them.
-        coverage, alive: int[A, F] and bool[A, F], a row a layer of `layers`; alive: any activation.
+        model_layers: L; layers: the indices analyzed, ascending.
+        coverage, alive, found: of each layer of `layers`, int[F], bool[F] (any activation) and its detectors.
 
     Returns:
         `coverage_classes` names the classes; `layers` has a row a layer: its index `layer`, `alive`,
         the `coverage_counts` and `coverage_shares` of alive neurons in each class (the shares are
         null where none is alive), and what `ensemble` says.
     """
-    counts = [coverage_classes(*row) for row in zip(coverage, alive, strict=True)]
+    counts = map(coverage_classes, coverage, alive)
     return {
         "n": n,
         "model_layers": model_layers,
@@ -102,8 +123,6 @@ def summarize(
                 "coverage_shares": [c / sum(row) for c in row] if sum(row) else None,
                 **shared,
             }
-            for layer, row, shared in zip(
-                layers, counts, ensemble(layers, found), strict=True
-            )
+            for layer, row, shared in zip(layers, counts, ensemble(found), strict=True)
         ],
     }

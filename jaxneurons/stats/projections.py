@@ -40,15 +40,17 @@ class Projection(TypedDict):
     projection: float
 
 
-def project(outputs: np.ndarray, vocabulary: Vocabulary) -> Iterator[np.ndarray]:
-    """Each neuron's projections on the vocabulary, float64[V] a neuron. outputs: float[N, D], rows of fc2.
+def project(
+    kernel: np.ndarray, neurons: np.ndarray, vocabulary: Vocabulary
+) -> Iterator[np.ndarray]:
+    """Each neuron's projections on the vocabulary, float64[V] a neuron. kernel: float[F, D], of fc2; neurons: int[N].
 
     Raises:
         StoreError: a projection is not finite.
     """
     unembedding = vocabulary.unembedding
-    for first in range(0, len(outputs), NEURON_BLOCK):
-        block = outputs[first : first + NEURON_BLOCK].astype(np.float64)
+    for first in range(0, len(neurons), NEURON_BLOCK):
+        block = kernel[neurons[first : first + NEURON_BLOCK]].astype(np.float64)
         if vocabulary.project_out is not None:
             block = block @ vocabulary.project_out.astype(np.float64)
         projections = np.empty((len(block), len(unembedding)))

@@ -6,7 +6,9 @@ paper's "over 80 %", beside the same numbers of random neurons and of random tok
 """
 
 import dataclasses
-from collections.abc import Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,22 +55,28 @@ class TokenDetector(detectors.Detector):
 
 
 class LayerSuppression(NamedTuple):
-    """What `layer_suppression` found; counts: for each group of trials int64[draws, 4], in the order of COUNTS."""
+    """What `layer_suppression` found.
+
+    Attributes:
+        layer: the layer's index in the model.
+        strongest: as many of its detectors as Figure 5 may need.
+        counts: for each group of trials int64[draws, 4], in the order of COUNTS.
+    """
 
     layer: int
-    detectors: list[TokenDetector]
+    strongest: list[TokenDetector]
     counts: dict[str, np.ndarray]
 
 
 def layer_suppression(
-    layer: int,
-    found: Sequence[detectors.Detector],
+    found: detectors.LayerDetectors,
     kernel: np.ndarray,
     alive: np.ndarray,
     vocabulary: projections.Vocabulary,
     settings: Settings,
+    keep: Callable[[TokenDetector], object],
 ) -> LayerSuppression:
-    """The layer's token detectors with what they promote and suppress, and counts of three groups of trials.
+    """Looks at what the layer's token detectors promote and suppress, and counts three groups of trials.
 
     `detectors` are the detectors with their triggers. `random_tokens` are the detectors with random
     tokens as frequent as their triggers. `random_neurons` are random alive neurons of the layer, no
@@ -76,18 +84,18 @@ def layer_suppression(
     layer and the draw's number, so they do not change with the layers analyzed.
 
     Args:
-        found: the token detectors (n = 1) of this layer.
+        found: the token detectors (n = 1) of the layer.
         kernel: float[F, D], the layer's fc2 kernel as it is stored.
         alive: bool[F].
+        keep: is called with each detector in turn, since all of them may be too many to hold.
 
     Raises:
         StudyError: a trigger is no entry of the vocabulary.
         StoreError: a projection is not finite.
     """
-    neurons = np.array([detector["neuron"] for detector in found], np.int64)
-    triggers = [_trigger_tokens(detector, vocabulary) for detector in found]
+    triggers = _trigger_tokens(found, vocabulary)
     generators = [
-        np.random.default_rng([settings.seed, layer, draw])
+        np.random.default_rng([settings.seed, found.layer, draw])
         for draw in range(settings.draws)
     ]
     drawn = [
@@ -95,34 +103,45 @@ def layer_suppression(
         for generator in generators
     ]
     others = [
-        controls.random_neurons(alive, neurons, generator) for generator in generators
+        controls.random_neurons(alive, found.neuron, generator)
+        for generator in generators
     ]
-    complete = []
     of_detectors = np.zeros((1 + settings.draws, len(COUNTS)), np.int64)
-    for index, values in enumerate(projections.project(kernel[neurons], vocabulary)):
-        own = triggers[index]
-        complete.append(_complete(found[index], own, values, vocabulary, settings.top))
-        token_sets = [own, *(tokens[index] for tokens in drawn)]
-        of_detectors += [
-            judge(values, tokens, settings.lowest) for tokens in token_sets
-        ]
+
+    def complete() -> Iterator[TokenDetector]:
+        records = detectors.make_records(found, vocabulary.piece)
+        projected = projections.project(kernel, found.neuron, vocabulary)
+        for record, values, *token_sets in zip(
+            records, projected, triggers, *drawn, strict=True
+        ):
+            completed = _complete(
+                record, token_sets[0], values, vocabulary, settings.top
+            )
+            of_detectors[:] += [
+                judge(values, tokens, settings.lowest) for tokens in token_sets
+            ]
+            keep(completed)
+            yield completed
+
+    # Before the counts: it is what takes the detectors one by one.
+    best = strongest(complete(), settings.strongest)
     counts = {
         "detectors": of_detectors[:1],
         "random_tokens": of_detectors[1:],
         "random_neurons": _judge_draws(others, drawn, kernel, vocabulary, settings),
     }
-    return LayerSuppression(layer, complete, counts)
+    return LayerSuppression(found.layer, best, counts)
 
 
-def judge(values: np.ndarray, tokens: Sequence[int], lowest: int) -> np.ndarray:
-    """One trial: 0 or 1 for each of COUNTS, int64[4]. values: float64[V], a neuron's projections.
+def judge(values: np.ndarray, tokens: np.ndarray, lowest: int) -> np.ndarray:
+    """One trial: 0 or 1 for each of COUNTS, int64[4]. values: float64[V], a neuron's projections; tokens: int[N].
 
     `among_lowest`: fewer than `lowest` tokens of the vocabulary lie below the lowest of `tokens`.
     Without tokens there is no trial: all are 0.
     """
-    if not tokens:
+    if not len(tokens):
         return np.zeros(len(COUNTS), np.int64)
-    own = values[list(tokens)]
+    own = values[tokens]
     among_lowest = np.count_nonzero(values < own.min()) < lowest
     return np.array([1, own.mean() < 0, (own < 0).all(), among_lowest], np.int64)
 
@@ -140,7 +159,7 @@ def summarize(layers: Sequence[LayerSuppression], settings: Settings) -> dict[st
         group: np.stack([result.counts[group] for result in layers])
         for group in layers[0].counts
     }
-    every = [detector for result in layers for detector in result.detectors]
+    best = [detector for result in layers for detector in result.strongest]
     return {
         "settings": dataclasses.asdict(settings),
         "layers": [
@@ -155,12 +174,12 @@ def summarize(layers: Sequence[LayerSuppression], settings: Settings) -> dict[st
             group: [_shares(row) for row in c.sum(axis=0)]
             for group, c in counts.items()
         },
-        "strongest": strongest(every, settings.strongest),
+        "strongest": strongest(best, settings.strongest),
     }
 
 
-def strongest(found: Sequence[TokenDetector], number: int) -> list[TokenDetector]:
-    """The detectors with most activations on their triggers, ties by layer and neuron.
+def strongest(found: Iterable[TokenDetector], number: int) -> list[TokenDetector]:
+    """The detectors with most activations on their triggers, ties by layer and neuron; holds no more than these.
 
     The best attested ones, then: choosing by projection would choose what the table is to show.
     """
@@ -169,24 +188,27 @@ def strongest(found: Sequence[TokenDetector], number: int) -> list[TokenDetector
         activations = sum(trigger["activations"] for trigger in detector["triggers"])
         return -activations, detector["layer"], detector["neuron"]
 
-    return sorted(found, key=rank)[:number]
+    return heapq.nsmallest(number, found, key=rank)
 
 
 def _trigger_tokens(
-    detector: detectors.Detector, vocabulary: projections.Vocabulary
-) -> list[int]:
-    tokens = [trigger["ids"][0] for trigger in detector["triggers"]]
-    if max(tokens) >= len(vocabulary.unembedding):
+    found: detectors.LayerDetectors, vocabulary: projections.Vocabulary
+) -> list[np.ndarray]:
+    """The ids of each detector's triggers, int[triggers]."""
+    tokens = found.triggers.ngram[:, 0]
+    known = len(vocabulary.unembedding)
+    if unknown := np.flatnonzero(tokens >= known).tolist():
         raise errors.StudyError(
-            f"layer {detector['layer']}, neuron {detector['neuron']}: trigger {max(tokens)} is none of the"
-            f" {len(vocabulary.unembedding)} tokens of the vocabulary"
+            f"layer {found.layer}, neuron {found.triggers.neuron[unknown[0]]}: trigger {tokens[unknown[0]]} is none"
+            f" of the {known} tokens of the vocabulary"
         )
-    return tokens
+    ends = found.trigger_ends().tolist()
+    return [tokens[slice(*pair)] for pair in itertools.pairwise([0, *ends])]
 
 
 def _complete(
     detector: detectors.Detector,
-    triggers: Sequence[int],
+    triggers: np.ndarray,
     values: np.ndarray,
     vocabulary: projections.Vocabulary,
     top: int,
@@ -204,21 +226,22 @@ def _complete(
 
 def _judge_draws(
     neurons: Sequence[np.ndarray],
-    tokens: Sequence[Sequence[Sequence[int]]],
+    tokens: Sequence[Sequence[np.ndarray]],
     kernel: np.ndarray,
     vocabulary: projections.Vocabulary,
     settings: Settings,
 ) -> np.ndarray:
     """Counts of each draw's neurons with its tokens, int64[draws, 4]; all draws in the same blocks."""
-    trials = [
-        (draw, neuron, own)
+    trials = (
+        (draw, own)
         for draw in range(settings.draws)
-        for neuron, own in zip(neurons[draw], tokens[draw], strict=False)
-    ]
-    outputs = kernel[np.array([neuron for _, neuron, _ in trials], np.int64)]
+        # Where there are fewer neurons than detectors, the last detectors' tokens have none.
+        for _, own in zip(neurons[draw], tokens[draw], strict=False)
+    )
+    chosen = np.concatenate([np.zeros(0, np.int64), *neurons])
     counts = np.zeros((settings.draws, len(COUNTS)), np.int64)
-    projected = projections.project(outputs, vocabulary)
-    for (draw, _, own), values in zip(trials, projected, strict=True):
+    projected = projections.project(kernel, chosen, vocabulary)
+    for (draw, own), values in zip(trials, projected, strict=True):
         counts[draw] += judge(values, own, settings.lowest)
     return counts
 
