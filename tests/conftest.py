@@ -1,4 +1,16 @@
-"""Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`."""
+"""Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`.
+
+Tests compile the same programs time and again, as do the processes that they start: all share one cache
+of them, which is empty when the tests begin and gone when they end.
+"""
+
+import os
+import tempfile
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _COMPILED = tempfile.TemporaryDirectory(prefix="jaxneurons-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
