@@ -4,6 +4,7 @@ import math
 
 import planted
 import pytest
+import studies
 
 from jaxneurons import corpus, errors, run, settings, store, study
 from jaxneurons.analysis import analyze, drawing
@@ -20,7 +21,8 @@ def finished(tmp_path_factory):
     source = planted.write_documents(folder / "text.jsonl", [[4, 5, 6, 7] * 9])
     wanted = settings.resolve(model, window=8)
     sources = corpus.parse_sources([f"text={source}"])
-    run.run_study(stored, "planted", sources, folder / "study", wanted, None)
+    with studies.undrawn():
+        run.run_study(stored, "planted", sources, folder / "study", wanted, None)
     return study.open_finished(folder / "study")
 
 
@@ -50,7 +52,8 @@ def test_other_thresholds_replace_tables_and_leave_arrays(finished):
     before = files(finished.path)
     criteria = position_types.PositionCriteria(information_threshold=0.2)
     wanted = analyze.Thresholds(positions=criteria)
-    analyze.analyze_again(finished, None, wanted, None)
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, wanted, None)
     after = files(finished.path)
     assert after.keys() == before.keys()
     changed = {str(name) for name in after if after[name] != before[name]}
@@ -59,7 +62,8 @@ def test_other_thresholds_replace_tables_and_leave_arrays(finished):
 
 
 def test_few_windows_are_said(finished, caplog):
-    analyze.analyze_again(finished, None, analyze.Thresholds(), None)
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, analyze.Thresholds(), None)
     assert "full windows" in caplog.text
 
 

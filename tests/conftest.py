@@ -1,7 +1,24 @@
-"""Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`."""
+"""Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`.
 
+Tests compile the same programs time and again, as do the processes that they start: all share one cache
+of them, which is empty when the tests begin and gone when they end.
+"""
+
+import os
+import tempfile
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _COMPILED = tempfile.TemporaryDirectory(prefix="jaxneurons-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+import hypothesis
 import jax
 import pytest
+
+# The same examples each time, however busy the machine.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

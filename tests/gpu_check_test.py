@@ -40,8 +40,9 @@ def test_a_wrong_block_would_be_seen(monkeypatch):
         "causal_attention",
         lambda query, key, value, *rest: plain(query, key, value + 1, *rest),
     )
-    found = list(exactness.against_reference(sizes.TOY))
-    assert values(found, "true float32: error")[0] > 1
+    found = exactness.against_reference(sizes.TOY)
+    # The first will do: what follows in other arithmetics would be compiled for nothing.
+    assert next(f.value for f in found if "true float32: error" in f.name) > 1
 
 
 def test_integers_that_differ_are_named(monkeypatch):

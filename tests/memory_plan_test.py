@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import planted
 import pytest
+import studies
 import study_edges_test
 from flax import traverse_util
 
@@ -176,7 +177,14 @@ def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
     source = planted.write_documents(tmp_path / "text.jsonl", [text])
     flag = f"--host_memory_gb={gigabytes}"
     spilled, peak = study_in_child(tmp_path / "a", stored, source, flag, "--nongrams")
-    roomy, _ = study_in_child(tmp_path / "b", stored, source, "--nongrams")
+    roomy = studies.run_study(
+        tmp_path / "b",
+        stored,
+        [("a", source)],
+        window=64,
+        windows_per_batch=64,
+        ngrams=False,
+    )
     places = [record.manifest["layers"]["done"] for record in (spilled, roomy)]
     assert [{e["hidden_states"] for e in p} for p in places] == [{"disk"}, {"memory"}]
     for name in ("activation_count", "special_activation_count", "position_count"):

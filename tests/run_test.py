@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import planted
 import pytest
+import studies
 
 from jaxneurons import errors, executables, memory_plan, run, settings, store, study
 
@@ -48,11 +49,13 @@ def sources(tmp_path_factory):
 
 
 def run_planted(model, sources, path, resume=False, resources=None, **chosen):
+    """The paper's figures are drawn, and compared, where the script runs."""
     defaults = {"window": 8, "windows_per_batch": 2}
     wanted = settings.resolve(model.config, **(defaults | chosen))
-    return run.run_study(
-        model, "planted", sources, path, wanted, None, resume, resources
-    )
+    with studies.undrawn():
+        return run.run_study(
+            model, "planted", sources, path, wanted, None, resume, resources
+        )
 
 
 def digests(path):

@@ -1,14 +1,23 @@
 """A whole study in one call, and what it wrote as values."""
 
 import collections
+import contextlib
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+from matplotlib import figure
+
 from jaxneurons import run, settings, store, study
 from jaxneurons.figures import paper
+
+
+def undrawn() -> contextlib.AbstractContextManager:
+    """While it lasts, one empty figure is drawn in place of the paper's, which take most of a small study's time."""
+    drawn = {"figure": figure.Figure((1, 1))}
+    return mock.patch.object(paper, "draw", return_value=drawn)
 
 
 def run_study(
