@@ -56,22 +56,10 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return [
         difference
         for key in IDENTITY
-        for difference in _differences(key, there.get(key), here.get(key))
+        for difference in manifest.differences(
+            key, there.get(key), here.get(key), NOT_COMPARED
+        )
     ]
-
-
-def _differences(key: str, there: Any, here: Any) -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            difference
-            for name in sorted(there.keys() | here.keys())
-            for difference in _differences(
-                f"{key}.{name}", there.get(name), here.get(name)
-            )
-        ]
-    if there == here or key in NOT_COMPARED:
-        return []
-    return [f"{key} was {there!r} and is now {here!r}"]
 
 
 def _check(entries: dict[str, Any], where: str) -> None:

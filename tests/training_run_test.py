@@ -85,6 +85,21 @@ def test_checkpoints_asked_for_are_kept(folder):
     assert steps == [0, 20, 80, 120]
 
 
+def test_what_was_to_be_kept_stays_without_being_asked_for_again(folder, tmp_path):
+    path = unfinished(folder, tmp_path, 80)
+    forgetful = dataclasses.replace(CADENCE, keep=())
+    run.train(make_request(folder, out=path, cadence=forgetful))
+    steps = sorted(int(saved.name) for saved in (path / "checkpoints").iterdir())
+    assert steps == [0, 20, 80, 120]
+
+
+def test_a_step_to_keep_that_has_passed_is_refused(folder, tmp_path):
+    path = unfinished(folder, tmp_path, 80)
+    late = dataclasses.replace(CADENCE, keep=(30,))
+    with pytest.raises(errors.UsageError, match="keep .30.: .* at step 80"):
+        run.train(make_request(folder, out=path, cadence=late))
+
+
 def test_a_finished_run_says_so(folder):
     before = losses_of(folder / "run")
     with pytest.raises(errors.OutputExistsError, match="run is finished"):

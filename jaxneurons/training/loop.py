@@ -139,6 +139,7 @@ def run_steps(
     """
     config = record.config
     mesh = step.make_mesh(recipe)
+    cadence = dataclasses.replace(cadence, keep=record.add_keep(cadence.keep))
     with (
         # Outermost: the checkpoint that is being saved counts when it says where to go on.
         _interruptible(record),
