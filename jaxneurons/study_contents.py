@@ -1,8 +1,10 @@
 """What a study holds: its arrays by name, the vocabulary, and the candidates of each layer until all are joined.
 
 In: results of a layer as the reductions give them. Out: the arrays of architecture.md.
+What is no array carries its owner, a digest of the study and of the layer: a file of another one is not read.
 """
 
+import hashlib
 import io
 import pathlib
 import zipfile
@@ -11,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxneurons import errors, files, manifest
+from jaxneurons import arrays, errors, files, manifest, study_manifest
 from jaxneurons.study import ArraySpec, Study
 
 ORDERS = (1, 2, 3)
 VOCABULARY = "vocabulary.json"
 
 _VOCABULARY = manifest.Format(
-    "jaxneurons-vocabulary", 1, errors.StudyError, "run the study again"
+    "jaxneurons-vocabulary", 2, errors.StudyError, "run the study again"
 )
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
@@ -63,7 +65,8 @@ def candidate_specs(n: int) -> dict[str, ArraySpec]:
 def save_candidates(record: Study, layer: int, found: Mapping[str, np.ndarray]) -> None:
     """Keeps a layer's candidates, arrays by name, until the study is joined; replaces what a killed run left."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **found)
+    owner = np.array(_owner(record, layer))
+    np.savez(buffer, allow_pickle=False, owner=owner, **found)
     files.write_atomically(_candidate_path(record, layer), buffer.getvalue())
 
 
@@ -96,16 +99,18 @@ def save_counts(
 ) -> None:
     """Keeps a layer's sums over the first so many windows until the pass after has added its own."""
     with files.replacing(_counts_path(record, layer, windows)) as file:
-        np.savez(file, allow_pickle=False, **found)
+        owner = np.array(_owner(record, layer, windows))
+        np.savez(file, allow_pickle=False, owner=owner, **found)
 
 
 def read_counts(record: Study, layer: int, windows: int) -> dict[str, np.ndarray]:
     """What `save_counts` kept.
 
     Raises:
-        StudyError: it is missing or damaged.
+        StudyError: it is missing, damaged or another's.
     """
-    return _read_arrays(_counts_path(record, layer, windows))
+    path = _counts_path(record, layer, windows)
+    return _read_arrays(path, _owner(record, layer, windows))
 
 
 def remove_counts(record: Study, but: int) -> None:
@@ -125,52 +130,74 @@ def domains(record: Study) -> list[dict[str, Any]]:
 
 def write_vocabulary(record: Study, pieces: Sequence[str], real: int) -> None:
     """Keeps the text of every id, and how many ids, from 0 on, mean something."""
-    content = manifest.seal(_VOCABULARY, {"pieces": list(pieces), "real": real})
+    entries = {"owner": _owner(record), "pieces": list(pieces), "real": real}
+    content = manifest.seal(_VOCABULARY, entries)
     files.write_atomically(record.path / VOCABULARY, content)
 
 
-def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
-    """What `write_vocabulary` wrote to a study's directory.
+def read_vocabulary(record: Study) -> tuple[list[str], int]:
+    """What `write_vocabulary` wrote.
 
     Raises:
-        StudyError: it is missing or damaged.
+        StudyError: it is missing, damaged or another study's.
         InputOutputError: the operating system refuses.
     """
-    file = path / VOCABULARY
+    file = record.path / VOCABULARY
     try:
-        content = file.read_bytes()
+        content = files.read_file(file)
     except FileNotFoundError as error:
         raise errors.StudyError(f"{file} is missing; run the study again") from error
     except OSError as error:
         raise files.io_error("read", file, error) from error
     entries = manifest.unseal(_VOCABULARY, content, str(file))
+    manifest.check_keys(_VOCABULARY, entries, {"owner", "pieces", "real"}, str(file))
+    if entries["owner"] != _owner(record):
+        raise _of_another(file)
     return entries["pieces"], entries["real"]
 
 
 def _read(record: Study, layer: int, n: int, field: str) -> np.ndarray:
     """A field of a layer's candidates, as `save_candidates` kept it."""
-    path = _candidate_path(record, layer)
+    path, owner = _candidate_path(record, layer), _owner(record, layer)
     if field == "layer":
-        (neurons,) = _read_arrays(path, [f"candidate_{n}_neuron"]).values()
+        (neurons,) = _read_arrays(path, owner, [f"candidate_{n}_neuron"]).values()
         return np.full(len(neurons), layer, np.int32)
-    (found,) = _read_arrays(path, [f"candidate_{n}_{field}"]).values()
+    (found,) = _read_arrays(path, owner, [f"candidate_{n}_{field}"]).values()
     return found
 
 
 def _read_arrays(
-    path: pathlib.Path, names: Sequence[str] | None = None
+    path: pathlib.Path, owner: str, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file by name; None reads all."""
+    """Arrays of an .npz file by name, if it is the owner's; None reads all."""
     try:
         # Opened here: NumPy leaves a file that it cannot read open.
         with open(path, "rb") as file, np.load(file) as found:
-            return {name: found[name] for name in names or found.files}
+            if found["owner"] != owner:
+                raise _of_another(path)
+            wanted = names or [name for name in found.files if name != "owner"]
+            return {name: found[name] for name in wanted}
     except FileNotFoundError as error:
         raise errors.StudyError(f"{path} is missing; run the study again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise errors.StudyError(
             f"{path} is damaged: {error}; run the study again"
         ) from error
+    except OSError as error:
+        raise files.io_error("read", path, error) from error
+
+
+def _owner(record: Study, *place: int) -> str:
+    """Tells what belongs to this study, and to this place in it, from what was put in its place."""
+    identity = {key: record.manifest[key] for key in study_manifest.IDENTITY}
+    content = arrays.to_json_bytes({"identity": identity, "place": place})
+    return hashlib.sha256(content).hexdigest()
+
+
+def _of_another(path: pathlib.Path) -> errors.StudyError:
+    return errors.StudyError(
+        f"{path} belongs to another layer or study; run the study again"
+    )
 
 
 def _candidate_path(record: Study, layer: int) -> pathlib.Path:

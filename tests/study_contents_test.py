@@ -1,5 +1,7 @@
 """The vocabulary and the candidates of each layer: the same again, or an error that names the file."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -29,18 +31,51 @@ def candidates(layer, number):
 
 def test_vocabulary_comes_back(record):
     study_contents.write_vocabulary(record, ["Ġa", "\ud7ff", "c"], 2)
-    assert study_contents.read_vocabulary(record.path) == (["Ġa", "\ud7ff", "c"], 2)
+    assert study_contents.read_vocabulary(record) == (["Ġa", "\ud7ff", "c"], 2)
 
 
 @pytest.mark.fault(case=21)
 def test_damaged_or_missing_vocabulary(record):
     with pytest.raises(errors.StudyError, match="vocabulary.json is missing"):
-        study_contents.read_vocabulary(record.path)
+        study_contents.read_vocabulary(record)
     study_contents.write_vocabulary(record, ["a", "b"], 2)
     file = record.path / "vocabulary.json"
     file.write_text(file.read_text().replace('"b"', '"c"'))
     with pytest.raises(errors.StudyError, match="vocabulary.json is damaged"):
-        study_contents.read_vocabulary(record.path)
+        study_contents.read_vocabulary(record)
+
+
+@pytest.mark.fault(case=21)
+def test_files_put_in_anothers_place_are_found(record, tmp_path):
+    for layer in (1, 3):
+        study_contents.save_candidates(record, layer, candidates(layer, 2))
+    first, third = sorted(record.partial.glob("candidates_*"))
+    first.write_bytes(third.read_bytes())
+    assert study_contents.layers_without_candidates(done(record)) == [1]
+    with study.creating(tmp_path / "other", IDENTITY | {"special_tokens": [3]}, [1, 3]):
+        pass
+    other = study.open_study(tmp_path / "other")
+    study_contents.write_vocabulary(other, ["a", "b"], 2)
+    shutil.copy(other.path / "vocabulary.json", record.path)
+    with pytest.raises(errors.StudyError, match=r"vocabulary\.json belongs to another"):
+        study_contents.read_vocabulary(record)
+
+
+def done(record):
+    """The study as it is when all layers are done."""
+    for layer in record.asked_layers:
+        record.finish_layer({"layer": layer}, [])
+    return record
+
+
+@pytest.mark.fault(case=23)
+def test_a_folder_in_place_of_candidates_is_one_line(record):
+    study_contents.save_candidates(record, 1, candidates(1, 2))
+    (file,) = record.partial.glob("candidates_*")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(errors.InputOutputError, match="candidates_001.npz: Is a dir"):
+        study_contents.layers_without_candidates(done(record))
 
 
 def test_candidates_of_all_layers_are_joined_in_their_order(record):

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxneurons import arrays, errors, files
+from jaxneurons import errors, files
 from jaxneurons.analysis import activation, drawing, ngrams, positions
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
@@ -72,7 +72,6 @@ def analyze(
         )
     found = ngrams.find(record, model, wanted.detectors, wanted.suppression)
     summary: dict[str, Any] = {
-        "format_version": drawing.SUMMARY_VERSION,
         "model": _model(record),
         "activation": activation.summarize(record),
         "ngrams": found.ngrams,
@@ -85,8 +84,7 @@ def analyze(
         with files.replacing(folder / f"detectors_{n}.jsonl") as file:
             file.writelines(map(_line, detectors))
     drawing.save({summary["model"]["name"]: summary}, folder / "figures")
-    content = arrays.to_json_bytes(summary)
-    files.write_atomically(folder / drawing.SUMMARY, content)
+    drawing.write_summary(folder, summary)
 
 
 def _write_positional(

@@ -52,7 +52,7 @@ def find(
 def _find_order(
     record: Study, n: int, criteria: thresholds.Criteria
 ) -> list[detectors.Detector]:
-    pieces, _ = read_vocabulary(record.path)
+    pieces, _ = read_vocabulary(record)
     layer_of = record.read(f"candidate_{n}_layer")
     every = {
         name: record.read(f"candidate_{n}_{name}")
@@ -111,7 +111,7 @@ def _suppression_by_layer(
 
 def _vocabulary(record: Study, model: Store) -> projections.Vocabulary:
     """The rows of the unembedding that mean something, and how often each token occurs."""
-    pieces, real = read_vocabulary(record.path)
+    pieces, real = read_vocabulary(record)
     embed = model.read_embed()
     return projections.Vocabulary(
         unembedding=embed["token_embedding"][:real],
