@@ -61,6 +61,10 @@ class Record:
         """Where checkpoints lie, by step."""
         return self.path / "checkpoints"
 
+    def saved_steps(self) -> list[int]:
+        """Steps of the checkpoints that are whole, ascending."""
+        return checkpoints.saved_steps(self.checkpoints_path)
+
     @property
     def tokenizer_path(self) -> pathlib.Path:
         """The directory of the tokenizer's files."""
@@ -82,7 +86,7 @@ class Record:
         Raises:
             UsageError: the run is past one of these without its checkpoint.
         """
-        saved = checkpoints.saved_steps(self.checkpoints_path)
+        saved = self.saved_steps()
         missed = [step for step in steps if saved and step < saved[-1]]
         if missed := sorted(set(missed) - set(saved)):
             raise errors.UsageError(
@@ -109,7 +113,7 @@ class Record:
         if not path.exists():
             return []
         with files.translated("read", path):
-            whole = path.read_bytes().split(b"\n")[:-1]
+            whole = files.read_file(path).split(b"\n")[:-1]
         return [
             _parse_loss(line, f"{path}, line {number}")
             for number, line in enumerate(whole, start=1)
@@ -155,7 +159,7 @@ def write_entries(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
 
 def is_record(path: pathlib.Path) -> bool:
     """Whether there is a training run at a path."""
-    return (path / MANIFEST).is_file()
+    return os.path.isfile(path / MANIFEST)
 
 
 def open_record(path: pathlib.Path) -> Record:
@@ -168,7 +172,7 @@ def open_record(path: pathlib.Path) -> Record:
     path = path.absolute()
     where = f"{path}: {MANIFEST}"
     try:
-        content = (path / MANIFEST).read_bytes()
+        content = files.read_file(path / MANIFEST)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise errors.TrainingError(
             f"{path}: no {MANIFEST}: not a training directory"
@@ -184,6 +188,8 @@ def _check(entries: dict[str, Any], where: str) -> None:
     manifest.check_keys(FORMAT, entries, _KEYS, where, optional="keep")
     if entries["status"] not in [_RUNNING, _FINISHED]:
         raise errors.TrainingError(f"{where}: status is {entries['status']!r:.80}")
+    if not _are_steps(entries.get("keep", [])):
+        raise errors.TrainingError(f"{where}: keep is {entries['keep']!r:.80}")
     identity = entries["identity"]
     if not isinstance(identity, dict) or "model" not in identity:
         raise errors.TrainingError(f"{where}: identity is {identity!r:.80}")
@@ -191,6 +197,10 @@ def _check(entries: dict[str, Any], where: str) -> None:
         OPTConfig.from_json(identity["model"])
     except errors.ConfigError as error:
         raise errors.TrainingError(f"{where}: {error}") from error
+
+
+def _are_steps(value: Any) -> bool:
+    return isinstance(value, list) and all(type(step) is int for step in value)
 
 
 def _parse_loss(line: bytes, where: str) -> dict[str, Any]:
