@@ -8,7 +8,10 @@ import os
 import pathlib
 
 from convert import hub, opt
-from jaxneurons import errors, store
+from jaxneurons import errors, files, store
+
+# Of files that a conversion depends on.
+SUFFIXES = (".json", ".bin", ".safetensors", ".txt")
 
 
 def open_model(
@@ -46,9 +49,11 @@ def open_model(
 
 def _fingerprint(directory: pathlib.Path) -> str:
     identity = []
-    for file in sorted(directory.iterdir()):
-        if file.suffix in (".json", ".bin", ".safetensors", ".txt"):
-            status = os.stat(file)
-            real = str(file.resolve())
-            identity.append((file.name, real, status.st_size, status.st_mtime_ns))
+    with files.translated("read", directory):
+        for file in sorted(directory.iterdir()):
+            # A link to what is not there yet is named when the model is converted.
+            if file.suffix in SUFFIXES and file.exists():
+                status = os.stat(file)
+                real = str(file.resolve())
+                identity.append((file.name, real, status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(identity).encode()).hexdigest()

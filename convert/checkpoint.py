@@ -91,6 +91,8 @@ def file_problem(path: pathlib.Path) -> str | None:
             return f"{path.name} is a directory"
         if not path.exists():
             return f"{path.name} is missing"
+        if not path.is_file():
+            return f"{path.name} is not a regular file"
         with open(path, "rb") as file:
             start = file.read(1024)
     if not start:

@@ -6,6 +6,7 @@ change the model. Nothing here runs code of the model's directory.
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ def read_config(directory: pathlib.Path) -> configuration.OPTConfig:
         InputOutputError: the operating system refuses.
     """
     path = pathlib.Path(directory) / CONFIG_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise errors.ConfigError(f"{path}: no such file, wanted a Hugging Face config")
     attributes = strict_json.read_object(path, errors.ConfigError)
     problems = _problems(attributes)

@@ -13,7 +13,7 @@ import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
 from convert import hf_config, opt
-from jaxneurons import errors
+from jaxneurons import errors, files
 
 SAFETENSORS = (
     "model.safetensors",
@@ -40,11 +40,11 @@ def resolve(
         CheckpointError: the hub has no such model or revision, or wants a licence accepted.
         InputOutputError: the hub is out of reach and the model is not in the cache.
     """
-    path = pathlib.Path(name_or_directory)
-    if path.is_dir():
-        return _local_directory(path, revision)
     name = os.fspath(name_or_directory)
-    if path.exists() or not HUB_ID.fullmatch(name):
+    # Not by pathlib, to which "" is the working directory.
+    if os.path.isdir(name):
+        return _local_directory(pathlib.Path(name), revision)
+    if os.path.exists(name) or not HUB_ID.fullmatch(name):
         raise errors.UsageError(f"{name}: not a directory, and not an id on the hub")
     try:
         return _download(name, revision)
@@ -93,10 +93,12 @@ def _local_directory(path: pathlib.Path, revision: str | None) -> pathlib.Path:
         return path
     commit = revision or MAIN
     reference = path / "refs" / commit
-    if reference.is_file():
-        commit = reference.read_text().strip()
-    if not (snapshots / commit).is_dir():
+    with files.translated("read", path):
+        if reference.is_file():
+            commit = reference.read_bytes().decode("utf-8", "replace").strip()
         found = sorted(entry.name for entry in snapshots.iterdir())
+    # What a reference says may lead out of the folder.
+    if commit not in found or not (snapshots / commit).is_dir():
         raise errors.CheckpointError(
             f"{path}: no snapshot of {revision or MAIN}, there are {found}"
         )

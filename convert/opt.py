@@ -115,7 +115,7 @@ def _tokenizer_files(directory: pathlib.Path) -> dict[str, bytes]:
     if found:
         raise errors.CheckpointError(f"{directory}: {checkpoints.listing(found)}")
     with files.translated("read", directory):
-        return {name: (directory / name).read_bytes() for name in present}
+        return {name: files.read_file(directory / name) for name in present}
 
 
 def _read_array(

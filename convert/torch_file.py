@@ -118,7 +118,10 @@ def _storage_checksums(
                 if not _is_storage(record):
                     # Compares the record's checksum.
                     archive.read(record)
-    except zipfile.BadZipFile as error:
+    except OSError as error:
+        raise files.io_error("read", path, error) from error
+    # A damaged directory of the zip has names in no encoding and versions yet to come.
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise errors.CheckpointError(
             f"{path}: truncated or damaged torch file: {error}"
         ) from error

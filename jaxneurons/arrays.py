@@ -70,8 +70,17 @@ def metadata(
 
 
 def file_kvstore(path: pathlib.Path) -> dict[str, str]:
-    """The tensorstore key-value store of a local directory."""
-    return {"driver": "file", "path": f"{path.absolute()}/"}
+    """The tensorstore key-value store of a local directory.
+
+    Raises:
+        UsageError: its path has bytes that are not UTF-8, which tensorstore cannot be told.
+    """
+    text = f"{path.absolute()}/"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise errors.UsageError(f"{text}: wanted a path in UTF-8") from error
+    return {"driver": "file", "path": text}
 
 
 def create(kvstore: Any, described: dict[str, Any]) -> ts.TensorStore:

@@ -4,6 +4,7 @@ A script imports this before anything that takes long: from then on Ctrl-C is on
 the rest is imported.
 """
 
+import io
 import itertools
 import logging
 import os
@@ -32,7 +33,12 @@ def run(main: Callable[[], None]) -> None:
     # By force: a package that configures logging when it is imported would come first.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
-    sys.exit(_exit_code(main))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks is no reason to fail after hours.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = _exit_code(main)
+    _drop_unwritable_output()
+    sys.exit(code)
 
 
 def _exit_code(main: Callable[[], None]) -> int:
@@ -50,8 +56,6 @@ def _exit_code(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail(_INTERRUPTED, errors.InterruptedRunError.exit_code)
     except BrokenPipeError:
-        # Nobody reads standard output any more; say so once and keep Python's exit quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail("standard output was closed", errors.InputOutputError.exit_code)
     except MemoryError as error:
         return _fail(f"out of memory: {error}".rstrip(": "), 1)
@@ -88,7 +92,7 @@ def _command_to_resume() -> str:
 def _parse_flags(arguments: list[str]) -> None:
     try:
         rest = flags.FLAGS(arguments)[1:]
-    except flags.Error as error:
+    except (flags.Error, UnicodeDecodeError) as error:
         raise errors.UsageError(" ".join(str(error).split())) from error
     if rest:
         raise errors.UsageError(f"unexpected arguments {rest}; flags are --name=value")
@@ -99,9 +103,29 @@ def _fail(message: str, code: int) -> int:
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
-        # Standard error is closed too; the exit code says what there is to say.
+        # Standard error takes nothing; the exit code says what there is to say.
         pass
     return code
+
+
+def _drop_unwritable_output() -> None:
+    """Forgets what a closed pipe or a full disk did not take: on exit Python would try again, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _fill_closed_streams() -> None:
+    """Puts the null device where a standard stream is closed.
+
+    The next file to be opened would get its number, and with it what libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The system gives the lowest number that is free: the stream's own. Open until the end.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
@@ -123,5 +147,6 @@ def _leave(signal_number: int, frame: FrameType | None) -> None:
     os._exit(_fail(_INTERRUPTED, errors.InterruptedRunError.exit_code))
 
 
+_fill_closed_streams()
 if threading.current_thread() is threading.main_thread():
     _handle_signals(_leave)

@@ -15,7 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tokenizers
 
-from jaxneurons import errors, text_files, token_streams, windows
+from jaxneurons import (
+    errors,
+    files,
+    text_files,
+    token_streams,
+    token_vocabulary,
+    windows,
+)
 from jaxneurons.config import OPTConfig
 from jaxneurons.windows import Windows
 
@@ -69,13 +76,14 @@ class Tokenizer:
 def load_tokenizer(directory: pathlib.Path, config: OPTConfig) -> Tokenizer:
     """Loads the tokenizer in `directory`; nothing in there is ever run as code.
 
-    Where `tokenizer.json` stands beside `vocab.json` and `merges.txt`, it is the one read.
+    Where `tokenizer.json` stands beside `vocab.json` and `merges.txt`, all must say the same.
 
     Raises:
-        TokenizerError: it is missing or damaged, has ids that the model has no embedding
+        TokenizerError: it is missing or damaged, contradicts itself, has ids that the model has no embedding
             for, or does not begin a text with exactly one BOS.
     """
-    digest = _digest_tokenizer(directory)
+    contents = _read_files(directory)
+    token_vocabulary.refuse_contradictions(contents, directory)
     tokenizer = _load_pretrained(directory)
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -90,25 +98,31 @@ def load_tokenizer(directory: pathlib.Path, config: OPTConfig) -> Tokenizer:
             f"{directory}: token {last} ({vocabulary[last]!r}) of {len(vocabulary)} has no"
             f" embedding, wanted ids below the model's vocab_size {config.vocab_size}"
         )
-    return Tokenizer(digest, vocabulary, backend)
+    return Tokenizer(_digest(contents), vocabulary, backend)
 
 
-def _digest_tokenizer(directory: pathlib.Path) -> str:
-    digests = {}
+def _read_files(directory: pathlib.Path) -> dict[str, bytes]:
+    """Contents of those of the tokenizer's files that there are, which must be enough."""
+    contents = {}
     for name in TOKENIZER_FILES:
         try:
-            digests[name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
-        except FileNotFoundError:
+            contents[name] = files.read_file(directory / name)
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise errors.InputOutputError(
-                f"{directory / name}: cannot be read: {error.strerror}"
-            ) from error
-    if not any(files <= digests.keys() for files in _SUFFICIENT_FILES):
+            raise files.io_error("read", directory / name, error) from error
+    if not any(needed <= contents.keys() for needed in _SUFFICIENT_FILES):
         raise errors.TokenizerError(
             f"{directory}: no tokenizer here,"
             " wanted tokenizer.json, or vocab.json and merges.txt"
         )
+    return contents
+
+
+def _digest(contents: Mapping[str, bytes]) -> str:
+    digests = {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
@@ -159,7 +173,7 @@ def parse_sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
             )
         if name in sources:
             raise errors.UsageError(f"corpus {value!r}: {name!r} is given twice")
-        if not pathlib.Path(path).exists():
+        if not os.path.exists(path):
             raise errors.CorpusError(f"corpus {value!r}: no such file or directory")
         sources[name] = pathlib.Path(path)
     return list(sources.items())
@@ -189,19 +203,20 @@ def load_windows(
 
     Raises:
         UsageError: the window or the limit means nothing for this model or these domains.
-        CorpusError: the text cannot be read, or a domain has none; the message says where.
+        CorpusError: the text cannot be read, a domain has none, or two share a file; the message says where.
     """
     _check_request(sources, config, window, max_tokens)
     listed = [text_files.list_files(path) for _, path in sources]
-    fingerprints = tuple(_fingerprint(files, tokenizer, config) for files in listed)
+    text_files.refuse_repeated(listed)
+    fingerprints = tuple(_fingerprint(text, tokenizer, config) for text in listed)
     domains = [
         token_streams.open_domain(
-            files,
+            text,
             tokenizer.encode if tokenizer else None,
             config,
             _cache_folder(cache_directory, fingerprint),
         )
-        for files, fingerprint in zip(listed, fingerprints, strict=True)
+        for text, fingerprint in zip(listed, fingerprints, strict=True)
     ]
     arrays = windows.cut(
         token_streams.read_shares(domains, window, max_tokens),
@@ -233,12 +248,16 @@ def _check_request(
 
 
 def _fingerprint(
-    files: Sequence[text_files.TextFile], tokenizer: Tokenizer | None, config: OPTConfig
+    listed: Sequence[text_files.TextFile],
+    tokenizer: Tokenizer | None,
+    config: OPTConfig,
 ) -> str:
     """Digests all that decides a domain's stream: every byte of its files is read."""
     facts = {
         "format": _STREAM_FORMAT,
-        "files": [(file.name, file.size, text_files.digest_of(file)) for file in files],
+        "files": [
+            (file.name, file.size, text_files.digest_of(file)) for file in listed
+        ],
         "tokenizer": tokenizer.digest if tokenizer else None,
         "special_tokens": config.special_tokens,
         "separator": config.eos_token_id,

@@ -9,6 +9,10 @@ class JaxneuronsError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str):
+        # A path, or what another library says, may run over lines.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class UsageError(JaxneuronsError):
     """A flag or argument with a value that means nothing here, or that contradicts another."""

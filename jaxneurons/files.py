@@ -11,6 +11,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -45,6 +46,23 @@ def io_error(
         wanted = "" if needed is None else f"{needed} bytes needed, "
         reason += f" ({wanted}{free_bytes(path)} free)"
     return errors.InputOutputError(f"cannot {action} {path}: {reason}")
+
+
+def read_file(path: os.PathLike | str) -> bytes:
+    """The content of a regular file; raises OSError for anything else under that name.
+
+    A pipe would wait for somebody to write, and a device might never end.
+    """
+    with open(path, "rb", opener=_open_regular) as file:
+        return file.read()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
 
 
 def free_bytes(path: os.PathLike | str) -> int:

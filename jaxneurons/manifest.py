@@ -6,7 +6,7 @@ that a file which differs from what was written in any of them is refused, not i
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import arrays, errors
@@ -78,6 +78,23 @@ def check_keys(
     missing = sorted(wanted - entries.keys())
     if unknown or missing:
         raise kind.error(f"{where}: unknown keys {unknown}, missing keys {missing}")
+
+
+def differences(
+    key: str, there: Any, here: Any, ignored: Collection[str] = ()
+) -> list[str]:
+    """All that differs below a key, dotted, "" for the top, between two JSON values, each as a phrase."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            difference
+            for name in sorted(there.keys() | here.keys())
+            for difference in differences(
+                f"{key}.{name}".lstrip("."), there.get(name), here.get(name), ignored
+            )
+        ]
+    if there == here or key in ignored:
+        return []
+    return [f"{key} was {there!r} and is now {here!r}"]
 
 
 def _is_seal_of(kind: Format, entries: Mapping[str, Any], content: bytes) -> bool:

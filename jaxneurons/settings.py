@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import jax
 
@@ -99,10 +100,10 @@ def parse_layers(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    first, colon, last = text.partition(":")
-    if not (colon and first.isdecimal() and last.isdecimal()):
-        raise errors.UsageError(f"layers {text!r}: wanted FIRST:LAST, such as 0:5")
-    return int(first), int(last)
+    match = re.fullmatch("([0-9]{1,9}):([0-9]{1,9})", text)
+    if match is None:
+        raise errors.UsageError(f"layers {text!r:.80}: wanted FIRST:LAST, such as 0:5")
+    return int(match[1]), int(match[2])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

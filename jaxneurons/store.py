@@ -216,7 +216,7 @@ def open_store(location: os.PathLike | str) -> Store:
 def is_store(path: os.PathLike | str) -> bool:
     """Whether there is a manifest of a store at a local path; URLs are taken to be stores."""
     text = os.fspath(path)
-    return _is_url(text) or (pathlib.Path(text) / MANIFEST).is_file()
+    return _is_url(text) or os.path.isfile(pathlib.Path(text) / MANIFEST)
 
 
 def _is_url(location: str) -> bool:

@@ -43,10 +43,11 @@ def save(record: Study, layer: int, pieces: Iterable[Mapping[str, np.ndarray]]) 
         files.replacing(_path(record, layer)) as file,
         zipfile.ZipFile(file, "w") as archive,
     ):
+        owner = np.array(study_contents.owner_of(record, layer))
+        _write(archive, study_contents.OWNER, owner)
         for index, piece in enumerate(pieces):
             for name, data in piece.items():
-                with archive.open(f"{name}.{index}.npy", "w") as entry:
-                    np.lib.format.write_array(entry, data, allow_pickle=False)
+                _write(archive, f"{name}.{index}", data)
 
 
 def layers_without(record: Study) -> list[int]:
@@ -110,6 +111,11 @@ def _block_end(record: Study, n: int, first: int, last: int) -> int:
     return last
 
 
+def _write(archive: zipfile.ZipFile, name: str, data: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w") as entry:
+        np.lib.format.write_array(entry, data, allow_pickle=False)
+
+
 def _count(pieces: Iterable[np.ndarray]) -> int:
     return sum(map(len, pieces))
 
@@ -124,7 +130,8 @@ def _read(record: Study, layer: int, n: int, field: str) -> Iterator[np.ndarray]
     stored = "neuron" if field == "layer" else field
     path, name = _path(record, layer), f"candidate_{n}_{stored}"
     any_yet = False
-    for _, data in study_contents.read_arrays(path, f"{name}."):
+    owner = study_contents.owner_of(record, layer)
+    for _, data in study_contents.read_arrays(path, owner, f"{name}."):
         any_yet = True
         yield np.full(len(data), layer, np.int32) if field == "layer" else data
     if not any_yet:

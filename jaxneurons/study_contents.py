@@ -1,8 +1,10 @@
 """What a study holds: its arrays by name, the vocabulary, and sums that wait for the next pass.
 
 In: results of a layer as the reductions give them. Out: the arrays of architecture.md.
+What is no array carries its owner, a digest of the study and of the layer: a file of another one is not read.
 """
 
+import hashlib
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from jaxneurons import errors, files, manifest
+from jaxneurons import arrays, errors, files, manifest, study_manifest
 from jaxneurons.study import ArraySpec, Study
 
 ORDERS = (1, 2, 3)
 VOCABULARY = "vocabulary.json"
+# In an .npz file, the name of the digest of what it belongs to.
+OWNER = "owner"
 
 _VOCABULARY = manifest.Format(
-    "jaxneurons-vocabulary", 1, errors.StudyError, "run the study again"
+    "jaxneurons-vocabulary", 2, errors.StudyError, "run the study again"
 )
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
@@ -52,16 +56,18 @@ def save_counts(
 ) -> None:
     """Keeps a layer's sums over the first so many windows until the pass after has added its own."""
     with files.replacing(_counts_path(record, layer, windows)) as file:
-        np.savez(file, allow_pickle=False, **found)
+        owner = np.array(owner_of(record, layer, windows))
+        np.savez(file, allow_pickle=False, owner=owner, **found)
 
 
 def read_counts(record: Study, layer: int, windows: int) -> dict[str, np.ndarray]:
     """What `save_counts` kept.
 
     Raises:
-        StudyError: it is missing or damaged.
+        StudyError: it is missing, damaged or another's.
     """
-    return dict(read_arrays(_counts_path(record, layer, windows)))
+    path = _counts_path(record, layer, windows)
+    return dict(read_arrays(path, owner_of(record, layer, windows)))
 
 
 def remove_counts(record: Study, but: int) -> None:
@@ -81,41 +87,48 @@ def domains(record: Study) -> list[dict[str, Any]]:
 
 def write_vocabulary(record: Study, pieces: Sequence[str], real: int) -> None:
     """Keeps the text of every id, and how many ids, from 0 on, mean something."""
-    content = manifest.seal(_VOCABULARY, {"pieces": list(pieces), "real": real})
+    entries = {"owner": owner_of(record), "pieces": list(pieces), "real": real}
+    content = manifest.seal(_VOCABULARY, entries)
     files.write_atomically(record.path / VOCABULARY, content)
 
 
-def read_vocabulary(path: pathlib.Path) -> tuple[list[str], int]:
-    """What `write_vocabulary` wrote to a study's directory.
+def read_vocabulary(record: Study) -> tuple[list[str], int]:
+    """What `write_vocabulary` wrote.
 
     Raises:
-        StudyError: it is missing or damaged.
+        StudyError: it is missing, damaged or another study's.
         InputOutputError: the operating system refuses.
     """
-    file = path / VOCABULARY
+    file = record.path / VOCABULARY
     try:
-        content = file.read_bytes()
+        content = files.read_file(file)
     except FileNotFoundError as error:
         raise errors.StudyError(f"{file} is missing; run the study again") from error
     except OSError as error:
         raise files.io_error("read", file, error) from error
     entries = manifest.unseal(_VOCABULARY, content, str(file))
+    manifest.check_keys(_VOCABULARY, entries, {"owner", "pieces", "real"}, str(file))
+    if entries["owner"] != owner_of(record):
+        raise _of_another(file)
     return entries["pieces"], entries["real"]
 
 
 def read_arrays(
-    path: pathlib.Path, prefix: str = ""
+    path: pathlib.Path, wanted_owner: str, prefix: str = ""
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Name and content of each array of an .npz file whose name begins so, one in memory at a time.
 
     Raises:
-        StudyError: it is missing or damaged.
+        StudyError: it is missing, damaged or another's.
+        InputOutputError: the operating system refuses.
     """
     try:
         # Opened here: NumPy leaves a file that it cannot read open.
         with open(path, "rb") as file, np.load(file) as found:
+            if found[OWNER] != wanted_owner:
+                raise _of_another(path)
             for name in found.files:
-                if name.startswith(prefix):
+                if name.startswith(prefix) and name != OWNER:
                     yield name, found[name]
     except FileNotFoundError as error:
         raise errors.StudyError(f"{path} is missing; run the study again") from error
@@ -123,6 +136,21 @@ def read_arrays(
         raise errors.StudyError(
             f"{path} is damaged: {error}; run the study again"
         ) from error
+    except OSError as error:
+        raise files.io_error("read", path, error) from error
+
+
+def owner_of(record: Study, *place: int) -> str:
+    """Tells what belongs to this study, and to this place in it, from what was put in its place."""
+    identity = {key: record.manifest[key] for key in study_manifest.IDENTITY}
+    content = arrays.to_json_bytes({"identity": identity, "place": place})
+    return hashlib.sha256(content).hexdigest()
+
+
+def _of_another(path: pathlib.Path) -> errors.StudyError:
+    return errors.StudyError(
+        f"{path} belongs to another layer or study; run the study again"
+    )
 
 
 def _counts_path(record: Study, layer: int, windows: int) -> pathlib.Path:

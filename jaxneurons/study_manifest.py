@@ -22,6 +22,10 @@ IDENTITY = ("model", "corpus", "special_tokens", "settings", "versions", "device
 DTYPES = ("int32", "int64", "uint16", "uint32", "float32", "float64")
 # Where the same model lies makes no difference.
 NOT_COMPARED = ("model.location",)
+# Why a difference matters that may not seem to.
+_REASONS = {
+    "settings.windows_per_batch": "rounding depends on it, and with it which values nearly 0 count as active"
+}
 _KEYS = {"status", "layers", "passes", "arrays", *IDENTITY}
 _ARRAY_KEYS = {"dimensions", "shape", "dtype", "metadata_digest", "digests"}
 
@@ -36,7 +40,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     """
     where = f"{path}: {NAME}"
     try:
-        content = (path / NAME).read_bytes()
+        content = files.read_file(path / NAME)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise errors.StudyError(f"{path}: no {NAME}: not a study") from error
     except OSError as error:
@@ -55,24 +59,17 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """All that differs between the identities of two runs, each as a phrase."""
     here = json.loads(arrays.to_json_bytes(dict(here)))
     return [
-        difference
+        _explained(difference)
         for key in IDENTITY
-        for difference in _differences(key, there.get(key), here.get(key))
+        for difference in manifest.differences(
+            key, there.get(key), here.get(key), NOT_COMPARED
+        )
     ]
 
 
-def _differences(key: str, there: Any, here: Any) -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            difference
-            for name in sorted(there.keys() | here.keys())
-            for difference in _differences(
-                f"{key}.{name}", there.get(name), here.get(name)
-            )
-        ]
-    if there == here or key in NOT_COMPARED:
-        return []
-    return [f"{key} was {there!r} and is now {here!r}"]
+def _explained(difference: str) -> str:
+    reason = _REASONS.get(difference.partition(" ")[0])
+    return f"{difference} ({reason})" if reason else difference
 
 
 def _check(entries: dict[str, Any], where: str) -> None:

@@ -96,11 +96,21 @@ def _walk(root: pathlib.Path, left_out: list[str]) -> Iterator[TextFile]:
 
 def _meet_once(path: pathlib.Path, seen: dict[tuple[int, int], pathlib.Path]) -> None:
     status = path.stat()
-    first = seen.setdefault((status.st_dev, status.st_ino), path)
-    if first is not path:
+    identity = status.st_dev, status.st_ino
+    if identity in seen:
         raise errors.CorpusError(
-            f"{path} and {first} are the same (linked), wanted every text once"
+            f"{path} and {seen[identity]} are the same, wanted every text once"
         )
+    seen[identity] = path
+
+
+def refuse_repeated(domains: Iterable[Iterable[TextFile]]) -> None:
+    """Raises CorpusError if a file stands in two domains, under one name or two: it would be read twice."""
+    seen: dict[tuple[int, int], pathlib.Path] = {}
+    for files in domains:
+        for file in files:
+            with _reading(file.path):
+                _meet_once(file.path, seen)
 
 
 def _text_file(path: pathlib.Path, root: pathlib.Path) -> TextFile:

@@ -8,6 +8,7 @@ Without --model and --corpus it studies the small model on the texts that come w
 tokens: a minute on two idle CPU cores, and 139 of 4,096 neurons are dead.
 """
 
+import math
 import pathlib
 
 from absl import flags
@@ -124,6 +125,15 @@ def main() -> None:
         raise errors.UsageError("--study is empty, wanted a directory to write")
     cache_directory = pathlib.Path(_CACHE.value or cache.default_cache_directory())
     compilation_cache.enable(cache_directory)
+    # Before a model is converted, which may take long.
+    resources = settings.Resources(
+        device_memory_bytes=_bytes(_DEVICE_MEMORY_GB),
+        host_memory_bytes=_bytes(_HOST_MEMORY_GB),
+        spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),
+        checkpoint_every=_CHECKPOINT_EVERY.value,
+        tokens_per_pass=_TOKENS_PER_PASS.value,
+        devices=_DEVICES.value,
+    )
     name, model = _open_model(cache_directory)
     wanted = settings.resolve(
         model.config,
@@ -133,14 +143,6 @@ def main() -> None:
         dtype=_DTYPE.value,
         max_tokens=_MAX_TOKENS.value,
         ngrams=_NGRAMS.value,
-    )
-    resources = settings.Resources(
-        device_memory_bytes=_bytes(_DEVICE_MEMORY_GB.value),
-        host_memory_bytes=_bytes(_HOST_MEMORY_GB.value),
-        spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),
-        checkpoint_every=_CHECKPOINT_EVERY.value,
-        tokens_per_pass=_TOKENS_PER_PASS.value,
-        devices=_DEVICES.value,
     )
     figures = run.run_study(
         model,
@@ -155,22 +157,29 @@ def main() -> None:
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
 
 
-def _bytes(gibibytes: float | None) -> int | None:
-    return None if gibibytes is None else int(gibibytes * 2**30)
+def _bytes(flag: flags.FlagHolder) -> int | None:
+    if flag.value is None:
+        return None
+    if not math.isfinite(flag.value):
+        raise errors.UsageError(f"--{flag.name}={flag.value}: wanted a number of GiB")
+    return int(flag.value * 2**30)
 
 
 def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:
     """What to call the model, and its store."""
+    training = export.is_training_directory(_MODEL.value or "")
+    if _STEP.value is not None and not training:
+        raise errors.UsageError("--step: --model is no training directory")
+    if _REVISION.value is not None and (_MODEL.value is None or training):
+        raise errors.UsageError("--revision: --model is none of the hub")
     if _MODEL.value is None:
         directory = str(demo.model_directory())
         return demo.MODEL_NAME, cached.open_model(directory, cache_directory)[1]
-    if export.is_training_directory(_MODEL.value):
+    if training:
         path = export.store_of_checkpoint(
             pathlib.Path(_MODEL.value), _STEP.value, cache_directory
         )
         return pathlib.Path(_MODEL.value).name, store.open_store(path)
-    if _STEP.value is not None:
-        raise errors.UsageError(f"--step: {_MODEL.value} is no training directory")
     return cached.open_model(_MODEL.value, cache_directory, _REVISION.value)
 
 

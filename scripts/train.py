@@ -39,8 +39,9 @@ STEP = flags.DEFINE_integer(
 def main() -> None:
     compilation_cache.enable(options.cache_directory())
     if EXPORT.value is None:
-        if STEP.value is not None:
-            raise errors.UsageError("--step says which checkpoint to --export")
+        for flag in (STEP, EXPORT_FORMAT, EXPORT_DTYPE):
+            if flag.present:
+                raise errors.UsageError(f"--{flag.name} is about what to --export")
         record = run.train(options.request())
         print(f"trained {record.path}")
         return

@@ -88,7 +88,13 @@ def test_any_name_can_be_drawn(finished, tmp_path):
         ("[]", errors.StudyError),
         ("{", errors.StudyError),
         ('{"format_version": 1}', errors.StudyError),
-        ('{"format_version": 2}', errors.FormatVersionError),
+        ('{"format": "jaxneurons-summary", "format_version": 1}', errors.StudyError),
+        (
+            '{"format": "jaxneurons-summary", "format_version": 2}',
+            errors.FormatVersionError,
+        ),
+        ("[" * 100_000, errors.StudyError),
+        ('{"format_version": ' + "1" * 5000 + "}", errors.StudyError),
     ],
 )
 def test_summaries_that_are_none(tmp_path, content, error):

@@ -36,6 +36,12 @@ def test_any_path_will_do(tmp_path, name):
     )
 
 
+@pytest.mark.fault(case=26)
+def test_a_path_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(errors.UsageError, match="wanted a path in UTF-8"):
+        arrays.file_kvstore(tmp_path / os.fsdecode(b"\xff"))
+
+
 def test_chunks_are_files_of_one_folder_so_that_they_are_synced_with_it(tmp_path):
     Written(tmp_path / "a", np.zeros((4, 2), np.int32), chunk=[2, 2])
     assert sorted(os.listdir(tmp_path / "a")) == ["c.0.0", "c.1.0", "zarr.json"]

@@ -1,6 +1,7 @@
 """Reading shards: the right values, or one error that names the file, and never code that runs."""
 
 import json
+import os
 import struct
 import sys
 import tracemalloc
@@ -187,12 +188,13 @@ def test_a_key_twice_in_an_index_is_refused(tmp_path):
 @pytest.mark.fault(case=3)
 @pytest.mark.parametrize("suffix", FILES)
 def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
-    names = ["missing", "folder", "empty", "pointer", "link"]
+    names = ["missing", "folder", "empty", "pointer", "link", "pipe"]
     write_index(tmp_path, {name: name + suffix for name in names}, suffix)
     (tmp_path / f"missing{suffix}.incomplete").write_bytes(b"half")
     (tmp_path / f"folder{suffix}").mkdir()
     (tmp_path / f"empty{suffix}").touch()
     (tmp_path / f"link{suffix}").symlink_to("nowhere")
+    os.mkfifo(tmp_path / f"pipe{suffix}")
     (tmp_path / f"pointer{suffix}").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4711\n"
     )
@@ -202,6 +204,7 @@ def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
         f"folder{suffix} is a directory",
         f"empty{suffix} is empty",
         f"link{suffix} is missing",
+        f"pipe{suffix} is not a regular file",
         f"pointer{suffix} is a git-lfs pointer (4711 bytes): run git lfs pull",
         "download was interrupted?",
     ):

@@ -24,6 +24,12 @@ def main() -> None:
     elif _NEEDED.value == "print":
         for number in range(100_000):
             print(number)
+    elif _NEEDED.value == "foreign letters":
+        print("é中\udcff")
+    elif _NEEDED.value == "open":
+        with open(__file__) as file:
+            print(file.fileno() > 2)
+        raise errors.StoreError("opened")
     elif _NEEDED.value == "raise":
         raise {
             "RuntimeError": RuntimeError("our fault"),

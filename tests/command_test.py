@@ -73,6 +73,7 @@ def test_an_error_of_two_lines_is_one_line():
         (["--needed=print", "--do=nonsense"], ["--do=nonsense", "<tidy|sleep|x>"]),
         (["--needed"], ["--needed"]),
         ([], ["--needed must have a value"]),
+        ([f"--flagfile={sys.executable}"], ["can't decode byte"]),
     ],
 )
 def test_wrong_usage_is_2_and_one_line(arguments, words):
@@ -194,18 +195,48 @@ def test_a_closed_pipe_is_74_and_one_line():
     [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],
 )
 def test_closed_streams_change_no_code(closed, needed, code):
-    line = f'exec "$0" "$1" --needed={needed} {closed}'
-    done = subprocess.run(
+    done = run_in_shell(f"--needed={needed}", closed)
+    assert (done.returncode, done.stderr) == (code, b"")
+    # What has no place on standard error does not go to standard output instead.
+    assert b"what was given" not in done.stdout
+
+
+@pytest.mark.fault(case=27)
+def test_a_file_never_gets_the_number_of_a_closed_stream():
+    done = run_in_shell("--needed=open", "<&- 2>&-")
+    assert (done.returncode, done.stdout) == (65, b"True\n")
+
+
+@pytest.mark.fault(case=27)
+@pytest.mark.parametrize(
+    ("full", "needed", "code"),
+    [(">/dev/full", "print", 74), ("2>/dev/full", "StoreError", 65)],
+)
+def test_a_full_disk_under_a_stream_changes_no_code(full, needed, code):
+    done = run_in_shell(f"--needed={needed}", full)
+    assert done.returncode == code and done.stderr.count(b"\n") <= 1
+
+
+@pytest.mark.fault(case=29)
+def test_what_the_terminal_cannot_show_is_escaped():
+    done = run("--needed=foreign letters", environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "\\xe9\\u4e2d\\udcff\n"
+
+
+def run_in_shell(argument, redirections):
+    """Runs the script with streams redirected as a shell does."""
+    line = f'exec "$0" "$1" {argument} {redirections}'
+    return subprocess.run(
         ["sh", "-c", line, sys.executable, str(SCRIPT)],
         capture_output=True,
         check=False,
         env=ENVIRONMENT,
         timeout=20,
     )
-    assert done.returncode == code
 
 
-def run(*arguments, stdin=""):
+def run(*arguments, stdin="", environment=None):
     """Runs the script to its end."""
     command = [sys.executable, str(SCRIPT), *arguments]
     return subprocess.run(
@@ -213,7 +244,7 @@ def run(*arguments, stdin=""):
         input=stdin,
         capture_output=True,
         check=False,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | (environment or {}),
         text=True,
         timeout=20,
     )

@@ -242,11 +242,25 @@ def test_limit_must_leave_a_domain_something(tmp_path, max_tokens):
 
 
 def test_limit_must_leave_every_domain_something(tmp_path):
-    path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])
-    sources = [("a", path), ("b", path), ("c", path)]
+    sources = [
+        (name, tiny_tokenizers.token_file(tmp_path / f"{name}.jsonl", [5]))
+        for name in "abc"
+    ]
     corpus.load_windows(sources, None, tiny_tokenizers.CONFIG, 8, 6)
     with pytest.raises(errors.UsageError, match="at least 2 .* each of 3 domains"):
         corpus.load_windows(sources, None, tiny_tokenizers.CONFIG, 8, 5)
+
+
+@pytest.mark.fault(case=20)
+def test_a_file_in_two_domains_is_refused(tmp_path):
+    path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "b.jsonl").hardlink_to(path)
+    for other in (path, tmp_path / "folder"):
+        with pytest.raises(errors.CorpusError, match="are the same, wanted every"):
+            corpus.load_windows(
+                [("a", path), ("b", other)], None, tiny_tokenizers.CONFIG, 8
+            )
 
 
 def test_no_corpus_is_refused():

@@ -37,6 +37,21 @@ def test_write_atomically_keeps_the_old_file_where_the_system_refuses(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.fault(case=26)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
+def test_only_a_regular_file_is_read(tmp_path, kind):
+    path = tmp_path / "file"
+    make = {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "folder": path.mkdir,
+        "loop": lambda: path.symlink_to(path),
+    }
+    make[kind]()
+    with pytest.raises(OSError, match="not a regular file|symbolic links"):
+        files.read_file(path)
+
+
 def test_partial_directory_appears_whole(tmp_path):
     target = tmp_path / "new" / "a b%20#ü"
     with files.partial_directory(target, "a thing") as partial:

@@ -188,6 +188,24 @@ def test_directories_are_taken_as_they_are(tmp_path):
         hub.resolve(tmp_path / "config.json")
 
 
+@pytest.mark.fault(case=1)
+@pytest.mark.parametrize("commit", ["../elsewhere", "..", ".", "", "first/x", "\0"])
+def test_a_reference_does_not_lead_out_of_the_folder(tmp_path, commit):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "snapshots" / "first" / "x").mkdir(parents=True)
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs" / "main").write_text(commit)
+    with pytest.raises(errors.CheckpointError, match=r"no snapshot of main.*first"):
+        hub.resolve(tmp_path)
+
+
+@pytest.mark.fault(case=26)
+@pytest.mark.parametrize("name", ["", "x" * 300, "x/" * 3000])
+def test_a_name_that_cannot_be_is_one_line(name):
+    with pytest.raises(errors.UsageError, match="not a directory, and not an id"):
+        hub.resolve(name)
+
+
 def test_a_folder_of_the_cache_stands_for_its_main_snapshot(tmp_path):
     for commit in ("first", "second"):
         (tmp_path / "snapshots" / commit).mkdir(parents=True)

@@ -46,7 +46,7 @@ def read_study(path: pathlib.Path) -> Arrays:
     """Everything that a study holds which other code reads back."""
     record = study.open_finished(path)
     names = record.manifest["arrays"]
-    pieces, real = study_contents.read_vocabulary(path)
+    pieces, real = study_contents.read_vocabulary(record)
     vocabulary = json.dumps([pieces, real]).encode()
     return {n: record.read(n).tobytes() for n in names} | {"vocabulary": vocabulary}
 

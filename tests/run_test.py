@@ -318,7 +318,9 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["1", "a:b", "1:", "-1:2", "0:1:2", ""])
+@pytest.mark.parametrize(
+    "text", ["1", "a:b", "1:", "-1:2", "0:1:2", "", "0:" + "9" * 5000]
+)
 def test_layers_that_are_no_range(text):
     with pytest.raises(errors.UsageError, match="FIRST:LAST"):
         settings.parse_layers(text)

@@ -52,6 +52,20 @@ def test_study_opens_with_xarray(finished):
     assert (arrays["ngram_activation_count"] >= 0).all()
 
 
+@pytest.mark.fault(case=30)
+@pytest.mark.parametrize(
+    ("script", "flags", "words"),
+    [
+        ("study", ["--study=x", "--device_memory_gb=nan"], "wanted a number of GiB"),
+        ("train", ["--out=x", "--export_dtype=float16"], "--export_dtype is about"),
+    ],
+)
+def test_flags_without_meaning_are_2_and_one_line(cache, script, flags, words):
+    done = run_script(cache, script, *flags)
+    assert done.returncode == 2 and words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_finished_study_is_refused_in_one_line(finished, cache):
     again = run_script(cache, "study", f"--study={finished}", "--max_tokens=20000")
     assert again.returncode == 73

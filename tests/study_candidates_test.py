@@ -160,6 +160,24 @@ def test_damaged_candidates_are_named(record, cut):
 
 
 @pytest.mark.fault(case=21)
+def test_another_layers_file_is_found(record):
+    save_both(record)
+    first, third = sorted(record.partial.glob("candidates_*"))
+    first.write_bytes(third.read_bytes())
+    assert study_candidates.layers_without(record) == [1]
+
+
+@pytest.mark.fault(case=23)
+def test_a_folder_in_place_of_candidates_is_one_line(record):
+    save_both(record)
+    (file,) = record.partial.glob("candidates_001*")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(errors.InputOutputError, match="candidates_001.npz: Is a dir"):
+        study_candidates.layers_without(record)
+
+
+@pytest.mark.fault(case=21)
 def test_candidates_without_a_field_are_damaged(record):
     save_both(record)
     assert study_candidates.layers_without(record) == []

@@ -83,7 +83,11 @@ CHANGES = {
     "dtype": (None, {"dtype": "float16"}, "settings.dtype was 'float32'"),
     "layers": (None, {"layers": (0, 1)}, "settings.last_layer was 2 and is now 1"),
     "tokens": (None, {"max_tokens": 20}, "settings.max_tokens was None"),
-    "batch": (None, {"windows_per_batch": 1}, "settings.windows_per_batch was 2"),
+    "batch": (
+        None,
+        {"windows_per_batch": 1},
+        r"settings.windows_per_batch was 2 and is now 1 \(rounding depends on it",
+    ),
 }
 
 

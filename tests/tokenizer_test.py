@@ -1,10 +1,12 @@
 """Tokenizers that fit their model, and those that do not."""
 
 import json
+import shutil
 
 import helpers
 import pytest
 import tiny_tokenizers
+import transformers
 
 from jaxneurons import config, corpus, errors
 
@@ -88,6 +90,101 @@ def test_damaged_tokenizer_is_refused(tmp_path, content):
     with pytest.raises(errors.TokenizerError, match="not a tokenizer that") as caught:
         corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
     assert "\n" not in str(caught.value)
+
+
+AWKWARD = [
+    "",
+    " ",
+    "  two spaces before, \t tab and\r\n line",
+    "a</s>b<pad></s> </s>",
+    "<s><unk><mask>",
+    "emoji 👩‍👩‍👧 🏳️‍🌈 and 中文字 かな 한글",
+    "NUL \0 and \x7f \x80 \ufeff \u2028 \U0010ffff",
+    "e\u0301 is é, ﬁ, İstanbul, ｆｕｌｌ",
+    "it's 3.14159 don't WE'LL   ",
+]
+
+
+@pytest.mark.fault(case=19)
+def test_opt_tokenizer_is_one_whichever_files_it_is_read_from(tmp_path):
+    folder = helpers.shared_path("tokenizers", "opt")
+    model = config.PUBLISHED["opt-125m"]
+    slow = corpus.load_tokenizer(folder, model)
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").is_file()
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(folder / name, tmp_path)
+    fast = corpus.load_tokenizer(tmp_path, model)
+    assert fast.vocabulary == slow.vocabulary
+    encoded = slow.encode(AWKWARD)
+    assert fast.encode(AWKWARD) == encoded
+    assert all(not set(ids) & {0, 1, 2} for ids in encoded)
+
+
+def write_both_kinds(folder):
+    """A tokenizer.json, and a vocab.json and a merges.txt that agree with it."""
+    tiny_tokenizers.save_tokenizer(folder)
+    fast = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = fast["model"]["vocab"]
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return vocabulary
+
+
+@pytest.mark.fault(case=19)
+def test_files_that_agree_are_one_tokenizer(tmp_path):
+    write_both_kinds(tmp_path)
+    corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
+    # In tokenizer.json an added token has its own list.
+    tiny_tokenizers.save_tokenizer(tmp_path, extra=("αβ",))
+    tokenizer = corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
+    assert tokenizer.encode(["αβ"]) == [[260]]
+
+
+def _swap(vocabulary):
+    vocabulary["!"], vocabulary["#"] = vocabulary["#"], vocabulary["!"]
+
+
+def _add(vocabulary):
+    vocabulary["αβ"] = 262
+
+
+def _drop(vocabulary):
+    del vocabulary["!"]
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_swap, "disagree on 2 tokens, such as '!': 4 and 6"),
+        (_add, "disagree on 1 tokens, such as 'αβ': none and 262"),
+        (_drop, "disagree on 1 tokens, such as '!': 4 and none"),
+    ],
+)
+def test_vocabularies_that_disagree_are_refused(tmp_path, change, message):
+    vocabulary = write_both_kinds(tmp_path)
+    change(vocabulary)
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(errors.TokenizerError, match=message):
+        corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
+
+
+@pytest.mark.fault(case=19)
+def test_merges_that_disagree_are_refused(tmp_path):
+    write_both_kinds(tmp_path)
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n! #\n")
+    with pytest.raises(errors.TokenizerError, match="rule 1 is None in .* '! #' in"):
+        corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 10**5, b"[]"])
+def test_a_damaged_vocabulary_beside_is_refused(tmp_path, content):
+    write_both_kinds(tmp_path)
+    (tmp_path / "vocab.json").write_bytes(content)
+    with pytest.raises(errors.TokenizerError, match=r"^[^\n]*vocab.json: [^\n]*$"):
+        corpus.load_tokenizer(tmp_path, tiny_tokenizers.CONFIG)
 
 
 @pytest.mark.fault(case=11)

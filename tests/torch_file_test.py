@@ -162,6 +162,20 @@ def test_an_encrypted_record_is_refused(tmp_path):
 
 
 @pytest.mark.fault(case=9)
+@pytest.mark.parametrize(("place", "byte"), [(46, 0xFF), (6, 0xC6)])
+def test_a_damaged_directory_of_the_zip_is_refused(tmp_path, place, byte):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.arange(10.0)}, path)
+    content = bytearray(path.read_bytes())
+    # A record's name in no encoding, or a version of zip that is yet to come.
+    directory = content.find(b"PK\x01\x02")
+    content[directory + 8 : directory + 10] = b"\0\x08"
+    content[directory + place] = byte
+    path.write_bytes(content)
+    refusal(path, "truncated or damaged torch file")
+
+
+@pytest.mark.fault(case=9)
 def test_a_flipped_byte_is_found_wherever_it_is(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.ones(100), "b": torch.ones(7)}, path)

@@ -43,6 +43,7 @@ def test_a_torn_manifest_is_refused(path):
 EDITS = {
     "unknown key": lambda e: e.update(nonsense=1),
     "status": lambda e: e.update(status="done"),
+    "steps to keep": lambda e: e.update(keep=["2"]),
     "identity no object": lambda e: e.update(identity=[]),
     "no model": lambda e: e["identity"].pop("model"),
     "model field": lambda e: e["identity"]["model"].update(ffn_dim="many"),

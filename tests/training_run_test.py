@@ -85,6 +85,21 @@ def test_checkpoints_asked_for_are_kept(folder):
     assert steps == [0, 20, 80, 120]
 
 
+def test_what_was_to_be_kept_stays_without_being_asked_for_again(folder, tmp_path):
+    path = unfinished(folder, tmp_path, 80)
+    forgetful = dataclasses.replace(CADENCE, keep=())
+    run.train(make_request(folder, out=path, cadence=forgetful))
+    steps = sorted(int(saved.name) for saved in (path / "checkpoints").iterdir())
+    assert steps == [0, 20, 80, 120]
+
+
+def test_a_step_to_keep_that_has_passed_is_refused(folder, tmp_path):
+    path = unfinished(folder, tmp_path, 80)
+    late = dataclasses.replace(CADENCE, keep=(30,))
+    with pytest.raises(errors.UsageError, match="keep .30.: .* at step 80"):
+        run.train(make_request(folder, out=path, cadence=late))
+
+
 def test_a_finished_run_says_so(folder):
     before = losses_of(folder / "run")
     with pytest.raises(errors.OutputExistsError, match="run is finished"):
@@ -208,7 +223,9 @@ def test_no_text_leaves_nothing_behind(tmp_path):
     with pytest.raises(errors.CorpusError, match="no text in any document"):
         run.train(request)
     (tmp_path / "text.jsonl").write_text('{"text": "short"}\n{"text": "too"}')
-    with pytest.raises(errors.CorpusError, match="no domain has 24 tokens"):
+    with pytest.raises(
+        errors.CorpusError, match="no domain has 24 tokens .* smaller --window"
+    ):
         run.train(request)
     assert not (tmp_path / "run").exists()
 
@@ -220,6 +237,21 @@ def test_something_else_in_the_way_is_left_alone(tmp_path):
     with pytest.raises(errors.OutputExistsError, match="run exists"):
         run.train(make_request(tmp_path))
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.fault(case=30)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": SIZES | {"num_attention_heads": 3}}, "hidden_size 32 is not a mult"),
+        ({"vocab_size": 2**31}, "vocab_size is 2147483648"),
+        ({"recipe": dataclasses.replace(RECIPE, warmup_steps=121)}, "at most the 120"),
+    ],
+)
+def test_what_makes_no_model_or_no_run_is_usage(tmp_path, changes, message):
+    with pytest.raises(errors.UsageError, match=message):
+        run.train(make_request(tmp_path, **changes))
+    assert not (tmp_path / "run").exists()
 
 
 def test_steps_to_keep_must_come(tmp_path):

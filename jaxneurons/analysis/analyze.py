@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import arrays, errors, files
+from jaxneurons import errors, files
 from jaxneurons.analysis import activation, drawing, lines, ngrams, positions
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
@@ -73,7 +73,6 @@ def analyze(
         record, model, wanted.detectors, wanted.suppression, folder
     )
     summary: dict[str, Any] = {
-        "format_version": drawing.SUMMARY_VERSION,
         "model": _model(record),
         "activation": activation.summarize(record),
         "ngrams": found.ngrams,
@@ -83,8 +82,7 @@ def analyze(
     if warning := summary["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
     drawing.save({summary["model"]["name"]: summary}, folder / "figures")
-    content = arrays.to_json_bytes(summary)
-    files.write_atomically(folder / drawing.SUMMARY, content)
+    drawing.write_summary(folder, summary)
 
 
 def _write_positional(

@@ -1,15 +1,16 @@
 """Summaries of studies in, the paper's figures as files out."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxneurons import errors, files
+from jaxneurons import errors, files, manifest
 from jaxneurons.figures import paper, style
 
 SUMMARY = "summary.json"
-SUMMARY_VERSION = 1
+FORMAT = manifest.Format(
+    "jaxneurons-summary", 1, errors.StudyError, "run scripts/analyze.py on the study"
+)
 SECTIONS = {"model", "activation", "ngrams", "suppression", "positions"}
 
 
@@ -17,26 +18,27 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
     """The summary.json of a study directory.
 
     Raises:
-        StudyError: there is none, or it is damaged.
+        StudyError: there is none, or it is damaged or was edited.
+        FormatVersionError: it was written in another version of the format.
+        InputOutputError: the operating system refuses.
     """
+    where = f"{path}: {SUMMARY}"
     try:
-        summary = json.loads((path / SUMMARY).read_bytes())
-    except FileNotFoundError as error:
+        content = files.read_file(path / SUMMARY)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise errors.StudyError(
             f"{path}: no {SUMMARY}: not a finished study"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise errors.StudyError(f"{path}: {SUMMARY} is damaged: {error}") from error
-    if not isinstance(summary, dict):
-        raise errors.StudyError(f"{path}: {SUMMARY} is damaged: no JSON object")
-    if summary.get("format_version") != SUMMARY_VERSION:
-        raise errors.FormatVersionError(
-            f"{path}: {SUMMARY} has format version {summary.get('format_version')!r}, "
-            f"this code reads version {SUMMARY_VERSION}"
-        )
-    if missing := sorted(SECTIONS - summary.keys()):
-        raise errors.StudyError(f"{path}: {SUMMARY} is damaged: it lacks {missing}")
+    except OSError as error:
+        raise files.io_error("read", path / SUMMARY, error) from error
+    summary = manifest.unseal(FORMAT, content, where)
+    manifest.check_keys(FORMAT, summary, SECTIONS, where)
     return summary
+
+
+def write_summary(path: pathlib.Path, summary: Mapping[str, Any]) -> None:
+    """Replaces the summary.json in a directory atomically."""
+    files.write_atomically(path / SUMMARY, manifest.seal(FORMAT, summary))
 
 
 def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:

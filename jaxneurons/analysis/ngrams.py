@@ -48,7 +48,7 @@ def write_detectors(
     """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write."""
     if not record.counts_ngrams:
         return Sections(None, None)
-    pieces, _ = read_vocabulary(record.path)
+    pieces, _ = read_vocabulary(record)
     summaries = {}
     suppressed: list[suppression.LayerSuppression] = []
     for n in ORDERS:
@@ -137,7 +137,7 @@ def _summarize(
 
 def _vocabulary(record: Study, model: Store) -> projections.Vocabulary:
     """The rows of the unembedding that mean something, and how often each token occurs."""
-    pieces, real = read_vocabulary(record.path)
+    pieces, real = read_vocabulary(record)
     embed = model.read_embed()
     return projections.Vocabulary(
         unembedding=embed["token_embedding"][:real],

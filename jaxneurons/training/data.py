@@ -140,8 +140,8 @@ def _cut(texts: list[np.ndarray], config: OPTConfig) -> np.ndarray:
 def _checked(found: np.ndarray, purpose: str, length: int) -> np.ndarray:
     if not len(found):
         raise errors.CorpusError(
-            f"text {purpose}: no domain has {length} tokens of it, a full window; wanted longer "
-            "text, at least two documents, or a smaller window"
+            f"text {purpose}: no domain has {length} tokens of it, a full --window; wanted longer "
+            "text, at least two documents, or a smaller --window"
         )
     return found
 

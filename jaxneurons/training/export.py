@@ -109,7 +109,7 @@ def _load_parameters(record: records.Record, number: int) -> dict:
 
 
 def _existing_step(record: records.Record, number: int | None) -> int:
-    steps = checkpoints.saved_steps(record.checkpoints_path)
+    steps = record.saved_steps()
     if not steps or number is not None and number not in steps:
         raise errors.CheckpointError(
             f"{record.path}: no checkpoint of step {number}, wanted one of {steps}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,15 @@ class Cadence:
                 raise errors.UsageError(
                     f"{name} is {getattr(self, name)}, wanted at least 1"
                 )
+
+    def validates(self, done: int, steps: int) -> bool:
+        """Whether the held-out windows are looked at after update `done` of so many steps."""
+        return done == steps or done % self.validate_every == 0
+
+    def saves(self, done: int, steps: int) -> bool:
+        """Whether a checkpoint is written after update `done` of so many steps."""
+        due = done % self.checkpoint_every == 0 or done in self.keep
+        return done == steps or due
 
     def check_keep(self, steps: int) -> None:
         """Raises UsageError if a step to keep never comes."""
@@ -101,7 +111,7 @@ class _Reporter:
         ]
         if not broken:
             return
-        saved = checkpoints.saved_steps(self._record.checkpoints_path)
+        saved = self._record.saved_steps()
         last = f"that of step {saved[-1]}" if saved else "none"
         raise errors.DivergenceError(
             f"{self._record.path}: diverged at step {done}: {', '.join(broken)}; the last "
@@ -139,6 +149,7 @@ def run_steps(
     """
     config = record.config
     mesh = step.make_mesh(recipe)
+    cadence = dataclasses.replace(cadence, keep=record.add_keep(cadence.keep))
     with (
         # Outermost: the checkpoint that is being saved counts when it says where to go on.
         _interruptible(record),
@@ -149,30 +160,30 @@ def run_steps(
         state = _resume_or_begin(record, recipe, mesh)
         first = int(state.step)
         progress.start((recipe.steps - first) * tokens_per_step(config, recipe))
+        look = functools.partial(
+            validation_loss, config, recipe, mesh, validation=text.validation
+        )
         if first == 0:
-            loss = validation_loss(config, recipe, mesh, state, text.validation)
-            reporter.write({"step": 0, "tokens": 0, "validation_loss": loss})
-            if 0 in cadence.keep and not checkpoints.saved_steps(
-                record.checkpoints_path
-            ):
+            reporter.write({"step": 0, "tokens": 0, "validation_loss": look(state)})
+            if 0 in cadence.keep and not record.saved_steps():
                 saved.save(0, state._asdict())
         for done in range(first + 1, recipe.steps + 1):
-            windows = data.batch(
-                text.training, recipe.seed, done - 1, recipe.windows_per_step
-            )
-            placed = step.put_windows(mesh, windows, recipe.accumulation)
-            state, metrics = step.update(config, recipe, mesh, state, placed)
+            windows = _windows(text, recipe, mesh, done)
+            state, metrics = step.update(config, recipe, mesh, state, windows)
             reporter.updated(done, metrics)
-            last = done == recipe.steps
-            if last or done % cadence.validate_every == 0:
-                reporter.report(
-                    validation_loss(config, recipe, mesh, state, text.validation)
-                )
+            if cadence.validates(done, recipe.steps):
+                reporter.report(look(state))
                 save_curve(record)
-            if last or done % cadence.checkpoint_every == 0 or done in cadence.keep:
+            if cadence.saves(done, recipe.steps):
                 reporter.report()
                 saved.save(done, state._asdict())
     record.finish()
+
+
+def _windows(text: data.Data, recipe: Recipe, mesh: Mesh, done: int) -> jax.Array:
+    """What update number `done`, from 1 on, learns from, on the devices."""
+    batch = data.batch(text.training, recipe.seed, done - 1, recipe.windows_per_step)
+    return step.put_windows(mesh, batch, recipe.accumulation)
 
 
 def validation_loss(
@@ -216,7 +227,7 @@ def abstract_state(config: OPTConfig, recipe: Recipe, mesh: Mesh) -> step.State:
 
 def _resume_or_begin(record: Record, recipe: Recipe, mesh: Mesh) -> step.State:
     """The state of the last checkpoint, or of step 0; lines of later steps go from loss.jsonl."""
-    saved = checkpoints.saved_steps(record.checkpoints_path)
+    saved = record.saved_steps()
     last = saved[-1] if saved else 0
     # Step 0 writes its line again.
     record.drop_losses_after(last or -1)
@@ -233,7 +244,7 @@ def _interruptible(record: Record) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        saved = checkpoints.saved_steps(record.checkpoints_path)
+        saved = record.saved_steps()
         raise errors.InterruptedRunError(
             f"{record.path}: interrupted; the same command goes on from step "
             f"{saved[-1] if saved else 0}"

@@ -1,6 +1,7 @@
 """The flags of the training scripts: command line in, a `run.Request` out."""
 
 import pathlib
+import re
 
 from absl import flags
 
@@ -18,6 +19,7 @@ _DIMENSIONS = {
 }
 # Trains at some hundred to some thousand tokens a second on a laptop's processor.
 _SMALL = {"layers": 4, "hidden_size": 192, "ffn_dim": 768, "heads": 3, "window": 256}
+_MOST_WARMUP = 100
 
 CORPUS = flags.DEFINE_multi_string(
     "corpus",
@@ -56,7 +58,9 @@ ACCUMULATION = flags.DEFINE_integer(
     "accumulation", 1, "Parts of a batch that are run one after the other.", 1
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "At the end of the warm-up.")
-WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 100, "Steps of linear warm-up.")
+WARMUP_STEPS = flags.DEFINE_integer(
+    "warmup_steps", None, "Steps of linear warm-up; default: 100, or all if fewer."
+)
 FINAL_SHARE = flags.DEFINE_float(
     "final_share", 0.1, "Of the learning rate after the last step."
 )
@@ -153,7 +157,7 @@ def _recipe() -> recipes.Recipe:
         windows_per_step=WINDOWS_PER_STEP.value,
         accumulation=ACCUMULATION.value,
         learning_rate=LEARNING_RATE.value,
-        warmup_steps=WARMUP_STEPS.value,
+        warmup_steps=_warmup_steps(),
         final_share=FINAL_SHARE.value,
         b1=B1.value,
         b2=B2.value,
@@ -168,8 +172,14 @@ def _recipe() -> recipes.Recipe:
     )
 
 
+def _warmup_steps() -> int:
+    if WARMUP_STEPS.value is None:
+        return min(_MOST_WARMUP, STEPS.value)
+    return WARMUP_STEPS.value
+
+
 def _parse_steps(values: list[str]) -> tuple[int, ...]:
-    if not all(value.isdecimal() for value in values):
+    if not all(re.fullmatch("[0-9]{1,10}", value) for value in values):
         raise errors.UsageError(
             f"keep {','.join(values)}: wanted steps such as 500,1500,3000"
         )

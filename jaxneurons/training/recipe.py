@@ -59,7 +59,7 @@ class Recipe:
         problems = [
             f"{name} is {getattr(self, name)!r}, wanted {wanted}"
             for name, wanted, is_well in (
-                ("steps", "at least 1", self.steps >= 1),
+                ("steps", "1 to 2**31 - 1", 1 <= self.steps < 2**31),
                 ("windows_per_step", "at least 1", self.windows_per_step >= 1),
                 ("accumulation", "at least 1", self.accumulation >= 1),
                 (

@@ -1,6 +1,6 @@
 """A training run on disk: what it was begun with, its losses, and where everything lies.
 
-    DIRECTORY/train.json         format version, model, recipe, corpus, baselines, status
+    DIRECTORY/train.json         format version, model, recipe, corpus, baselines, status, kept steps
     DIRECTORY/tokenizer/         the tokenizer
     DIRECTORY/checkpoints/1500/  the state after 1500 updates
     DIRECTORY/loss.jsonl         a line per logged step
@@ -14,11 +14,12 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from jaxneurons import arrays, errors, files, manifest
 from jaxneurons.config import OPTConfig
+from jaxneurons.training import checkpoints
 
 FORMAT = manifest.Format(
     "jaxneurons-training", 1, errors.TrainingError, "train the model again"
@@ -60,6 +61,10 @@ class Record:
         """Where checkpoints lie, by step."""
         return self.path / "checkpoints"
 
+    def saved_steps(self) -> list[int]:
+        """Steps of the checkpoints that are whole, ascending."""
+        return checkpoints.saved_steps(self.checkpoints_path)
+
     @property
     def tokenizer_path(self) -> pathlib.Path:
         """The directory of the tokenizer's files."""
@@ -68,12 +73,31 @@ class Record:
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises MismatchError unless the run was begun with this; names all that differs."""
         here = json.loads(arrays.to_json_bytes(dict(identity)))
-        differences = _differences("", self.entries["identity"], here)
+        differences = manifest.differences("", self.entries["identity"], here)
         if differences:
             raise errors.MismatchError(
                 f"{self.path} cannot be resumed, it was begun with something else: "
                 + "; ".join(differences)
             )
+
+    def add_keep(self, steps: Collection[int]) -> tuple[int, ...]:
+        """Steps whose checkpoints stay: these, and those of the commands before, which this one need not repeat.
+
+        Raises:
+            UsageError: the run is past one of these without its checkpoint.
+        """
+        saved = self.saved_steps()
+        missed = [step for step in steps if saved and step < saved[-1]]
+        if missed := sorted(set(missed) - set(saved)):
+            raise errors.UsageError(
+                f"keep {missed}: the run in {self.path} is at step {saved[-1]}, and has no "
+                "checkpoint of them"
+            )
+        keep = sorted({*self.entries.get("keep", ()), *steps})
+        if keep != self.entries.get("keep", []):
+            self.entries["keep"] = keep
+            write_entries(self.path, self.entries)
+        return tuple(keep)
 
     def write_losses(self, line: Mapping[str, Any]) -> None:
         """Adds a line to loss.jsonl; it is on the disk when this returns."""
@@ -89,7 +113,7 @@ class Record:
         if not path.exists():
             return []
         with files.translated("read", path):
-            whole = path.read_bytes().split(b"\n")[:-1]
+            whole = files.read_file(path).split(b"\n")[:-1]
         return [
             _parse_loss(line, f"{path}, line {number}")
             for number, line in enumerate(whole, start=1)
@@ -135,7 +159,7 @@ def write_entries(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
 
 def is_record(path: pathlib.Path) -> bool:
     """Whether there is a training run at a path."""
-    return (path / MANIFEST).is_file()
+    return os.path.isfile(path / MANIFEST)
 
 
 def open_record(path: pathlib.Path) -> Record:
@@ -148,7 +172,7 @@ def open_record(path: pathlib.Path) -> Record:
     path = path.absolute()
     where = f"{path}: {MANIFEST}"
     try:
-        content = (path / MANIFEST).read_bytes()
+        content = files.read_file(path / MANIFEST)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise errors.TrainingError(
             f"{path}: no {MANIFEST}: not a training directory"
@@ -161,9 +185,11 @@ def open_record(path: pathlib.Path) -> Record:
 
 
 def _check(entries: dict[str, Any], where: str) -> None:
-    manifest.check_keys(FORMAT, entries, _KEYS, where)
+    manifest.check_keys(FORMAT, entries, _KEYS, where, optional="keep")
     if entries["status"] not in [_RUNNING, _FINISHED]:
         raise errors.TrainingError(f"{where}: status is {entries['status']!r:.80}")
+    if not _are_steps(entries.get("keep", [])):
+        raise errors.TrainingError(f"{where}: keep is {entries['keep']!r:.80}")
     identity = entries["identity"]
     if not isinstance(identity, dict) or "model" not in identity:
         raise errors.TrainingError(f"{where}: identity is {identity!r:.80}")
@@ -171,6 +197,10 @@ def _check(entries: dict[str, Any], where: str) -> None:
         OPTConfig.from_json(identity["model"])
     except errors.ConfigError as error:
         raise errors.TrainingError(f"{where}: {error}") from error
+
+
+def _are_steps(value: Any) -> bool:
+    return isinstance(value, list) and all(type(step) is int for step in value)
 
 
 def _parse_loss(line: bytes, where: str) -> dict[str, Any]:
@@ -181,15 +211,3 @@ def _parse_loss(line: bytes, where: str) -> dict[str, Any]:
     if not isinstance(entry, dict) or type(entry.get("step")) is not int:
         raise errors.TrainingError(f"{where}: {line!r:.80}, wanted an object with step")
     return entry
-
-
-def _differences(key: str, there: Any, here: Any) -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            difference
-            for name in sorted(there.keys() | here.keys())
-            for difference in _differences(
-                f"{key}.{name}".lstrip("."), there.get(name), here.get(name)
-            )
-        ]
-    return [] if there == here else [f"{key} was {there!r} and is now {here!r}"]

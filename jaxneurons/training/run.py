@@ -20,6 +20,8 @@ from jaxneurons.training import record as records
 from jaxneurons.training.recipe import Recipe
 
 DEFAULT_VOCAB_SIZE = 4096
+# Will do to look at a tokenizer, from which the model's size follows.
+_ANY_VOCABULARY = 2**31 - 1
 # Packages whose version may change a bit of the result.
 VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -72,9 +74,13 @@ def train(request: Request) -> records.Record:
     Raises:
         OutputExistsError: the run is finished, or something else lies at the path.
         MismatchError: an unfinished run lies there that was begun with something else.
+        UsageError: sizes that make no model, or lengths that contradict each other.
         JaxneuronsError: as `loop.run_steps` and `data.load` do.
     """
     request.cadence.check_keep(request.recipe.steps)
+    _check_warmup(request.recipe)
+    # Before text is read, which may take long.
+    _config(request, request.vocab_size or _ANY_VOCABULARY)
     if records.is_record(request.out):
         text = check(request)
         _refuse_finished(records.open_record(request.out))
@@ -128,15 +134,29 @@ def _refuse_finished(record: records.Record) -> None:
         )
 
 
+def _check_warmup(recipe: Recipe) -> None:
+    """Raises UsageError for a learning rate that would not even rise to its peak."""
+    if recipe.warmup_steps > recipe.steps:
+        raise errors.UsageError(
+            f"warmup_steps {recipe.warmup_steps}: wanted at most the {recipe.steps} steps of the run"
+        )
+
+
+def _config(request: Request, vocab_size: int) -> OPTConfig:
+    """The model's config; sizes that make none are the request's fault, a UsageError."""
+    try:
+        return OPTConfig(vocab_size=vocab_size, **request.sizes)
+    except errors.ConfigError as error:
+        raise errors.UsageError(str(error)) from error
+
+
 def _prepare(
     request: Request, folder: pathlib.Path
 ) -> tuple[OPTConfig, data.Data, dict[str, Any]]:
     """The model's config, the data, and all that decides the run's numbers."""
-    # Any size will do to look at a tokenizer; the model's follows from it.
-    any_config = OPTConfig(vocab_size=2**31 - 1, **request.sizes)
-    found = corpus.load_tokenizer(folder, any_config)
+    found = corpus.load_tokenizer(folder, _config(request, _ANY_VOCABULARY))
     rows = max(found.vocabulary) + 1
-    config = OPTConfig(vocab_size=request.vocab_size or rows, **request.sizes)
+    config = _config(request, request.vocab_size or rows)
     if rows > config.vocab_size:
         raise errors.UsageError(
             f"vocab_size {config.vocab_size}: the tokenizer has {rows} entries, wanted at least that"
