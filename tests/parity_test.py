@@ -20,15 +20,27 @@ VARIANTS = {name: {} for name in tiny_models.VARIANTS} | {
 
 
 @functools.partial(jax.jit, static_argnames=("config", "dtype"))
+def embedded(config, params, tokens, attention_mask, dtype):
+    return embed.embed(config, params, tokens, attention_mask, dtype=jnp.dtype(dtype))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def layer_applied(config, params, x, attention_mask):
+    return block.Block(config).apply({"params": params}, x, attention_mask)
+
+
+logits_of = jax.jit(embed.logits, static_argnums=0)
+
+
 def forward(config, params, layers, tokens, attention_mask, dtype):
     """Logits, hidden states after every layer and activations: a whole model out of our parts."""
-    x = embed.embed(config, params, tokens, attention_mask, dtype=jnp.dtype(dtype))
+    x = embedded(config, params, tokens, attention_mask, dtype)
     hidden_states, activations = [], []
     for layer in layers:
-        x, activation = block.Block(config).apply({"params": layer}, x, attention_mask)
+        x, activation = layer_applied(config, layer, x, attention_mask)
         hidden_states.append(x.astype(jnp.float32))
         activations.append(activation.astype(jnp.float32))
-    logits = embed.logits(config, params, x).astype(jnp.float32)
+    logits = logits_of(config, params, x).astype(jnp.float32)
     return logits, hidden_states, activations
 
 

@@ -17,9 +17,11 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(cache, tmp_path_factory):
     path = tmp_path_factory.mktemp("studies") / "demo"
-    done = run_script(cache, "study", f"--study={path}", "--max_tokens=20000")
+    compiled = f"--compilation_cache={cache / 'programs'}"
+    done = run_script(cache, "study", f"--study={path}", "--max_tokens=20000", compiled)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("wrote ")
+    assert any((cache / "programs").rglob("jit_step*"))
     return path
 
 

@@ -58,8 +58,8 @@ def save_run(path, **variant):
 
 def our_logits(model, tokens):
     x = embed.embed(model.config, model.read_embed(), tokens)
+    apply = jax.jit(block.Block(model.config).apply)
     for layer in range(model.config.num_hidden_layers):
-        apply = jax.jit(block.Block(model.config).apply)
         x, _ = apply({"params": model.read_layer(layer)}, x)
     return np.asarray(embed.logits(model.config, model.read_embed(), x))
 
