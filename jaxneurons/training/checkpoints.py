@@ -102,17 +102,17 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for each in (signal.SIGINT, signal.SIGTERM):
             # What the system handles on its own needs no help of ours.
-            if callable(signal.getsignal(number)):
-                handlers[number] = signal.signal(number, wait)
+            if callable(signal.getsignal(each)):
+                handlers[each] = signal.signal(each, wait)
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in waiting:
-            signal.raise_signal(number)
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        for each in waiting:
+            signal.raise_signal(each)
 
 
 def saved_steps(directory: pathlib.Path) -> list[int]:
