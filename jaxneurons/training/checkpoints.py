@@ -93,7 +93,7 @@ def _undisturbed() -> Iterator[None]:
 
     Interrupted while it waits for its threads, orbax leaves them running, and says so in hundreds of lines.
     """
-    handlers: dict[int, Any] = {}
+    handlers: dict[signal.Signals, Any] = {}
     waiting: list[int] = []
 
     def wait(number: int, _: FrameType | None) -> None:
@@ -111,8 +111,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)
-        for each in waiting:
-            signal.raise_signal(each)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def saved_steps(directory: pathlib.Path) -> list[int]:
