@@ -75,12 +75,12 @@ def file_kvstore(path: pathlib.Path) -> dict[str, str]:
     Raises:
         UsageError: its path has bytes that are not UTF-8, which tensorstore cannot be told.
     """
-    text = f"{path.absolute()}/"
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise errors.UsageError(f"{text}: wanted a path in UTF-8") from error
-    return {"driver": "file", "path": text}
+        # Whatever the locale makes of the bytes.
+        text = os.fsencode(path.absolute()).decode()
+    except UnicodeError as error:
+        raise errors.UsageError(f"{path}: wanted a path in UTF-8") from error
+    return {"driver": "file", "path": f"{text}/"}
 
 
 def create(kvstore: Any, described: dict[str, Any]) -> ts.TensorStore:

@@ -160,9 +160,10 @@ def main() -> None:
 def _bytes(flag: flags.FlagHolder) -> int | None:
     if flag.value is None:
         return None
-    if not math.isfinite(flag.value):
+    number = flag.value * 2**30
+    if not math.isfinite(number):
         raise errors.UsageError(f"--{flag.name}={flag.value}: wanted a number of GiB")
-    return int(flag.value * 2**30)
+    return int(number)
 
 
 def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_models
 
-from convert import opt
+from convert import cached, opt
 from jaxneurons import errors, store
 
 
@@ -171,6 +171,15 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(tmp_path, changes):
     config = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps(config | changes))
     assert_refused(directory, tmp_path)
+
+
+@pytest.mark.fault(case=2)
+def test_a_model_half_downloaded_is_named_before_it_is_looked_up(tmp_path):
+    directory = tiny_models.write(tiny_models.random_model(), tmp_path / "model")
+    (directory / "model.safetensors").unlink()
+    (directory / "model.safetensors").symlink_to("../../blobs/absent")
+    with pytest.raises(errors.CheckpointError, match="missing; download was interr"):
+        cached.open_model(str(directory), tmp_path / "cache")
 
 
 def test_a_bad_tokenizer_file_is_refused(tmp_path):

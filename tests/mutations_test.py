@@ -16,6 +16,7 @@ import studies
 from flax import traverse_util
 
 from jaxneurons import errors, store, study, study_contents
+from jaxneurons.analysis import drawing
 
 Arrays = dict[str, bytes]
 
@@ -48,13 +49,15 @@ def read_study(path: pathlib.Path) -> Arrays:
     names = record.manifest["arrays"]
     pieces, real = study_contents.read_vocabulary(record)
     vocabulary = json.dumps([pieces, real]).encode()
-    return {n: record.read(n).tobytes() for n in names} | {"vocabulary": vocabulary}
+    summary = json.dumps(drawing.read_summary(path)).encode()
+    texts = {"vocabulary": vocabulary, "summary": summary}
+    return {n: record.read(n).tobytes() for n in names} | texts
 
 
 # What reads a mutant, and the files that nothing reads back.
 KINDS: dict[str, tuple[Callable[[pathlib.Path], Arrays], tuple[str, ...]]] = {
     "store": (read_store, ()),
-    "study": (read_study, ("*.jsonl", "summary.json", "study.log", "figures/*")),
+    "study": (read_study, ("*.jsonl", "study.log", "figures/*")),
 }
 
 

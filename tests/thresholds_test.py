@@ -15,7 +15,20 @@ def test_a_share_is_the_decimal_that_was_written(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "1.1", "-0.5", "nan", "inf", "95%", "", "1/3", "0.1234567", "1/0"]
+    "value",
+    [
+        "0",
+        "1.1",
+        "-0.5",
+        "nan",
+        "inf",
+        "95%",
+        "",
+        "1/3",
+        "0.1234567",
+        "1/0",
+        "1e999999999",
+    ],
 )
 def test_what_is_no_share_is_refused_by_name_and_value(value):
     with pytest.raises(errors.UsageError, match=f"coverage_share is {value}, wanted"):

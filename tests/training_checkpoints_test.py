@@ -1,5 +1,7 @@
 """Checkpoints: what was saved comes back, what rotates goes, and what is damaged or not ours is refused."""
 
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,25 @@ def test_checksum_differs_with_any_element():
             changed[place] ^= np.uint32(1 << bit)
             other = checkpoints.checksums(jnp.asarray(changed.view(np.float32)))
             assert int(other) != int(first)
+
+
+@pytest.mark.fault(case=27)
+@pytest.mark.fault(case=30)
+def test_an_interrupt_waits_until_a_checkpoint_is_whole(tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), checkpoints.Writer(tmp_path, "r") as saved:
+        save = saved._checkpointer.save_checkpointables_async
+
+        def interrupted(*arguments, **options):
+            signal.raise_signal(signal.SIGINT)
+            return save(*arguments, **options)
+
+        monkeypatch.setattr(
+            saved._checkpointer, "save_checkpointables_async", interrupted
+        )
+        saved.save(4, {"parameters": tree(1)})
+    assert checkpoints.saved_steps(tmp_path) == [4]
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.fault(case=30)

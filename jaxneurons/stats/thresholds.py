@@ -5,6 +5,7 @@ that a study stores do not hold the answer.
 """
 
 import dataclasses
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxneurons import errors
 
 # A share has at most six decimals, so that count times denominator fits int64 below 2**43 tokens.
 SHARE_UNITS = 10**6
+_LARGE_EXPONENT = re.compile("[eE][+-]?[0-9]{3}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,10 @@ def parse_share(name: str, value: str | float | Fraction) -> Fraction:
     Raises:
         UsageError: not a number in (0, 1] of at most six decimals; `name` says which flag it was.
     """
+    text = str(value)
     try:
-        share = Fraction(str(value))
+        # To write "1e999999999" out would take hours.
+        share = Fraction(0 if _LARGE_EXPONENT.search(text) else text)
     except (ValueError, ZeroDivisionError):
         share = Fraction(0)
     if not 0 < share <= 1 or SHARE_UNITS % share.denominator:

@@ -10,10 +10,13 @@ import hashlib
 import logging
 import os
 import pathlib
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, Self
 
 import jax
@@ -75,12 +78,41 @@ class Writer:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            yield
+            with _undisturbed():
+                yield
         except (OSError, ValueError) as error:
             raise errors.InputOutputError(
                 f"cannot write {self._directory}: {_reason(error)} "
                 f"({files.free_bytes(self._directory)} bytes free)"
             ) from error
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait for the end of the block; the second of them ends the process at once.
+
+    Interrupted while it waits for its threads, orbax leaves them running, and says so in hundreds of lines.
+    """
+    handlers: dict[signal.Signals, Any] = {}
+    waiting: list[int] = []
+
+    def wait(number: int, _: FrameType | None) -> None:
+        waiting.append(number)
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGINT, signal.SIGTERM):
+            # What the system handles on its own needs no help of ours.
+            if callable(signal.getsignal(each)):
+                handlers[each] = signal.signal(each, wait)
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def saved_steps(directory: pathlib.Path) -> list[int]:
@@ -146,7 +178,7 @@ def _reading(where: pathlib.Path) -> Iterator[None]:
     sys.unraisablehook = lambda _: None
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _undisturbed():
             warnings.filterwarnings("ignore", "coroutine .* was never awaited")
             try:
                 yield
