@@ -227,6 +227,9 @@ EDITS = {
     "digests": lambda e: e["arrays"]["count"].update(digests=[]),
     "dtype": lambda e: e["arrays"]["count"].update(dtype=3),
     "unknown dtype": lambda e: e["arrays"]["count"].update(dtype="object"),
+    "rows": lambda e: e["arrays"]["tokens"].update(rows=0),
+    "rows no integer": lambda e: e["arrays"]["tokens"].update(rows="4"),
+    "rows of more parts": lambda e: e["arrays"]["tokens"].update(rows=4),
     "identity": lambda e: e.update(model=[]),
 }
 
