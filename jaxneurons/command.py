@@ -32,7 +32,9 @@ def run(main: Callable[[], None]) -> None:
     # By force: a package that configures logging when it is imported would come first.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
-    sys.exit(_exit_code(main))
+    code = _exit_code(main)
+    _drop_unwritten_output()
+    sys.exit(code)
 
 
 def _exit_code(main: Callable[[], None]) -> int:
@@ -42,7 +44,7 @@ def _exit_code(main: Callable[[], None]) -> int:
         else:
             _parse_flags(sys.argv)
             main()
-        print(end="", flush=True)
+        _write_output()
     except errors.InterruptedRunError as error:
         return _fail(f"{error}: {_command_to_resume()}", error.exit_code)
     except errors.JaxneuronsError as error:
@@ -50,8 +52,6 @@ def _exit_code(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail(_INTERRUPTED, errors.InterruptedRunError.exit_code)
     except BrokenPipeError:
-        # Nobody reads standard output any more; say so once and keep Python's exit quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail("standard output was closed", errors.InputOutputError.exit_code)
     except MemoryError as error:
         return _fail(f"out of memory: {error}".rstrip(": "), 1)
@@ -61,6 +61,26 @@ def _exit_code(main: Callable[[], None]) -> int:
             raise
         return _fail(str(error), errors.InputOutputError.exit_code)
     return 0
+
+
+def _write_output() -> None:
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise errors.InputOutputError(
+            f"cannot write standard output: {error.strerror}"
+        ) from error
+
+
+def _drop_unwritten_output() -> None:
+    """Leaves nothing that Python would try to write as it exits, to fail with a message and a code of its own."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _help(arguments: list[str]) -> str | None:

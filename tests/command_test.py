@@ -1,5 +1,6 @@
 """What every script does with flags, errors and signals: the exit code and the one line."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -15,6 +16,7 @@ SCRIPT = pathlib.Path(__file__).with_name("command_script.py")
 NAME = SCRIPT.name
 SCRIPTS = sorted((SCRIPT.parents[1] / "scripts").glob("*.py"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+NO_SPACE = os.strerror(errno.ENOSPC)
 CODES = {
     "UsageError": 2,
     "BadDataError": 65,
@@ -194,15 +196,39 @@ def test_a_closed_pipe_is_74_and_one_line():
     [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],
 )
 def test_closed_streams_change_no_code(closed, needed, code):
-    line = f'exec "$0" "$1" --needed={needed} {closed}'
-    done = subprocess.run(
-        ["sh", "-c", line, sys.executable, str(SCRIPT)],
+    assert in_shell(f"--needed={needed}", closed).returncode == code
+
+
+@pytest.mark.fault(case=13)
+@pytest.mark.parametrize(
+    ("argument", "redirection", "code", "said"),
+    [
+        (
+            "--help",
+            ">/dev/full",
+            74,
+            f"{NAME}: cannot write standard output: {NO_SPACE}\n",
+        ),
+        ("--needed=log", "2>/dev/full", 0, ""),
+        ("--needed=StoreError", "2>/dev/full", 65, ""),
+    ],
+)
+def test_a_full_disk_under_a_stream_is_no_traceback(argument, redirection, code, said):
+    done = in_shell(argument, redirection)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def in_shell(argument, redirection):
+    """Runs the script to its end with a stream redirected, and buffered as Python has it by default."""
+    line = f'exec "$0" "$1" "$2" {redirection}'
+    return subprocess.run(
+        ["sh", "-c", line, sys.executable, str(SCRIPT), argument],
         capture_output=True,
         check=False,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": ""},
+        text=True,
         timeout=20,
     )
-    assert done.returncode == code
 
 
 def run(*arguments, stdin=""):
