@@ -94,7 +94,10 @@ def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
     contents = model.tokenizer_files()
     if not contents:
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        files.translated("write", tempfile.gettempdir()),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         for name, content in contents.items():
             (pathlib.Path(folder) / name).write_bytes(content)
         return corpus.load_tokenizer(pathlib.Path(folder), model.config)
