@@ -48,7 +48,7 @@ def _exit_code(main: Callable[[], None]) -> int:
         else:
             _parse_flags(sys.argv)
             main()
-        print(end="", flush=True)
+        _write_output()
     except errors.InterruptedRunError as error:
         return _fail(f"{error}: {_command_to_resume()}", error.exit_code)
     except errors.JaxneuronsError as error:
@@ -65,6 +65,17 @@ def _exit_code(main: Callable[[], None]) -> int:
             raise
         return _fail(str(error), errors.InputOutputError.exit_code)
     return 0
+
+
+def _write_output() -> None:
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise errors.InputOutputError(
+            f"cannot write standard output: {error.strerror}"
+        ) from error
 
 
 def _help(arguments: list[str]) -> str | None:

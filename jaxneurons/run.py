@@ -93,7 +93,7 @@ def read_tokenizer(model: store.Store) -> corpus.Tokenizer | None:
     if not contents:
         return None
     with (
-        files.translated("write", "the tokenizer to a temporary directory"),
+        files.translated("write", tempfile.gettempdir()),
         tempfile.TemporaryDirectory() as folder,
     ):
         for name, content in contents.items():

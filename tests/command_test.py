@@ -1,5 +1,6 @@
 """What every script does with flags, errors and signals: the exit code and the one line."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -15,6 +16,7 @@ SCRIPT = pathlib.Path(__file__).with_name("command_script.py")
 NAME = SCRIPT.name
 SCRIPTS = sorted((SCRIPT.parents[1] / "scripts").glob("*.py"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+NO_SPACE = os.strerror(errno.ENOSPC)
 CODES = {
     "UsageError": 2,
     "BadDataError": 65,
@@ -195,26 +197,16 @@ def test_a_closed_pipe_is_74_and_one_line():
     [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],
 )
 def test_closed_streams_change_no_code(closed, needed, code):
-    done = run_in_shell(f"--needed={needed}", closed)
-    assert (done.returncode, done.stderr) == (code, b"")
+    done = in_shell(f"--needed={needed}", closed)
+    assert (done.returncode, done.stderr) == (code, "")
     # What has no place on standard error does not go to standard output instead.
-    assert b"what was given" not in done.stdout
+    assert "what was given" not in done.stdout
 
 
 @pytest.mark.fault(case=27)
 def test_a_file_never_gets_the_number_of_a_closed_stream():
-    done = run_in_shell("--needed=open", "<&- 2>&-")
-    assert (done.returncode, done.stdout) == (65, b"True\n")
-
-
-@pytest.mark.fault(case=27)
-@pytest.mark.parametrize(
-    ("full", "needed", "code"),
-    [(">/dev/full", "print", 74), ("2>/dev/full", "StoreError", 65)],
-)
-def test_a_full_disk_under_a_stream_changes_no_code(full, needed, code):
-    done = run_in_shell(f"--needed={needed}", full)
-    assert done.returncode == code and done.stderr.count(b"\n") <= 1
+    done = in_shell("--needed=open", "<&- 2>&-")
+    assert (done.returncode, done.stdout) == (65, "True\n")
 
 
 @pytest.mark.fault(case=29)
@@ -224,14 +216,34 @@ def test_what_the_terminal_cannot_show_is_escaped():
     assert done.stdout == "\\xe9\\u4e2d\\udcff\n"
 
 
-def run_in_shell(argument, redirections):
-    """Runs the script with streams redirected as a shell does."""
-    line = f'exec "$0" "$1" {argument} {redirections}'
+@pytest.mark.fault(case=13)
+@pytest.mark.parametrize(
+    ("argument", "redirection", "code", "said"),
+    [
+        (
+            "--help",
+            ">/dev/full",
+            74,
+            f"{NAME}: cannot write standard output: {NO_SPACE}\n",
+        ),
+        ("--needed=log", "2>/dev/full", 0, ""),
+        ("--needed=StoreError", "2>/dev/full", 65, ""),
+    ],
+)
+def test_a_full_disk_under_a_stream_is_no_traceback(argument, redirection, code, said):
+    done = in_shell(argument, redirection)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def in_shell(argument, redirections):
+    """Runs the script to its end with streams redirected, and buffered as Python has them by default."""
+    line = f'exec "$0" "$1" "$2" {redirections}'
     return subprocess.run(
-        ["sh", "-c", line, sys.executable, str(SCRIPT)],
+        ["sh", "-c", line, sys.executable, str(SCRIPT), argument],
         capture_output=True,
         check=False,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": ""},
+        text=True,
         timeout=20,
     )
 

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import resource
 import stat
 import subprocess
 import sys
@@ -29,7 +31,7 @@ print(json.dumps([sum(hits), value, jax.config.jax_compilation_cache_dir]))
 """
 
 
-def run(cache, *flags, **variables):
+def run(cache, *flags, largest_file=resource.RLIM_INFINITY, **variables):
     # Not in the cache that all other tests share.
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     environment = inherited | {
@@ -43,6 +45,9 @@ def run(cache, *flags, **variables):
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (largest_file, largest_file)
+        ),
     )
     return done
 
@@ -80,7 +85,23 @@ def test_a_damaged_entry_is_compiled_anew(first, tmp_path):
     for entry in pathlib.Path(directory).iterdir():
         content = entry.read_bytes()
         (kept / entry.name).write_bytes(content[: len(content) // 2])
-    assert found(tmp_path, f"--compilation_cache={tmp_path}") == [0, value, str(kept)]
+    flag = f"--compilation_cache={tmp_path}"
+    damaged = run(tmp_path, flag)
+    assert json.loads(damaged.stdout) == [0, value, str(kept)]
+    assert all("is compiled anew: " in line for line in damaged.stderr.splitlines())
+    again = run(tmp_path, flag)
+    assert json.loads(again.stdout)[0] > 0 and again.stderr == ""
+
+
+@pytest.mark.fault(case=13)
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path):
+    full = run(tmp_path, largest_file=512)
+    assert full.returncode == 0
+    kept = f"{tmp_path}/compiled/.*: compiled programs are not kept: .*File too large.*"
+    assert re.fullmatch(kept, full.stderr.rstrip("\n"))
+    # What was cut off is no hindrance.
+    assert found(tmp_path)[0] == 0
+    assert found(tmp_path)[0] > 0
 
 
 def test_a_flag_and_a_variable_decide(tmp_path):

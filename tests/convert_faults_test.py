@@ -11,6 +11,7 @@ from concurrent import futures
 import dying
 import planted
 import pytest
+import stores
 
 from convert import checkpoint, export, opt
 from jaxneurons import errors, store
@@ -36,18 +37,18 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
     while not dying.run(opt.convert, folder / "model", path, calls=calls):
         if path.exists():
             whole += 1
-            _check(folder, path)
+            stores.assert_same(path, folder / "whole")
         else:
             # Killed again, where the first left a folder half filled; then it is let.
             dying.run(opt.convert, folder / "model", path, calls=calls // 2)
         if not path.exists():
             assert dying.run(opt.convert, folder / "model", path)
-            _check(folder, path)
+            stores.assert_same(path, folder / "whole")
         assert os.listdir(tmp_path) == ["store"]
         shutil.rmtree(path)
         tries += 1
         calls += 1 if campaign else 70
-    _check(folder, path)
+    stores.assert_same(path, folder / "whole")
     assert calls > 60 and whole < tries
     print(f"case 15: killed at {tries} renames and syncs, {whole} left a whole store")
 
@@ -67,7 +68,7 @@ def test_no_room_at_any_stage(folder, tmp_path, campaign, request):
             assert re.fullmatch(wanted, str(error))
         assert os.listdir(path.parent) == []
         full += 1
-    _check(folder, path)
+    stores.assert_same(path, folder / "whole")
     assert full > 2
     print(f"case 13: {full} sizes of a disk that was too small, nothing left in any")
 
@@ -79,7 +80,7 @@ def test_of_two_converters_at_once_one_wins(folder, tmp_path):
         running = [pool.submit(opt.convert, folder / "model", path) for path in paths]
     refused = [future.exception() for future in running if future.exception()]
     assert [type(error) for error in refused] == [errors.OutputExistsError] * 3
-    _check(folder, tmp_path / "store")
+    stores.assert_same(tmp_path / "store", folder / "whole")
     assert os.listdir(tmp_path) == ["store"]
 
 
@@ -139,17 +140,3 @@ def _mount(folder: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path
 def _resize(folder: pathlib.Path, kilobytes: int) -> None:
     size = f"remount,size={kilobytes}k"
     subprocess.run(["mount", "-o", size, folder], check=True)
-
-
-def _check(folder: pathlib.Path, path: pathlib.Path) -> None:
-    """A store has the files of the one that nothing disturbed, and reads."""
-    model = store.open_store(path)
-    assert model.fingerprint == store.open_store(folder / "whole").fingerprint
-    model.read_embed()
-    for layer in range(model.config.num_hidden_layers):
-        model.read_layer(layer)
-    assert _names(path) == _names(folder / "whole")
-
-
-def _names(path: pathlib.Path) -> set[str]:
-    return {str(file.relative_to(path)) for file in path.rglob("*")}

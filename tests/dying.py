@@ -8,8 +8,15 @@ from typing import Any
 
 CALLS = ("rename", "replace", "fsync")
 # Imports once, and forks a child for each try.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["convert.opt", "jaxneurons.run"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "convert.cached",
+        "jaxneurons.run",
+        "jaxneurons.training.export",
+        "transformers.models.auto.tokenization_auto",
+    ]
+)
 
 
 def run(
@@ -26,7 +33,7 @@ def run(
         seconds: after so many it is killed; None: never.
         calls: after so many renames and syncs it is killed at the next; None: never.
     """
-    process = _CONTEXT.Process(target=_call, args=(calls, target, *arguments))
+    process = CONTEXT.Process(target=_call, args=(calls, target, *arguments))
     process.start()
     process.join(seconds)
     process.kill()

@@ -28,7 +28,7 @@ CASES = {
     10: "a torch file from before 1.6, shared storage, objects: right values or refused",
     11: "a config that is odd, huge, hostile or does not fit: the attribute named, no code run",
     12: "NaN or infinity in a weight: named with its index, or kept and recorded if asked for",
-    13: "a full disk at any stage: 74 and nothing left, or a study to go on with",
+    13: "a full or broken disk at any stage: 74 and nothing left, or a study to go on with",
     14: "two converters on one target: one wins, the other refuses",
     15: "a converter killed at any rename or sync: no store or a whole one, and it can rerun",
     # Text and tokenizer.

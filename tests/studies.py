@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -87,3 +88,25 @@ def read_candidates(
         assert tuple(ngram) not in by_neuron[layer, neuron]
         by_neuron[layer, neuron][tuple(ngram)] = (activations, occurrences)
     return by_neuron
+
+
+def assert_same(path: pathlib.Path, whole: pathlib.Path) -> None:
+    """A finished study has the files and bits of another, and no finished layer ran twice."""
+    assert _digests(path) == _digests(whole)
+    layers = [line.split()[2] for line in (path / "study.log").read_text().splitlines()]
+    assert len(layers) == len(set(layers))
+    assert _names(path) == _names(whole)
+
+
+def _names(path: pathlib.Path) -> set[str]:
+    """Of all files and folders of a study but its log, which a kill may keep from being begun."""
+    return {str(file.relative_to(path)) for file in path.rglob("*")} - {"study.log"}
+
+
+def _digests(path: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every file of a study but the two that hold times."""
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in ("study.json", "study.log")
+    }

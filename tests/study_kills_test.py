@@ -1,6 +1,5 @@
 """A study that is killed at any instant, or at any rename or sync, resumes to the bits of an undisturbed one."""
 
-import hashlib
 import pathlib
 import time
 
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 import planted
 import pytest
+import studies
 from matplotlib import figure
 
 from jaxneurons import errors, run, settings, store
@@ -83,22 +83,4 @@ def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 def _go_on(folder: pathlib.Path, path: pathlib.Path) -> None:
     assert dying.run(_study, folder, path)
-    _check(folder, path)
-
-
-def _check(folder: pathlib.Path, path: pathlib.Path) -> None:
-    """A finished study has the bits of the undisturbed one, and no finished layer ran twice."""
-    assert _digests(path) == _digests(folder / "whole")
-    layers = [line.split()[2] for line in (path / "study.log").read_text().splitlines()]
-    assert len(layers) == len(set(layers))
-    left = {file.name for file in path.rglob("*")} - {"study.log"}
-    assert left == {f.name for f in (folder / "whole").rglob("*")} - {"study.log"}
-
-
-def _digests(path: pathlib.Path) -> dict[str, str]:
-    """SHA-256 of every file of a study but the two that hold times."""
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in path.rglob("*")
-        if file.is_file() and file.name not in ("study.json", "study.log")
-    }
+    studies.assert_same(path, folder / "whole")
