@@ -103,10 +103,10 @@ def _source_tensor(
     row: key_map.Row, config: OPTConfig, values: np.ndarray
 ) -> np.ndarray:
     """What `key_map.transform` makes these values of."""
-    target = row.target.split()
-    order = [target.index(axis) for axis in row.source.replace(" ", "")]
-    tensor = values.transpose(order).reshape(key_map.source_shape(row, config))
-    return np.ascontiguousarray(tensor)
+    shape = key_map.source_shape(row, config)
+    if key_map.is_transposed(row):
+        return key_map.transpose(values.reshape(shape[::-1]))
+    return np.ascontiguousarray(values.reshape(shape))
 
 
 def _cast(tensor: np.ndarray, dtype: str, name: str) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 
 from jaxneurons.config import POSITION_OFFSET, OPTConfig
 
+# Rows and columns of a tile: whole lines of the cache, even of 16-bit elements.
+TILE = 64
 # `OPTModel.save_pretrained` leaves `model.` out.
 DECODER = r"(?:model\.)?decoder\."
 LAYER = DECODER + r"layers\.(?P<layer>0|[1-9][0-9]{0,8})\."
@@ -127,7 +129,26 @@ def source_shape(row: Row, config: OPTConfig) -> tuple[int, ...]:
 
 def transform(row: Row, config: OPTConfig, tensor: np.ndarray) -> np.ndarray:
     """A tensor of shape `source_shape` as the parameter, contiguous."""
-    axes = row.source.replace(" ", "")
-    split = tensor.reshape([AXES[axis](config) for axis in axes])
-    order = [axes.index(axis) for axis in row.target.split()]
-    return np.ascontiguousarray(split.transpose(order))
+    if is_transposed(row):
+        tensor = transpose(tensor)
+    shape = [AXES[axis](config) for axis in row.target.split()]
+    return np.ascontiguousarray(tensor).reshape(shape)
+
+
+def is_transposed(row: Row) -> bool:
+    """Whether the parameter is the tensor's transpose, its axes perhaps split; else they are the tensor's own."""
+    target = row.target.replace(" ", "")
+    own, transposed = row.source.split(), reversed(row.source.split())
+    assert target in ("".join(own), "".join(transposed)), row
+    return target != "".join(own)
+
+
+def transpose(matrix: np.ndarray) -> np.ndarray:
+    """A contiguous transpose, copied tile by tile so that lines of both are in the cache while they are needed."""
+    transposed = np.empty(matrix.shape[::-1], matrix.dtype)
+    rows, columns = transposed.shape
+    for row in range(0, rows, TILE):
+        for column in range(0, columns, TILE):
+            tile = slice(row, row + TILE), slice(column, column + TILE)
+            transposed[tile] = matrix.T[tile]
+    return transposed

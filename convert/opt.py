@@ -136,8 +136,7 @@ def _read_array(
             f"{where} is {tensor[place]} at {list(place)}; --allow_nonfinite keeps it"
         )
     tensor = _cast(tensor, dtype, where)
-    transformed = key_map.transform(assignment.row, config, tensor)
-    return np.ascontiguousarray(transformed), place is None
+    return key_map.transform(assignment.row, config, tensor), place is None
 
 
 def _check_tied(

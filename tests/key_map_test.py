@@ -91,6 +91,14 @@ def test_a_row_turns_its_source_shape_into_the_stores(row):
     np.testing.assert_array_equal(np.sort(moved, axis=None), np.sort(source, axis=None))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (64, 128), (100, 130), (3, 200), (65, 0)])
+def test_tiles_make_a_transpose(shape):
+    matrix = np.arange(np.prod(shape), dtype=np.float16).reshape(shape)
+    transposed = key_map.transpose(matrix)
+    assert transposed.flags.c_contiguous and transposed.dtype == matrix.dtype
+    np.testing.assert_array_equal(transposed, matrix.T)
+
+
 def test_heads_are_cut_as_torch_cuts_them():
     """Row h*K + k of a query's weight is element k of head h."""
     weight = np.asarray(jax.random.normal(jax.random.key(0), (24, 24)))
