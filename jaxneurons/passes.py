@@ -98,6 +98,18 @@ def run_passes(
         record.finish_pass(len(windows.tokens))
 
 
+def check_memory(
+    model: store.Store,
+    windows: Windows,
+    settings: Settings,
+    resources: Resources,
+    mesh: Mesh,
+) -> None:
+    """Raises UsageError where the first pass, which none is larger than, takes more memory than there is."""
+    first = next(cut_passes(windows, 0, settings, resources, mesh))
+    memory_plan.make_plan(model, first.windows, settings, resources, first.spread)
+
+
 def cut_passes(
     windows: Windows, done: int, settings: Settings, resources: Resources, mesh: Mesh
 ) -> Iterator[Pass]:

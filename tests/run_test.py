@@ -320,6 +320,15 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
     assert not any(tmp_path.iterdir())
 
 
+def test_a_study_that_memory_does_not_hold_is_not_begun(
+    planted_store, sources, tmp_path
+):
+    little = settings.Resources(host_memory_bytes=1)
+    with pytest.raises(errors.UsageError, match="memory_gb: 0.000 GiB given"):
+        run_planted(planted_store, sources, tmp_path / "study", resources=little)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "text", ["1", "a:b", "1:", "-1:2", "0:1:2", "", "0:" + "9" * 5000]
 )
