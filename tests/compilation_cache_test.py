@@ -39,15 +39,14 @@ def run(cache, *flags, largest_file=resource.RLIM_INFINITY, **variables):
         "JAX_PLATFORMS": "cpu",
         **variables,
     }
+    limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)"
+    program = f"import resource\n{limit}\n{PROGRAM}"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(cache), *flags],
+        [sys.executable, "-c", program, str(cache), *flags],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(
-            resource.RLIMIT_FSIZE, (largest_file, largest_file)
-        ),
     )
     return done
 

@@ -73,8 +73,11 @@ def test_checksum_differs_with_any_element():
 
 @pytest.mark.fault(case=27)
 @pytest.mark.fault(case=30)
-def test_an_interrupt_waits_until_a_checkpoint_is_whole(tmp_path, monkeypatch):
-    handler = signal.getsignal(signal.SIGINT)
+def test_an_interrupt_waits_until_a_checkpoint_is_whole(tmp_path, monkeypatch, request):
+    # A shell has its jobs in the background ignore Ctrl-C, and then nothing would wait.
+    handler = signal.default_int_handler
+    before = signal.signal(signal.SIGINT, handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt), checkpoints.Writer(tmp_path, "r") as saved:
         save = saved._checkpointer.save_checkpointables_async
 
