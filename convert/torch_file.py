@@ -118,14 +118,17 @@ def _storage_checksums(
                 if not _is_storage(record):
                     # Compares the record's checksum.
                     archive.read(record)
+    except files.ZIP_DAMAGE as error:
+        raise _damaged(path, error) from error
     except OSError as error:
+        if files.is_damaged_zip(error):
+            raise _damaged(path, error) from error
         raise files.io_error("read", path, error) from error
-    # A damaged directory of the zip has names in no encoding and versions yet to come.
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise errors.CheckpointError(
-            f"{path}: truncated or damaged torch file: {error}"
-        ) from error
     return frozenset((record.file_size, record.CRC) for record in storages)
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> errors.CheckpointError:
+    return errors.CheckpointError(f"{path}: truncated or damaged torch file: {error}")
 
 
 def _check_records(

@@ -12,11 +12,22 @@ import os
 import pathlib
 import shutil
 import stat
+import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from jaxneurons import errors
 
+# What Python's reader of zip files raises for damage: a directory with names in no encoding, versions yet to
+# come, records said to be encrypted.
+ZIP_DAMAGE = (
+    zipfile.BadZipFile,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 # A name that nobody else gives: what is found under it is ours to remove.
 PARTIAL = ".jaxneurons-partial"
 
@@ -71,6 +82,11 @@ def free_bytes(path: os.PathLike | str) -> int:
     while not parent.exists():
         parent = parent.parent
     return shutil.disk_usage(parent).free
+
+
+def is_damaged_zip(error: OSError) -> bool:
+    """Whether the system refused a place in a zip file that only a damaged directory can name."""
+    return error.errno == errno.EINVAL
 
 
 def is_plain_name(name: Any) -> bool:

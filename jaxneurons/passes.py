@@ -98,14 +98,22 @@ def run_passes(
         record.finish_pass(len(windows.tokens))
 
 
-def check_memory(
+def check_resources(
     model: store.Store,
     windows: Windows,
     settings: Settings,
     resources: Resources,
     mesh: Mesh,
 ) -> None:
-    """Raises UsageError where the first pass, which none is larger than, takes more memory than there is."""
+    """Looks whether what the study may use will do, for the first pass, which none is larger than.
+
+    Raises:
+        UsageError: it takes more memory.
+        InputOutputError: the spill directory is none, and cannot be made.
+    """
+    if resources.spill_directory is not None:
+        with files.translated("write", resources.spill_directory):
+            resources.spill_directory.mkdir(parents=True, exist_ok=True)
     first = next(cut_passes(windows, 0, settings, resources, mesh))
     memory_plan.make_plan(model, first.windows, settings, resources, first.spread)
 

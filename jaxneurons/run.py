@@ -70,7 +70,7 @@ def run_study(
     per_batch = min(settings.windows_per_batch, len(windows.tokens))
     settings = dataclasses.replace(settings, windows_per_batch=per_batch)
     # Before anything is written: a study that cannot run should not be begun.
-    passes.check_memory(model, windows, settings, resources, mesh)
+    passes.check_resources(model, windows, settings, resources, mesh)
     identity = study_beginning.identify(model, model_name, windows, settings)
     if not resume or files.is_free(path):
         study_beginning.create(

@@ -6,7 +6,6 @@ What is no array carries its owner, a digest of the study and of the layer: a fi
 
 import hashlib
 import pathlib
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -132,11 +131,11 @@ def read_arrays(
                     yield name, found[name]
     except FileNotFoundError as error:
         raise errors.StudyError(f"{path} is missing; run the study again") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise errors.StudyError(
-            f"{path} is damaged: {error}; run the study again"
-        ) from error
+    except files.ZIP_DAMAGE as error:
+        raise _damaged(path, error) from error
     except OSError as error:
+        if files.is_damaged_zip(error):
+            raise _damaged(path, error) from error
         raise files.io_error("read", path, error) from error
 
 
@@ -145,6 +144,10 @@ def owner_of(record: Study, *place: int) -> str:
     identity = {key: record.manifest[key] for key in study_manifest.IDENTITY}
     content = arrays.to_json_bytes({"identity": identity, "place": place})
     return hashlib.sha256(content).hexdigest()
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> errors.StudyError:
+    return errors.StudyError(f"{path} is damaged: {error}; run the study again")
 
 
 def _of_another(path: pathlib.Path) -> errors.StudyError:

@@ -17,7 +17,7 @@ from absl import flags
 
 import jaxneurons.command
 from convert import cached
-from jaxneurons import cache, store, study
+from jaxneurons import cache, errors, store, study
 from jaxneurons.analysis import analyze
 from jaxneurons.stats import position_information, position_types, suppression
 from jaxneurons.stats import thresholds as detector_thresholds
@@ -83,6 +83,8 @@ _SUPPRESSION_SIZES = _define(suppression.Settings)
 
 
 def main() -> None:
+    if _OUT.value == "":
+        raise errors.UsageError("--out is empty, wanted a directory to write")
     record = study.open_finished(pathlib.Path(_STUDY.value))
     null = position_information.Null(_NULL_DRAWS.value, flags.FLAGS.seed)
     wanted = analyze.Thresholds(

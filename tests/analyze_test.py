@@ -61,6 +61,17 @@ def test_other_thresholds_replace_tables_and_leave_arrays(finished):
     assert not any(name.startswith(("arrays", "study.json")) for name in changed)
 
 
+def test_figures_of_other_thresholds_go_and_nothing_else(finished):
+    former = finished.path / "figures/figure_5_token_suppression.png"
+    notes = finished.path / "figures/notes.png"
+    for path in (former, notes):
+        path.write_bytes(b"")
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, analyze.Thresholds(), None)
+    assert notes.exists() and not former.exists()
+    notes.unlink()
+
+
 def test_few_windows_are_said(finished, caplog):
     with studies.undrawn():
         analyze.analyze_again(finished, None, analyze.Thresholds(), None)

@@ -19,6 +19,7 @@ from jaxneurons.benchmark import (
     processes,
     profile,
     roofline,
+    run,
     scaling,
     trace,
     workload,
@@ -247,6 +248,36 @@ def test_a_real_trace_knows_every_part(tmp_path):
     shares = [part["share"] for part in summary["parts"].values()]
     assert shares == sorted(shares, reverse=True)
     assert profile.to_markdown(summary).splitlines()[-1].startswith("Largest: ")
+
+
+def test_a_trace_that_lacks_events_is_refused():
+    found = {"parts": {"attention": 1.0}, "events": profile.MOST_EVENTS}
+    results = {profile.NAME: processes.Result([found], 0)}
+    with pytest.raises(errors.UsageError, match="tokens 512, layers 2: a trace holds"):
+        profile.summarize(tiny(), results)
+
+
+@pytest.mark.parametrize(
+    ("out", "trace_name", "kind"),
+    [
+        ("same", "same", errors.UsageError),
+        ("same.json", "same.md", errors.UsageError),
+        ("report.md", "trace", errors.UsageError),
+        ("there", "trace", errors.OutputExistsError),
+        ("report.json", "there", errors.OutputExistsError),
+        ("folder", "trace", errors.InputOutputError),
+        ("report.json", "nowhere/trace", errors.InputOutputError),
+    ],
+)
+def test_places_are_looked_at_before_anything_is_measured(
+    tmp_path, out, trace_name, kind
+):
+    (tmp_path / "there").write_text("")
+    (tmp_path / "folder").mkdir()
+    mode = run.profile_mode(tmp_path / trace_name)
+    with pytest.raises(kind):
+        run.run("profile", mode, tiny(), 1, tmp_path / out, pytest.fail)
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "folder"}
 
 
 def test_a_contender_that_fails_is_named(capfd):

@@ -320,12 +320,23 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
     assert not any(tmp_path.iterdir())
 
 
-def test_a_study_that_memory_does_not_hold_is_not_begun(
-    planted_store, sources, tmp_path
+@pytest.mark.parametrize(
+    ("chosen", "kind", "message"),
+    [
+        ({"host_memory_bytes": 1}, errors.UsageError, "memory_gb: 0.000 GiB given"),
+        (
+            {"spill_directory": pathlib.Path(__file__)},
+            errors.InputOutputError,
+            "cannot write .*run_test.py: File exists",
+        ),
+    ],
+)
+def test_a_study_without_the_means_is_not_begun(
+    planted_store, sources, tmp_path, chosen, kind, message
 ):
-    little = settings.Resources(host_memory_bytes=1)
-    with pytest.raises(errors.UsageError, match="memory_gb: 0.000 GiB given"):
-        run_planted(planted_store, sources, tmp_path / "study", resources=little)
+    few = settings.Resources(**chosen)
+    with pytest.raises(kind, match=message):
+        run_planted(planted_store, sources, tmp_path / "study", resources=few)
     assert not any(tmp_path.iterdir())
 
 

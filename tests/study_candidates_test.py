@@ -178,6 +178,21 @@ def test_a_folder_in_place_of_candidates_is_one_line(record):
 
 
 @pytest.mark.fault(case=21)
+def test_any_flipped_bit_of_the_directory_is_damage_or_without_effect(record):
+    save_both(record)
+    (file,) = record.partial.glob("candidates_001*")
+    content = file.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    lost = 0
+    for bit in range(8 * directory, 8 * len(content), 3):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        lost += study_candidates.layers_without(record) == [1]
+    assert lost > 100
+
+
+@pytest.mark.fault(case=21)
 def test_candidates_without_a_field_are_damaged(record):
     save_both(record)
     assert study_candidates.layers_without(record) == []

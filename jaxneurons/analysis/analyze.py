@@ -126,7 +126,10 @@ def _model(record: Study) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder whose files replace those of the same name in `folder` when all are whole, the summary last."""
+    """A folder whose files replace those of the same name in `folder` when all are whole, the summary last.
+
+    Figures that are not drawn any more go: they show other thresholds.
+    """
     stage = folder / f".analysis{files.PARTIAL}"
     shutil.rmtree(stage, ignore_errors=True)
     try:
@@ -134,7 +137,11 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             stage.mkdir()
         yield stage
         made = [path for path in stage.rglob("*") if path.is_file()]
+        former = set((folder / "figures").glob("figure_[0-9]*"))
+        former -= {folder / path.relative_to(stage) for path in made}
         with files.translated("write", folder):
+            for path in former:
+                path.unlink()
             for path in sorted(made, key=lambda path: path.name == drawing.SUMMARY):
                 os.replace(path, folder / path.relative_to(stage))
             files.sync_directory(folder)

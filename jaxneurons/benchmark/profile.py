@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.benchmark import table
 from jaxneurons.benchmark.processes import Contender, Result
 from jaxneurons.benchmark.workload import Workload
 
+# JAX leaves out of a trace what comes after so many.
+MOST_EVENTS = 1_000_000
 NAME = "a traced forward pass"
 
 
@@ -19,7 +22,17 @@ def contender(workload: Workload, trace: pathlib.Path) -> Contender:
 
 
 def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, Any]:
-    """Each part's seconds of all threads and share of all parts', medians over rounds, the largest part first."""
+    """Each part's seconds of all threads and share of all parts', medians over rounds, the largest part first.
+
+    Raises:
+        UsageError: a trace lacks events.
+    """
+    events = max(found["events"] for found in results[NAME].rounds)
+    if events >= MOST_EVENTS:
+        raise errors.UsageError(
+            f"tokens {workload.tokens}, layers {workload.config.num_hidden_layers}: a trace holds "
+            f"{MOST_EVENTS} events and these make more; wanted fewer"
+        )
     rounds = [found["parts"] for found in results[NAME].rounds]
     names = {name for found in rounds for name in found}
     parts = {

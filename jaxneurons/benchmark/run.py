@@ -1,11 +1,12 @@
 """A whole benchmark: mode and workload in, a Markdown report out, with all numbers as JSON beside it."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxneurons import arrays, files
+from jaxneurons import arrays, errors, files
 from jaxneurons.benchmark import (
     comparison,
     machine,
@@ -24,11 +25,13 @@ class Mode(NamedTuple):
         contenders: workload to who is measured.
         summarize: (workload, results) to JSON values.
         to_markdown: these to a report.
+        writes: files that contenders write.
     """
 
     contenders: Callable[[Workload], list[processes.Contender]]
     summarize: Callable[[Workload, Mapping[str, processes.Result]], dict[str, Any]]
     to_markdown: Callable[[Mapping[str, Any]], str]
+    writes: tuple[pathlib.Path, ...] = ()
 
 
 def comparison_mode(peers: str) -> Mode:
@@ -41,16 +44,12 @@ def comparison_mode(peers: str) -> Mode:
 
 
 def profile_mode(trace: pathlib.Path) -> Mode:
-    """Where the time goes; the file `trace` is written.
-
-    Raises:
-        OutputExistsError: a file is in the way.
-    """
-    files.refuse_existing(trace, "a trace")
+    """Where the time goes; the file `trace` is written."""
     return Mode(
         lambda workload: [profile.contender(workload, trace)],
         profile.summarize,
         profile.to_markdown,
+        writes=(trace,),
     )
 
 
@@ -80,13 +79,13 @@ def run(
         The report.
 
     Raises:
-        OutputExistsError: a file is in the way.
+        UsageError: two of the files would be one.
+        OutputExistsError: something is in the way.
         InputOutputError: the operating system refuses a write.
         JaxneuronsError: a contender failed.
     """
-    if out:
-        files.refuse_existing(out, "a benchmark")
-        files.refuse_existing(out.with_suffix(".md"), "a benchmark")
+    own = (out, out.with_suffix(".md")) if out else ()
+    _check_outputs([*own, *mode.writes])
     load = machine.load_average()
     results = processes.alternate(mode.contenders(workload), repeats, say)
     loads = [load, machine.load_average()]
@@ -104,6 +103,20 @@ def run(
         files.write_atomically(out, arrays.to_json_bytes(values))
         files.write_atomically(out.with_suffix(".md"), f"{report}\n".encode())
     return report
+
+
+def _check_outputs(outputs: Sequence[pathlib.Path]) -> None:
+    """Looks before anything is measured: what takes minutes should not be lost for a place to put it."""
+    names = [os.path.realpath(path) for path in outputs]
+    if len(set(names)) < len(names):
+        listing = ", ".join(map(str, outputs))
+        raise errors.UsageError(f"{listing}: wanted a file of its own for each")
+    for path in outputs:
+        files.refuse_existing(path, "a measurement")
+        if path.is_dir() or not path.parent.is_dir():
+            raise errors.InputOutputError(
+                f"cannot write {path}: wanted a new file in a directory that is there"
+            )
 
 
 def _conditions(workload: Workload, repeats: int, loads: list[float]) -> str:

@@ -17,6 +17,7 @@ import jax
 
 from jaxneurons import files
 from jaxneurons.benchmark import ours
+from jaxneurons.benchmark.profile import MOST_EVENTS
 from jaxneurons.benchmark.workload import Workload
 
 # The first pattern found in the path of an operation says which part of a layer it belongs to.
@@ -38,24 +39,31 @@ _CONTROL = re.compile(r"(while|conditional|call)(\.\d+)?$")
 
 
 def make(workload: Workload, trace: pathlib.Path) -> Callable[[], dict[str, Any]]:
-    """Traces one forward pass; the returned dict has `parts`, seconds of all threads by part.
+    """Traces one forward pass; the returned dict has `parts`, seconds of all threads by part, and `events`.
 
-    Each call replaces the file `trace`, a gzipped JSON trace.
+    Each call replaces the file `trace`, a gzipped JSON trace, unless there are so many events that it lacks some.
     """
     run = ours.prepare(workload, ours.COUNTED[-1])
     # None only for backends that cannot say what they compiled.
     paths = operation_paths(run.step.as_text() or "")
     run.forward()
+    options = jax.profiler.ProfileOptions()
+    # Python's own calls would crowd operations out.
+    options.python_tracer_level = 0
 
     def once() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            with jax.profiler.trace(folder, create_perfetto_trace=True):
+            with jax.profiler.trace(
+                folder, create_perfetto_trace=True, profiler_options=options
+            ):
                 run.forward()
             (found,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
             content = found.read_bytes()
-        files.write_atomically(trace, content)
         events = json.loads(gzip.decompress(content))["traceEvents"]
-        return {"parts": seconds_by_part(events, paths)}
+        number = sum(event.get("ph") == "X" for event in events)
+        if number < MOST_EVENTS:
+            files.write_atomically(trace, content)
+        return {"parts": seconds_by_part(events, paths), "events": number}
 
     return once
 
