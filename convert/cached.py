@@ -1,6 +1,7 @@
 """Any way to name a model in, a layer store out: what is not one is converted once and kept.
 
-A conversion is found again by the real paths, sizes and times of change of the files it came from.
+A conversion is found again by the real paths, sizes and times of change of the files it came from, and by the
+version of the store's format.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import os
 import pathlib
 
 from convert import hub, opt
-from jaxneurons import errors, files, store
+from jaxneurons import errors, files, store, store_format
 
 # Of files that a conversion depends on.
 SUFFIXES = (".json", ".bin", ".safetensors", ".txt")
@@ -48,7 +49,7 @@ def open_model(
 
 
 def _fingerprint(directory: pathlib.Path) -> str:
-    identity = []
+    identity: list[object] = [store_format.FORMAT.version]
     with files.translated("read", directory):
         for file in sorted(directory.iterdir()):
             # A link to what is not there yet is named when the model is converted.

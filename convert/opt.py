@@ -1,10 +1,11 @@
 """A Hugging Face OPT checkpoint in, a layer store out, tensor by tensor.
 
 Every key is used, every array of the store is set, every value is finite, and nothing stands under
-the store's name unless all of it is well. While an array is written, digested and synced, the next is read,
-checked and transposed; memory holds two tensors and copies of them, never a layer.
+the store's name unless all of it is well. While two arrays are written, digested and synced, the next is read,
+checked and transposed; memory holds three tensors and copies of them, never a layer.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -25,10 +26,12 @@ TOKENIZER_NAMES = (
     "tokenizer_config.json",
     "vocab.json",
 )
+# While one waits for the disk, another is copied and checked.
+WRITTEN_TOGETHER = 2
 # Elements looked at together: checks need a few masks and copies of a piece, which stay in the cache.
 PIECE_SIZE = 2**18
-# The bits that are all set in NaN and infinity alone; NumPy's own test of 16-bit floats is slow.
-_EXPONENT: Mapping[str, np.uint16 | np.uint32] = {
+# Infinity's bits. Those of infinity and NaN alone, whatever their sign, are not below it without theirs.
+_INFINITY: Mapping[str, np.uint16 | np.uint32] = {
     "float16": np.uint16(0x7C00),
     "bfloat16": np.uint16(0x7F80),
     "float32": np.uint32(0x7F800000),
@@ -80,14 +83,17 @@ def convert(
     with store.Writer(store_path, config) as writer:
         writer.add_tokenizer(_tokenizer_files(directory))
         nonfinite = []
-        for done, (assignment, (array, is_finite), _) in enumerate(
-            ahead.load_ahead(read, assignments), start=1
-        ):
-            writer.write(assignment.name, array)
-            if not is_finite:
-                nonfinite.append(assignment.name)
-            if progress is not None:
-                progress(done, len(assignments))
+        written = ahead.finish_together(
+            functools.partial(_write_array, writer),
+            ahead.load_ahead(read, assignments),
+            WRITTEN_TOGETHER,
+        )
+        with contextlib.closing(written):
+            for done, (array_name, is_finite) in enumerate(written, start=1):
+                if not is_finite:
+                    nonfinite.append(array_name)
+                if progress is not None:
+                    progress(done, len(assignments))
         writer.publish({**source, "nonfinite_arrays": nonfinite})
 
 
@@ -139,6 +145,15 @@ def _read_array(
     return key_map.transform(assignment.row, config, tensor), place is None
 
 
+def _write_array(
+    writer: store.Writer, loaded: tuple[plan.Assignment, tuple[np.ndarray, bool], float]
+) -> tuple[str, bool]:
+    """Writes what `_read_array` gave; the array's name, and whether all of it is finite."""
+    assignment, (array, is_finite), _ = loaded
+    writer.write(assignment.name, array)
+    return assignment.name, is_finite
+
+
 def _check_tied(
     checkpoint: checkpoints.Checkpoint, tensor: np.ndarray, tied_key: str, where: str
 ) -> None:
@@ -176,8 +191,14 @@ def _cast(tensor: np.ndarray, dtype: str, where: str) -> np.ndarray:
 
 def _not_finite(piece: np.ndarray) -> np.ndarray:
     """Where NaN and infinity are; bool of the piece's shape."""
-    exponent = _EXPONENT[piece.dtype.name]
-    return (piece.view(exponent.dtype) & exponent) == exponent
+    infinity = _INFINITY[piece.dtype.name]
+    bits = piece.view(infinity.dtype)
+    sign = np.iinfo(infinity.dtype).max // 2 + 1
+    # Two maxima, of either sign, make no copies; NumPy's own test of 16-bit floats is slow.
+    highest_positive = piece.view(f"i{piece.itemsize}").max(initial=0)
+    if highest_positive < infinity and bits.max(initial=0) < sign + infinity:
+        return np.zeros(piece.shape, bool)
+    return (bits & infinity) == infinity
 
 
 def _pieces(tensor: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,15 +1,17 @@
-"""Loading one item ahead: while one is at work, a thread loads the next.
+"""Work that overlaps: loading one item ahead, and finishing several at a time.
 
-In: a function that loads, and what to load. Out: what was loaded, in order, and how long it was waited for.
+In: a function that loads or finishes, and its items. Out: what it gave, in order of the items.
 """
 
+import collections
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
+Done = TypeVar("Done")
 
 
 def load_ahead(
@@ -27,3 +29,22 @@ def load_ahead(
                 pending.append(reader.submit(load, items[number]))
             yield item, loaded, waited
             del loaded
+
+
+def finish_together(
+    finish: Callable[[Item], Done], items: Iterable[Item], at_once: int
+) -> Generator[Done, None, None]:
+    """What `finish` gives for each item, `at_once` of them under way at a time, each in a thread.
+
+    Close it before what the threads work on goes: that waits for those under way.
+    """
+    with futures.ThreadPoolExecutor(at_once, thread_name_prefix="finish") as workers:
+        pending: collections.deque[futures.Future[Done]] = collections.deque()
+        for item in items:
+            pending.append(workers.submit(finish, item))
+            # Not held until the next is there.
+            del item
+            if len(pending) == at_once:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

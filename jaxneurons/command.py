@@ -17,19 +17,20 @@ from types import FrameType
 
 from absl import flags
 
-from jaxneurons import errors
+from jaxneurons import allocator, errors
 
 _INTERRUPTED = "interrupted; nothing half-written was left, run the same command again"
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags of the running script, calls `main`, and exits.
+    """Parses the flags of the running script, calls `main`, and exits; freed memory is kept for reuse (`allocator`).
 
     Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted;
     1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
     standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
     """
     _handle_signals(_interrupt)
+    allocator.keep_freed_memory()
     # By force: a package that configures logging when it is imported would come first.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)

@@ -16,7 +16,7 @@ from jaxneurons import arrays, block, embed, errors, files, manifest
 from jaxneurons.config import OPTConfig
 
 FORMAT = manifest.Format(
-    "jaxneurons-layer-store", 1, errors.StoreError, "convert the model again"
+    "jaxneurons-layer-store", 2, errors.StoreError, "convert the model again"
 )
 DTYPES = {
     "float16": np.dtype(np.float16),

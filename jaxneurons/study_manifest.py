@@ -13,7 +13,7 @@ from jaxneurons import arrays, errors, files, manifest
 from jaxneurons.study_array import ArraySpec
 
 FORMAT = manifest.Format(
-    "jaxneurons-study", 1, errors.StudyError, "run the study again"
+    "jaxneurons-study", 2, errors.StudyError, "run the study again"
 )
 NAME = "study.json"
 # Parts that a resumed run must share with the run it continues.

@@ -41,6 +41,11 @@ _DTYPE = flags.DEFINE_enum(
     "dtype", "float32", workload.DTYPES, "The type to compute in."
 )
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Rounds of measuring.", lower_bound=1)
+_PEERS_KEEP_MEMORY = flags.DEFINE_bool(
+    "peers_keep_memory",
+    False,
+    "Whether the others' processes keep freed memory for reuse as ours do; by default they run as they come.",
+)
 _OUT = flags.DEFINE_string(
     "out", None, "JSON file to write all numbers to; the table goes beside it, as .md."
 )
@@ -69,7 +74,9 @@ def _mode() -> tuple[str, run.Mode]:
     asked = [flag.name for flag in (_SCALING, _ROOFLINE, _PROFILE) if flag.value]
     match asked:
         case []:
-            return "comparison", run.comparison_mode("convert.peers")
+            kept = _PEERS_KEEP_MEMORY.value
+            name = "comparison, peers keep memory" if kept else "comparison"
+            return name, run.comparison_mode("convert.peers", kept)
         case ["scaling"]:
             return "scaling", run.SCALING
         case ["roofline"]:

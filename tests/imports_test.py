@@ -69,6 +69,7 @@ PACKAGES = {
     "torch": "convert",
     "tqdm": "jaxneurons.progress",
     "transformers": "jaxneurons.corpus training convert",
+    "xxhash": "jaxneurons.arrays",
 }
 
 

@@ -30,14 +30,19 @@ REFERENCE = "transformers, sdpa"
 CLOCKS = ("wall", "cpu")
 
 
-def contenders(workload: Workload, peers_module: str) -> list[Contender]:
-    """Ours, and what is installed of the others; `peers_module` makes those."""
+def contenders(
+    workload: Workload, peers_module: str, peers_keep_memory: bool
+) -> list[Contender]:
+    """Ours, and what is installed of the others, which `peers_module` makes.
+
+    The others run as they come, or with `allocator.keep_freed_memory` in their processes too.
+    """
     own = [
         Contender(name, "jaxneurons.benchmark.ours", (workload, counted))
         for name, counted in OURS.items()
     ]
     others = [
-        Contender(name, peers_module, (workload, attention))
+        Contender(name, peers_module, (workload, attention), peers_keep_memory)
         for name, attention in PEERS.items()
         if importlib.util.find_spec("torch")
         and (attention != "bridge" or importlib.util.find_spec("transformer_lens"))

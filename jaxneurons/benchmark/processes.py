@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from jaxneurons import errors
+from jaxneurons import allocator, errors
 
 
 class Contender(NamedTuple):
@@ -27,11 +27,13 @@ class Contender(NamedTuple):
         module: has `make(*arguments)`, which returns a function that takes nothing and returns
             a dict of JSON values to keep beside its seconds.
         arguments: picklable.
+        keeps_freed_memory: whether its process does, as the scripts do (`allocator`).
     """
 
     name: str
     module: str
     arguments: tuple[Any, ...]
+    keeps_freed_memory: bool = True
 
 
 class Result(NamedTuple):
@@ -94,9 +96,7 @@ def _started(contender: Contender) -> Iterator[Connection]:
     # A forked process would inherit threads and memory of this one.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_serve, args=(theirs, contender.module, contender.arguments), daemon=True
-    )
+    process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -116,11 +116,13 @@ def _receive(name: str, connection: Connection) -> Any:
         ) from None
 
 
-def _serve(connection: Connection, module: str, arguments: Sequence[Any]) -> None:
+def _serve(connection: Connection, contender: Contender) -> None:
     # Ctrl-C is for the process that started this one, which then ends it without a word.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    measured = importlib.import_module(module).make(*arguments)
+    if contender.keeps_freed_memory:
+        allocator.keep_freed_memory()
+    measured = importlib.import_module(contender.module).make(*contender.arguments)
     connection.send("ready")
     while connection.recv():
         connection.send(_measure(measured))

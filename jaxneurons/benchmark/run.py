@@ -34,10 +34,10 @@ class Mode(NamedTuple):
     writes: tuple[pathlib.Path, ...] = ()
 
 
-def comparison_mode(peers: str) -> Mode:
-    """Ours beside other people's; `peers` is the module that makes those."""
+def comparison_mode(peers: str, peers_keep_memory: bool) -> Mode:
+    """Ours beside other people's; the arguments are those of `comparison.contenders`."""
     return Mode(
-        lambda workload: comparison.contenders(workload, peers),
+        lambda workload: comparison.contenders(workload, peers, peers_keep_memory),
         comparison.summarize,
         comparison.to_markdown,
     )
@@ -68,7 +68,7 @@ def run(
     """Measures and reports.
 
     Args:
-        name: of the mode, for the JSON file.
+        name: of the mode, for the JSON file and the report.
         mode: what to measure, and how to tell it.
         workload: what to run.
         repeats: rounds.
@@ -90,7 +90,9 @@ def run(
     results = processes.alternate(mode.contenders(workload), repeats, say)
     loads = [load, machine.load_average()]
     summary = mode.summarize(workload, results)
-    report = f"{_conditions(workload, repeats, loads)}\n\n{mode.to_markdown(summary)}"
+    report = (
+        f"{_conditions(name, workload, repeats, loads)}\n\n{mode.to_markdown(summary)}"
+    )
     if out:
         values = {
             "format_version": 1,
@@ -119,7 +121,7 @@ def _check_outputs(outputs: Sequence[pathlib.Path]) -> None:
             )
 
 
-def _conditions(workload: Workload, repeats: int, loads: list[float]) -> str:
+def _conditions(name: str, workload: Workload, repeats: int, loads: list[float]) -> str:
     described = machine.describe()
     config = workload.config
     versions = [
@@ -130,7 +132,7 @@ def _conditions(workload: Workload, repeats: int, loads: list[float]) -> str:
     return (
         f"{described['processor']}, {described['cores']} cores, load average {loads[0]} before and "
         f"{loads[1]} after; {', '.join(versions)}.\n\n"
-        f"{config.num_hidden_layers} layers, D = {config.hidden_size}, F = {config.ffn_dim}; "
+        f"{name}: {config.num_hidden_layers} layers, D = {config.hidden_size}, F = {config.ffn_dim}; "
         f"{workload.tokens} tokens in windows of {workload.window}, {workload.windows_per_batch} at a "
         f"time, {workload.dtype}; medians of {repeats}."
     )
