@@ -12,7 +12,7 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 _ARENA_MAX = -8
 # The temporaries of a batch are smaller, and a large model's tensors, which are given back, larger.
-LARGEST_KEPT = 2**28
+LARGEST_KEPT = 2**27
 MOST_KEPT = 2**30
 
 
