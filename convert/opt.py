@@ -30,7 +30,7 @@ TOKENIZER_NAMES = (
 WRITTEN_TOGETHER = 2
 # Elements looked at together: checks need a few masks and copies of a piece, which stay in the cache.
 PIECE_SIZE = 2**18
-# Infinity's bits. Those of infinity and NaN alone, whatever their sign, are not below it without theirs.
+# The bits of infinity. Without the sign's bit, those of infinity and NaN are at least these, all others are less.
 _INFINITY: Mapping[str, np.uint16 | np.uint32] = {
     "float16": np.uint16(0x7C00),
     "bfloat16": np.uint16(0x7F80),
@@ -80,20 +80,22 @@ def convert(
         "weights": checkpoint.file_sizes(),
     }
     read = functools.partial(_read_array, checkpoint, config, dtype, allow_nonfinite)
-    with store.Writer(store_path, config) as writer:
+    workers = ahead.start_workers(WRITTEN_TOGETHER)
+    # The workers end before the writer does: what one wrote after that would stay.
+    with (
+        store.Writer(store_path, config) as writer,
+        workers,
+        contextlib.closing(ahead.load_ahead(read, assignments)) as loaded,
+    ):
         writer.add_tokenizer(_tokenizer_files(directory))
         nonfinite = []
-        written = ahead.finish_together(
-            functools.partial(_write_array, writer),
-            ahead.load_ahead(read, assignments),
-            WRITTEN_TOGETHER,
-        )
-        with contextlib.closing(written):
-            for done, (array_name, is_finite) in enumerate(written, start=1):
-                if not is_finite:
-                    nonfinite.append(array_name)
-                if progress is not None:
-                    progress(done, len(assignments))
+        write = functools.partial(_write_array, writer)
+        written = ahead.finish_together(write, loaded, workers, WRITTEN_TOGETHER)
+        for done, (array_name, is_finite) in enumerate(written, start=1):
+            if not is_finite:
+                nonfinite.append(array_name)
+            if progress is not None:
+                progress(done, len(assignments))
         writer.publish({**source, "nonfinite_arrays": nonfinite})
 
 
@@ -194,7 +196,7 @@ def _not_finite(piece: np.ndarray) -> np.ndarray:
     infinity = _INFINITY[piece.dtype.name]
     bits = piece.view(infinity.dtype)
     sign = np.iinfo(infinity.dtype).max // 2 + 1
-    # Two maxima, of either sign, make no copies; NumPy's own test of 16-bit floats is slow.
+    # The largest of either sign, which needs no copies; NumPy's own test of 16-bit floats is slow.
     highest_positive = piece.view(f"i{piece.itemsize}").max(initial=0)
     if highest_positive < infinity and bits.max(initial=0) < sign + infinity:
         return np.zeros(piece.shape, bool)

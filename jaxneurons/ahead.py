@@ -1,9 +1,11 @@
 """Work that overlaps: loading one item ahead, and finishing several at a time.
 
-In: a function that loads or finishes, and its items. Out: what it gave, in order of the items.
+In: a function that loads or finishes, and its items. Out: in order of the items what it gave, and for what was
+loaded how long it was waited for.
 """
 
 import collections
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
@@ -16,7 +18,7 @@ Done = TypeVar("Done")
 
 def load_ahead(
     load: Callable[[Item], Loaded], items: Sequence[Item]
-) -> Iterator[tuple[Item, Loaded, float]]:
+) -> Generator[tuple[Item, Loaded, float], None, None]:
     """Each item, what `load` gives for it, and the seconds spent waiting; at most two are loaded at a time."""
     with futures.ThreadPoolExecutor(1, thread_name_prefix="load-ahead") as reader:
         pending = [reader.submit(load, item) for item in items[:1]]
@@ -31,20 +33,38 @@ def load_ahead(
             del loaded
 
 
-def finish_together(
-    finish: Callable[[Item], Done], items: Iterable[Item], at_once: int
-) -> Generator[Done, None, None]:
-    """What `finish` gives for each item, `at_once` of them under way at a time, each in a thread.
+def start_workers(number: int) -> futures.ThreadPoolExecutor:
+    """Threads that have all begun: leaving `with` waits for them, whatever interrupts the work.
 
-    Close it before what the threads work on goes: that waits for those under way.
+    An executor starts its threads when there is work for them, and an interrupt just then makes it forget one.
     """
-    with futures.ThreadPoolExecutor(at_once, thread_name_prefix="finish") as workers:
-        pending: collections.deque[futures.Future[Done]] = collections.deque()
-        for item in items:
-            pending.append(workers.submit(finish, item))
-            # Not held until the next is there.
-            del item
-            if len(pending) == at_once:
-                yield pending.popleft().result()
-        while pending:
+    workers = futures.ThreadPoolExecutor(number, thread_name_prefix="worker")
+    all_begun = threading.Event()
+    try:
+        for _ in range(number):
+            # Each keeps a thread busy, so that the next needs another.
+            workers.submit(all_begun.wait)
+    finally:
+        all_begun.set()
+    return workers
+
+
+def finish_together(
+    finish: Callable[[Item], Done],
+    items: Iterable[Item],
+    workers: futures.Executor,
+    at_once: int,
+) -> Iterator[Done]:
+    """What `finish` gives for each item; `at_once` of them are under way in `workers` at a time.
+
+    Of what came after an error, or after the last result taken, some may be under way until the workers end.
+    """
+    pending: collections.deque[futures.Future[Done]] = collections.deque()
+    for item in items:
+        pending.append(workers.submit(finish, item))
+        # Two items would be held while the next is waited for.
+        del item
+        if len(pending) == at_once:
             yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

@@ -158,7 +158,7 @@ def read(
 
 
 def digest(data: np.ndarray) -> str:
-    """XXH3-128 of the elements in C order, as hex: against faults, not against forgers, who can seal a manifest too."""
+    """XXH3-128 of the elements in C order, as hex; it finds faults, and is no proof against somebody who forges."""
     flat = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
     return xxhash.xxh3_128_hexdigest(flat.data)
 

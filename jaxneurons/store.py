@@ -31,7 +31,8 @@ class Writer:
             ...
             writer.publish(source={"path": "..."})
 
-    Left by an exception, or without `publish`, it leaves nothing behind.
+    Left by an exception, or without `publish`, it leaves nothing behind. Different arrays may be written at
+    the same time, from several threads.
 
     Raises:
         OutputExistsError: path is taken, or another process is writing it.

@@ -72,6 +72,8 @@ def main() -> None:
 def _mode() -> tuple[str, run.Mode]:
     """The name of what is asked for, and how it is done."""
     asked = [flag.name for flag in (_SCALING, _ROOFLINE, _PROFILE) if flag.value]
+    if asked and _PEERS_KEEP_MEMORY.value:
+        raise errors.UsageError(f"--peers_keep_memory: --{asked[0]} has no peers")
     match asked:
         case []:
             kept = _PEERS_KEEP_MEMORY.value

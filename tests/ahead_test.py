@@ -1,6 +1,8 @@
-"""Work that overlaps comes out in order, no more of it at a time than asked, and none is under way after the end."""
+"""Work that overlaps comes out in order, no more of it at a time than asked, and the end waits for it."""
 
+import gc
 import threading
+import time
 
 import pytest
 
@@ -25,13 +27,17 @@ def test_the_next_item_is_loaded_meanwhile():
 
 @pytest.mark.parametrize("at_once", [1, 2, 9])
 def test_what_was_finished_comes_in_order(at_once):
-    assert list(ahead.finish_together(str, range(5), at_once)) == list("01234")
+    with ahead.start_workers(at_once) as workers:
+        finished = ahead.finish_together(str, range(5), workers, at_once)
+        assert list(finished) == list("01234")
 
 
 def test_as_many_as_asked_are_finished_at_a_time():
     # Only two threads at once pass it.
     both = threading.Barrier(2, timeout=WAIT_SECONDS)
-    assert len(list(ahead.finish_together(lambda _: both.wait(), range(4), 2))) == 4
+    with ahead.start_workers(2) as workers:
+        passed = ahead.finish_together(lambda _: both.wait(), range(4), workers, 2)
+        assert len(list(passed)) == 4
 
 
 def test_no_item_is_taken_before_there_is_room():
@@ -42,39 +48,50 @@ def test_no_item_is_taken_before_there_is_room():
             taken.append(item)
             yield item
 
-    finished = ahead.finish_together(str, items(), 2)
-    assert next(finished) == "0"
-    assert taken == [0, 1]
-    finished.close()
+    with ahead.start_workers(2) as workers:
+        finished = ahead.finish_together(str, items(), workers, 2)
+        assert next(finished) == "0"
+        assert taken == [0, 1]
 
 
-def test_an_error_comes_at_its_place_and_when_all_is_still():
-    ended = threading.Event()
+def test_an_error_comes_at_its_place_and_the_end_waits_for_the_rest():
     failed = threading.Event()
+    ended = threading.Event()
 
     def finish(item):
         if item == 0:
             failed.set()
             raise ValueError("the first")
         assert failed.wait(WAIT_SECONDS)
+        time.sleep(0.05)
         ended.set()
 
-    with pytest.raises(ValueError, match="the first"):
-        list(ahead.finish_together(finish, range(2), 2))
+    with (
+        pytest.raises(ValueError, match="the first"),
+        ahead.start_workers(2) as workers,
+    ):
+        list(ahead.finish_together(finish, range(2), workers, 2))
     assert ended.is_set()
 
 
-def test_closing_waits_for_what_is_under_way():
-    goes_on = threading.Event()
-    ended = []
+def test_workers_have_begun_before_there_is_work(monkeypatch):
+    with ahead.start_workers(3) as workers:
+        monkeypatch.setattr(threading.Thread, "start", pytest.fail)
+        assert list(ahead.finish_together(str, range(5), workers, 3)) == list("01234")
 
-    def finish(item):
-        if item > 0:
-            assert goes_on.wait(WAIT_SECONDS)
-        ended.append(item)
 
-    finished = ahead.finish_together(finish, range(9), 2)
-    next(finished)
-    threading.Timer(0.05, goes_on.set).start()
-    finished.close()
-    assert ended == [0, 1]
+def test_an_interrupt_while_workers_begin_leaves_none(monkeypatch):
+    start, begun = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ahead.start_workers(2)
+    gc.collect()
+    for thread in begun:
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()

@@ -290,6 +290,30 @@ def test_a_contender_that_fails_is_named(capfd):
     assert "float7" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_peers_run_as_they_come_unless_asked(kept):
+    mode = run.comparison_mode("convert.peers", peers_keep_memory=kept)
+    keeps = {c.name: c.keeps_freed_memory for c in mode.contenders(tiny())}
+    assert all(keeps[name] for name in comparison.OURS)
+    others = [keeps[name] for name in comparison.PEERS if name in keeps]
+    assert others == [kept] * len(others)
+
+
+def test_peers_are_asked_for_where_there_are_some():
+    command = [sys.executable, ROOT / "scripts/benchmark.py", "--peers_keep_memory"]
+    done = subprocess.run(
+        [*command, "--roofline"],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    wanted = "benchmark.py: --peers_keep_memory: --roofline has no peers\n"
+    assert done.stderr == wanted
+
+
 @pytest.mark.slow
 def test_command(tmp_path):
     out = tmp_path / "found.json"

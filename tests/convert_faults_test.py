@@ -1,11 +1,13 @@
 """A conversion that is killed, runs out of disk or of memory, or is not alone: a whole store or none."""
 
+import gc
 import os
 import pathlib
 import re
 import resource
 import shutil
 import subprocess
+import threading
 from concurrent import futures
 
 import dying
@@ -13,8 +15,8 @@ import planted
 import pytest
 import stores
 
-from convert import checkpoint, export, opt
-from jaxneurons import errors, store
+from convert import cached, checkpoint, export, opt
+from jaxneurons import errors, store, store_format
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,31 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
     stores.assert_same(path, folder / "whole")
     assert calls > 60 and whole < tries
     print(f"case 15: killed at {tries} renames and syncs, {whole} left a whole store")
+
+
+@pytest.mark.fault(case=27)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_interrupt_while_a_thread_begins_leaves_nothing(
+    folder, tmp_path, monkeypatch, number
+):
+    start, begun = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        begun.append(thread)
+        if len(begun) == number:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        opt.convert(folder / "model", tmp_path / "store")
+    # A traceback keeps what it went through.
+    del caught
+    gc.collect()
+    for thread in begun:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -140,3 +167,19 @@ def _mount(folder: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path
 def _resize(folder: pathlib.Path, kilobytes: int) -> None:
     size = f"remount,size={kilobytes}k"
     subprocess.run(["mount", "-o", size, folder], check=True)
+
+
+@pytest.mark.fault(case=22)
+def test_a_cached_conversion_of_another_format_version_is_made_again(
+    folder, tmp_path, monkeypatch
+):
+    model = str(folder / "model")
+    with monkeypatch.context() as before:
+        old = store_format.FORMAT._replace(version=store_format.FORMAT.version - 1)
+        before.setattr(store_format, "FORMAT", old)
+        before.setattr(store, "FORMAT", old)
+        cached.open_model(model, tmp_path)
+    _, opened = cached.open_model(model, tmp_path)
+    whole = store.open_store(folder / "whole")
+    assert opened.fingerprint == whole.fingerprint
+    assert len(os.listdir(tmp_path / "stores")) == 2

@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from convert import export as huggingface
 from convert import hf_config, opt
-from jaxneurons import block, corpus, embed, errors, store
+from jaxneurons import block, corpus, embed, errors, store, store_format
 from jaxneurons.config import OPTConfig
 from jaxneurons.training import checkpoints, export, parameters, recipe
 from jaxneurons.training import record as records
@@ -122,6 +122,20 @@ def test_store_of_checkpoint_is_written_once(tmp_path):
     last = export.store_of_checkpoint(run, None, tmp_path / "cache")
     assert store.open_store(last).manifest["source"]["step"] == 5
     assert store.open_store(last).fingerprint != store.open_store(path).fingerprint
+
+
+def test_a_cached_store_of_another_format_version_is_written_again(
+    tmp_path, monkeypatch
+):
+    run = save_run(tmp_path / "run")
+    with monkeypatch.context() as before:
+        old = store_format.FORMAT._replace(version=store_format.FORMAT.version - 1)
+        before.setattr(store_format, "FORMAT", old)
+        before.setattr(store, "FORMAT", old)
+        path = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+    again = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+    assert again != path
+    assert store.open_store(again).manifest["source"]["step"] == 3
 
 
 def test_a_step_without_checkpoint_is_refused(tmp_path):

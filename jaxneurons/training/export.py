@@ -33,7 +33,8 @@ def store_of_checkpoint(
     """
     record = records.open_record(directory)
     number = _existing_step(record, step_number)
-    identity = (record.run, number, _commit_time(record, number))
+    format_version = store_format.FORMAT.version
+    identity = (record.run, number, _commit_time(record, number), format_version)
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()
     path = (
         cache_directory / "stores" / f"{record.path.name}-step-{number}-{digest[:16]}"
