@@ -1,7 +1,7 @@
 """The C library's memory allocator, told to keep what is freed for the next use.
 
-XLA allocates its temporaries anew at every call, and glibc gives blocks of their size back to the system as soon as they
-are freed. Every call then waits for the kernel to find and clear the same tens of thousands of pages again.
+XLA allocates its temporaries anew at every call, and glibc gives blocks of their size back to the system
+as soon as they are freed. Every call then waits for the kernel to find and clear the same tens of thousands of pages again.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ MOST_KEPT = 2**30
 def keep_freed_memory() -> bool:
     """Makes this process keep freed memory for reuse, and tells whether it does.
 
-    It does with glibc from 2.35 on (an older one refuses), unless the environment has settings of its own: `MALLOC_*`, or
-    `glibc.malloc.*` in `GLIBC_TUNABLES`. Blocks of less than `LARGEST_KEPT` bytes are then kept when they are freed, and
-    given back to the system only from the end of the heap, beyond `MOST_KEPT` bytes; larger ones go back at once. All
-    threads share one heap, so that what one frees another uses. Call it early: a thread that has already
-    got a heap of its own goes on with that.
+    It does with glibc from 2.35 on (an older one refuses), unless the environment has settings of its own:
+    `MALLOC_*`, or `glibc.malloc.*` in `GLIBC_TUNABLES`. Blocks of less than `LARGEST_KEPT` bytes are then kept
+    when they are freed, and given back to the system only from the end of the heap, beyond `MOST_KEPT` bytes;
+    larger ones go back at once. All threads share one heap, so that what one frees another uses. Call it
+    early: a thread that has already got a heap of its own goes on with that.
     """
     if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False

@@ -1,55 +1,40 @@
 """Freed memory is kept for reuse: in the C library that takes advice, and only where the environment gives none."""
 
+import pathlib
 import platform
+import resource
 import subprocess
 import sys
 
+import page_faults
 import pytest
+
+from jaxneurons import allocator
+from jaxneurons.benchmark import processes
 
 LIBRARY, VERSION = platform.libc_ver()
 TAKES_ADVICE = LIBRARY == "glibc" and tuple(map(int, VERSION.split("."))) >= (2, 35)
-# Asks for 64 MiB again and again, as a compiled program does for its temporaries, and counts the pages found anew.
-PAGES = """
-import ctypes
-import resource
-from jaxneurons import allocator
-
-print(allocator.keep_freed_memory())
-library = ctypes.CDLL(None)
-library.malloc.restype = ctypes.c_void_p
-
-def step():
-    block = ctypes.c_void_p(library.malloc(ctypes.c_size_t(2**26)))
-    library.memset(block, 1, ctypes.c_size_t(2**26))
-    library.free(block)
-
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
-    step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-STEP_PAGES = 2**26 // 4096
-pytestmark = pytest.mark.skipif(not TAKES_ADVICE, reason="wants glibc 2.35 or later")
+STEP_PAGES = page_faults.BLOCK_BYTES // resource.getpagesize()
+ALL_PAGES = page_faults.STEPS * STEP_PAGES
+pytestmark = pytest.mark.skipif(
+    not TAKES_ADVICE, reason="wants glibc 2.35 or later, which takes advice"
+)
 
 
-def pages(**environment):
-    """Whether memory is kept, and how many pages eight steps found anew."""
+def pages_of_a_script(**environment):
+    """Pages that the steps of a script find anew."""
     done = subprocess.run(
-        [sys.executable, "-c", PAGES],
+        [sys.executable, page_faults.__file__],
         check=True,
         capture_output=True,
         text=True,
-        env=environment,
+        env=environment | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
     )
-    kept, found = done.stdout.split()
-    return kept == "True", int(found)
+    return int(done.stdout)
 
 
-def test_freed_memory_is_used_again():
-    kept, found = pages()
-    assert kept
-    assert found < STEP_PAGES
+def test_a_script_uses_freed_memory_again():
+    assert pages_of_a_script() < STEP_PAGES
 
 
 @pytest.mark.parametrize(
@@ -59,7 +44,18 @@ def test_freed_memory_is_used_again():
         ("MALLOC_MMAP_THRESHOLD_", "131072"),
     ],
 )
-def test_the_environments_own_choice_stands(name, value):
-    kept, found = pages(**{name: value})
-    assert not kept
-    assert found >= 8 * STEP_PAGES
+def test_the_environments_own_choice_stands(monkeypatch, name, value):
+    assert pages_of_a_script(**{name: value}) >= ALL_PAGES
+    monkeypatch.setenv(name, value)
+    assert not allocator.keep_freed_memory()
+
+
+def test_a_contender_uses_freed_memory_again_if_it_is_to():
+    contenders = [
+        processes.Contender("keeps", "page_faults", ()),
+        processes.Contender("as it comes", "page_faults", (), keeps_freed_memory=False),
+    ]
+    results = processes.alternate(contenders, 1)
+    pages = {name: result.rounds[0]["pages"] for name, result in results.items()}
+    assert pages["keeps"] < STEP_PAGES
+    assert pages["as it comes"] >= ALL_PAGES
