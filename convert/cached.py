@@ -9,7 +9,9 @@ import os
 import pathlib
 
 from convert import hub, opt
-from jaxneurons import errors, files, store, store_format
+from jaxneurons import errors
+from jaxneurons.disk import files
+from jaxneurons.store import format, reading
 
 # Of files that a conversion depends on.
 SUFFIXES = (".json", ".bin", ".safetensors", ".txt")
@@ -17,7 +19,7 @@ SUFFIXES = (".json", ".bin", ".safetensors", ".txt")
 
 def open_model(
     name: str, cache_directory: pathlib.Path, revision: str | None = None
-) -> tuple[str, store.Store]:
+) -> tuple[str, reading.Store]:
     """Opens a layer store, or converts a Hugging Face model to one in the cache and opens that.
 
     Args:
@@ -32,24 +34,24 @@ def open_model(
         JaxneuronsError: as `hub.resolve`, `opt.convert` and `store.open_store` do.
     """
     title = name.rstrip("/").rsplit("/", 1)[-1]
-    if store.is_store(name):
+    if reading.is_store(name):
         if revision is not None:
             raise errors.UsageError(f"{name} is a layer store: it has no revisions")
-        return title, store.open_store(name)
+        return title, reading.open_store(name)
     directory = hub.resolve(name, revision)
     path = cache_directory / "stores" / f"{title}-{_fingerprint(directory)[:16]}"
-    if not store.is_store(path):
+    if not reading.is_store(path):
         try:
             opt.convert(directory, path, name=name)
         except errors.OutputExistsError:
             # Another process has just finished the same conversion.
-            if not store.is_store(path):
+            if not reading.is_store(path):
                 raise
-    return title, store.open_store(path)
+    return title, reading.open_store(path)
 
 
 def _fingerprint(directory: pathlib.Path) -> str:
-    identity: list[object] = [store_format.FORMAT.version]
+    identity: list[object] = [format.FORMAT.version]
     with files.translated("read", directory):
         for file in sorted(directory.iterdir()):
             # A link to what is not there yet is named when the model is converted.

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from convert import safetensors_file, strict_json, torch_file
-from jaxneurons import errors, files
+from convert import safetensors_file, torch_file
+from jaxneurons import errors
+from jaxneurons.disk import files, strict_json
 
 # Single files, the preferred one first; shards are listed in `NAME.index.json`.
 SINGLE_NAMES = ("model.safetensors", "pytorch_model.bin")

@@ -13,15 +13,17 @@ import safetensors.numpy
 from flax import traverse_util
 
 from convert import hf_config, key_map
-from jaxneurons import arrays, errors, files, store
-from jaxneurons.config import POSITION_OFFSET, OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import POSITION_OFFSET, Config
+from jaxneurons.disk import arrays, files
+from jaxneurons.store import reading
 
 # safetensors' NumPy interface has no bfloat16.
 DTYPES = ("float16", "float32")
 
 
 def write_huggingface(
-    model: store.Store, path: os.PathLike | str, dtype: str = "float32"
+    model: reading.Store, path: os.PathLike | str, dtype: str = "float32"
 ) -> None:
     """Writes config, weights and tokenizer, as `transformers` reads them.
 
@@ -49,7 +51,7 @@ def write_huggingface(
             (partial / hf_config.CONFIG_NAME).write_bytes(content)
 
 
-def config_attributes(config: OPTConfig, dtype: str) -> dict[str, Any]:
+def config_attributes(config: Config, dtype: str) -> dict[str, Any]:
     """The content of `config.json`; `hf_config.read_config` gives the config back, but for `positions`."""
     handled = {
         name: getattr(config, handled.field)
@@ -65,7 +67,7 @@ def config_attributes(config: OPTConfig, dtype: str) -> dict[str, Any]:
     }
 
 
-def _tensors(model: store.Store, dtype: str) -> dict[str, np.ndarray]:
+def _tensors(model: reading.Store, dtype: str) -> dict[str, np.ndarray]:
     """All tensors by their Hugging Face keys."""
     config = model.config
     embedding = model.read_embed()
@@ -81,7 +83,7 @@ def _tensors(model: store.Store, dtype: str) -> dict[str, np.ndarray]:
 
 
 def _group(
-    parameters: dict[str, Any], pattern: str, prefix: str, config: OPTConfig, dtype: str
+    parameters: dict[str, Any], pattern: str, prefix: str, config: Config, dtype: str
 ) -> dict[str, np.ndarray]:
     """The tensors of one layer, or of the embedding, whose keys match `pattern` and a name."""
     rows = {
@@ -99,9 +101,7 @@ def _group(
     return tensors
 
 
-def _source_tensor(
-    row: key_map.Row, config: OPTConfig, values: np.ndarray
-) -> np.ndarray:
+def _source_tensor(row: key_map.Row, config: Config, values: np.ndarray) -> np.ndarray:
     """What `key_map.transform` makes these values of."""
     shape = key_map.source_shape(row, config)
     if key_map.is_transposed(row):

@@ -1,4 +1,4 @@
-"""A Hugging Face `config.json` in, an `OPTConfig` out.
+"""A Hugging Face `config.json` in, an `Config` out.
 
 Three tables say what an attribute may be: handled, irrelevant to what the model computes, or
 required to have a certain value. An attribute in none of them raises: what we do not know may
@@ -11,9 +11,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from convert import strict_json
 from jaxneurons import config as configuration
 from jaxneurons import errors
+from jaxneurons.disk import strict_json
 
 CONFIG_NAME = "config.json"
 
@@ -108,7 +108,7 @@ IRRELEVANT: Mapping[str, str] = {
 }
 
 
-def read_config(directory: pathlib.Path) -> configuration.OPTConfig:
+def read_config(directory: pathlib.Path) -> configuration.Config:
     """The configuration of the model in a directory.
 
     Raises:
@@ -124,7 +124,7 @@ def read_config(directory: pathlib.Path) -> configuration.OPTConfig:
     if problems:
         raise errors.ConfigError(f"{path}: {'; '.join(problems)}")
     try:
-        result = configuration.OPTConfig(**_fields(attributes))
+        result = configuration.Config(**_fields(attributes))
     except errors.ConfigError as error:
         raise errors.ConfigError(f"{path}: {error}") from error
     _check_special_tokens(result, path)
@@ -167,7 +167,7 @@ def _fields(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_special_tokens(result: configuration.OPTConfig, path: pathlib.Path) -> None:
+def _check_special_tokens(result: configuration.Config, path: pathlib.Path) -> None:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(result, name) >= result.vocab_size:
             raise errors.ConfigError(

@@ -13,7 +13,8 @@ import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
 from convert import hf_config, opt
-from jaxneurons import errors, files
+from jaxneurons import errors
+from jaxneurons.disk import files
 
 SAFETENSORS = (
     "model.safetensors",

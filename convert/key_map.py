@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxneurons.config import POSITION_OFFSET, OPTConfig
+from jaxneurons.config import POSITION_OFFSET, Config
 
 # Rows and columns of a tile: whole lines of the cache, even of 16-bit elements.
 TILE = 64
@@ -20,7 +20,7 @@ TILE = 64
 DECODER = r"(?:model\.)?decoder\."
 LAYER = DECODER + r"layers\.(?P<layer>0|[1-9][0-9]{0,8})\."
 
-AXES: dict[str, Callable[[OPTConfig], int]] = {
+AXES: dict[str, Callable[[Config], int]] = {
     "D": lambda config: config.hidden_size,
     "E": lambda config: config.word_embed_proj_dim,
     "F": lambda config: config.ffn_dim,
@@ -116,7 +116,7 @@ def is_ignored(key: str) -> bool:
     return any(re.fullmatch(pattern, key) for pattern in IGNORED)
 
 
-def source_shape(row: Row, config: OPTConfig) -> tuple[int, ...]:
+def source_shape(row: Row, config: Config) -> tuple[int, ...]:
     """The shape that a tensor of this row has in a checkpoint of this config."""
     shape = []
     for group in row.source.split():
@@ -127,7 +127,7 @@ def source_shape(row: Row, config: OPTConfig) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def transform(row: Row, config: OPTConfig, tensor: np.ndarray) -> np.ndarray:
+def transform(row: Row, config: Config, tensor: np.ndarray) -> np.ndarray:
     """A tensor of shape `source_shape` as the parameter, contiguous."""
     if is_transposed(row):
         tensor = transpose(tensor)

@@ -15,8 +15,10 @@ import numpy as np
 
 from convert import checkpoint as checkpoints
 from convert import hf_config, key_map, plan
-from jaxneurons import ahead, errors, files, store
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.disk import ahead, files
+from jaxneurons.store import format, writing
 
 TOKENIZER_NAMES = (
     "added_tokens.json",
@@ -65,8 +67,8 @@ def convert(
         OutputExistsError: store_path is taken.
         InputOutputError: the operating system refuses.
     """
-    if dtype is not None and dtype not in store.DTYPES:
-        wanted = ", ".join(store.DTYPES)
+    if dtype is not None and dtype not in format.DTYPES:
+        wanted = ", ".join(format.DTYPES)
         raise errors.UsageError(f"dtype is {dtype!r}, wanted one of {wanted}")
     directory = pathlib.Path(source_directory)
     files.refuse_existing(pathlib.Path(store_path), "a store")
@@ -83,7 +85,7 @@ def convert(
     workers = ahead.start_workers(WRITTEN_TOGETHER)
     # The workers end before the writer does: what one wrote after that would stay.
     with (
-        store.Writer(store_path, config) as writer,
+        writing.Writer(store_path, config) as writer,
         workers,
         contextlib.closing(ahead.load_ahead(read, assignments)) as loaded,
     ):
@@ -128,7 +130,7 @@ def _tokenizer_files(directory: pathlib.Path) -> dict[str, bytes]:
 
 def _read_array(
     checkpoint: checkpoints.Checkpoint,
-    config: OPTConfig,
+    config: Config,
     dtype: str,
     allow_nonfinite: bool,
     assignment: plan.Assignment,
@@ -148,7 +150,8 @@ def _read_array(
 
 
 def _write_array(
-    writer: store.Writer, loaded: tuple[plan.Assignment, tuple[np.ndarray, bool], float]
+    writer: writing.Writer,
+    loaded: tuple[plan.Assignment, tuple[np.ndarray, bool], float],
 ) -> tuple[str, bool]:
     """Writes what `_read_array` gave; the array's name, and whether all of it is finite."""
     assignment, (array, is_finite), _ = loaded
@@ -177,10 +180,10 @@ def _differ(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _cast(tensor: np.ndarray, dtype: str, where: str) -> np.ndarray:
     """The tensor in another type; finite values that overflow it are an error."""
-    if tensor.dtype == store.DTYPES[dtype]:
+    if tensor.dtype == format.DTYPES[dtype]:
         return tensor
     with np.errstate(over="ignore"):
-        cast = tensor.astype(store.DTYPES[dtype])
+        cast = tensor.astype(format.DTYPES[dtype])
     pairs = zip(_pieces(tensor), _pieces(cast), strict=True)
     overflows = (~_not_finite(before) & _not_finite(after) for before, after in pairs)
     place = _first_true(overflows, tensor.shape)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from convert import checkpoint as checkpoints
 from convert import key_map
-from jaxneurons import errors, store
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.store import format
 
 # The one array that a checkpoint may hold twice, under its own key and under the head's.
 TIED_ARRAY = "embed/token_embedding"
@@ -33,7 +34,7 @@ class Assignment(NamedTuple):
     tied_key: str | None
 
 
-def assign(checkpoint: checkpoints.Checkpoint, config: OPTConfig) -> list[Assignment]:
+def assign(checkpoint: checkpoints.Checkpoint, config: Config) -> list[Assignment]:
     """The assignments, in the order of the checkpoint's data.
 
     Raises:
@@ -46,7 +47,7 @@ def assign(checkpoint: checkpoints.Checkpoint, config: OPTConfig) -> list[Assign
             f"{checkpoint.directory}: {len(checkpoint.shards)} tensors, wanted "
             f"num_hidden_layers = {config.num_hidden_layers} layers of several"
         )
-    expected = store.array_shapes(config).keys()
+    expected = format.array_shapes(config).keys()
     unexpected, found = _matched(checkpoint, expected)
     problems = [f"no key for {name}" for name in expected if name not in found]
     problems += [f"unexpected key {key}" for key in unexpected]
@@ -78,15 +79,15 @@ def _matched(
 
 
 def _tensor_problems(
-    checkpoint: checkpoints.Checkpoint, config: OPTConfig, key: str, row: key_map.Row
+    checkpoint: checkpoints.Checkpoint, config: Config, key: str, row: key_map.Row
 ) -> list[str]:
     problems = []
     wanted, shape = key_map.source_shape(row, config), checkpoint.shape(key)
     if shape != wanted:
         problems.append(f"{key} has shape {list(shape)}, wanted {list(wanted)}")
     dtype = checkpoint.dtype(key).name
-    if dtype not in store.DTYPES:
-        problems.append(f"{key} is {dtype}, wanted one of {sorted(store.DTYPES)}")
+    if dtype not in format.DTYPES:
+        problems.append(f"{key} is {dtype}, wanted one of {sorted(format.DTYPES)}")
     return problems
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from convert import strict_json
-from jaxneurons import errors, files
+from jaxneurons import errors
+from jaxneurons.disk import files, strict_json
 
 LENGTH_BYTES = 8
 METADATA_KEY = "__metadata__"

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from jaxneurons import errors, files
+from jaxneurons import errors
+from jaxneurons.disk import files
 
 # Older loaders can be made to corrupt memory by a crafted file (CVE-2026-24747).
 MIN_TORCH = (2, 10)

@@ -1,7 +1,7 @@
 """What an OPT model is: its sizes and variants as one frozen, hashable value, and the table of published sizes.
 
-`OPTConfig` is a static argument of every jitted function and the `config` of a layer store's manifest.
-Field names are those of Hugging Face's `OPTConfig` where it has one.
+`Config` is a static argument of every jitted function and the `config` of a layer store's manifest.
+Field names are those of Hugging Face's `Config` where it has one.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ _SWITCHES = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OPTConfig:
+class Config:
     """An OPT-class decoder. Axes as everywhere: D model, F neurons, H heads, K head size, L layers, V vocabulary.
 
     Attributes:
@@ -105,7 +105,7 @@ class OPTConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "OPTConfig":
+    def from_json(cls, values: Mapping[str, Any]) -> "Config":
         """The config that `to_json` wrote.
 
         Raises:
@@ -125,7 +125,7 @@ class OPTConfig:
         return cls(**values)
 
 
-def _size_problems(config: OPTConfig) -> list[str]:
+def _size_problems(config: Config) -> list[str]:
     problems = [
         f"{name} is {_shown(getattr(config, name))}, wanted an integer from {least} to {_LARGEST}"
         for names, least in ((_SIZES, 1), (_TOKENS, 0))
@@ -141,7 +141,7 @@ def _size_problems(config: OPTConfig) -> list[str]:
     return problems
 
 
-def _choice_problems(config: OPTConfig) -> list[str]:
+def _choice_problems(config: Config) -> list[str]:
     problems = [
         f"{name} is {_shown(getattr(config, name))}, wanted true or false"
         for name in _SWITCHES
@@ -166,8 +166,8 @@ def _shown(value: Any) -> str:
         return "an integer too large to write"
 
 
-def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> OPTConfig:
-    return OPTConfig(
+def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> Config:
+    return Config(
         vocab_size=50272,
         hidden_size=hidden_size,
         ffn_dim=4 * hidden_size,
@@ -178,7 +178,7 @@ def _published(layers: int, heads: int, hidden_size: int, **variant: Any) -> OPT
 
 
 # Zhang et al. 2022 (arXiv:2205.01068), Table 1, and the configurations on the Hugging Face hub.
-PUBLISHED: Mapping[str, OPTConfig] = {
+PUBLISHED: Mapping[str, Config] = {
     "opt-125m": _published(12, 12, 768),
     "opt-350m": _published(
         24, 16, 1024, word_embed_proj_dim=512, do_layer_norm_before=False

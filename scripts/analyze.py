@@ -15,12 +15,14 @@ from typing import Any
 
 from absl import flags
 
-import jaxneurons.command
 from convert import cached
-from jaxneurons import cache, errors, store, study
+from jaxneurons import errors
 from jaxneurons.analysis import analyze
+from jaxneurons.command import cache, script
 from jaxneurons.stats import position_information, position_types, suppression
 from jaxneurons.stats import thresholds as detector_thresholds
+from jaxneurons.store import reading
+from jaxneurons.studies import study
 
 _HELP = {
     "coverage_share": "Share of a neuron's activations that its n-grams must account for.",
@@ -102,11 +104,11 @@ def _given(names: list[str]) -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names}
 
 
-def _open_model(record: study.Study) -> store.Store:
+def _open_model(record: study.Study) -> reading.Store:
     if _MODEL.value is None:
-        return store.open_store(record.manifest["model"]["location"])
+        return reading.open_store(record.manifest["model"]["location"])
     return cached.open_model(_MODEL.value, cache.default_cache_directory())[1]
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

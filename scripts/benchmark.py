@@ -14,10 +14,10 @@ import sys
 
 from absl import flags
 
-import jaxneurons.command
 from convert import hf_config
 from jaxneurons import config, demo, errors
 from jaxneurons.benchmark import run, workload
+from jaxneurons.command import script
 
 _SCALING = flags.DEFINE_bool(
     "scaling", False, "How time and memory grow with tokens and layers, instead."
@@ -78,7 +78,7 @@ def _mode() -> tuple[str, run.Mode]:
         case []:
             kept = _PEERS_KEEP_MEMORY.value
             name = "comparison, peers keep memory" if kept else "comparison"
-            return name, run.comparison_mode("convert.peers", kept)
+            return name, run.comparison_mode("jaxneurons.benchmark.peers", kept)
         case ["scaling"]:
             return "scaling", run.SCALING
         case ["roofline"]:
@@ -88,11 +88,11 @@ def _mode() -> tuple[str, run.Mode]:
     raise errors.UsageError(f"--{' and --'.join(asked)}: wanted one of them")
 
 
-def _config() -> config.OPTConfig:
+def _config() -> config.Config:
     if _SHAPE.value == "demo":
         return hf_config.read_config(demo.model_directory())
     return config.PUBLISHED[_SHAPE.value]
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

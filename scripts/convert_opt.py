@@ -11,9 +11,9 @@ import sys
 
 from absl import flags
 
-import jaxneurons.command
 from convert import hub, opt
-from jaxneurons import store
+from jaxneurons.command import script
+from jaxneurons.store import reading
 
 HF = flags.DEFINE_string(
     "hf", None, "directory in Hugging Face format, or an id on its hub", required=True
@@ -41,7 +41,7 @@ def main() -> None:
         name=None if os.path.isdir(HF.value) else HF.value,
         progress=_show if sys.stderr.isatty() else None,
     )
-    written = store.open_store(STORE.value)
+    written = reading.open_store(STORE.value)
     print(f"{STORE.value}: {len(written.manifest['arrays'])} arrays, {written.dtype}")
 
 
@@ -51,4 +51,4 @@ def _show(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

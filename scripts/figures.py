@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags
 
-import jaxneurons.command
 from jaxneurons.analysis import drawing
+from jaxneurons.command import script
 
 _STUDY = flags.DEFINE_multi_string(
     "study", None, "DIR or NAME=DIR of a finished study, repeatable.", required=True
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

@@ -12,8 +12,8 @@ import sys
 
 from absl import flags
 
-import jaxneurons.command
-from jaxneurons.gpu_check import run
+from jaxneurons.benchmark.gpu import run
+from jaxneurons.command import script
 
 _MINUTES = flags.DEFINE_float("minutes", 9.0, "Time for all of it.", lower_bound=0.0)
 _TOY = flags.DEFINE_bool("toy", None, "Small sizes; default: on a CPU alone.")
@@ -24,7 +24,7 @@ def main() -> None:
     report = run.run(
         _TOY.value,
         60 * _MINUTES.value,
-        peers="convert.peers",
+        peers="jaxneurons.benchmark.peers",
         out=pathlib.Path(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

@@ -9,13 +9,14 @@ import pathlib
 
 from absl import flags
 
-import jaxneurons.command
-from jaxneurons import config, store_format
+from jaxneurons import config
 from jaxneurons.benchmark import random_store
+from jaxneurons.command import script
+from jaxneurons.store import format
 
 _SIZE = flags.DEFINE_enum("size", "opt-125m", list(config.PUBLISHED), "The shape.")
 _DTYPE = flags.DEFINE_enum(
-    "dtype", "float16", list(store_format.DTYPES), "The type of the weights."
+    "dtype", "float16", list(format.DTYPES), "The type of the weights."
 )
 _STORE = flags.DEFINE_string("store", None, "Directory to write.", required=True)
 
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

@@ -13,18 +13,12 @@ import pathlib
 
 from absl import flags
 
-import jaxneurons.command
 from convert import cached
-from jaxneurons import (
-    cache,
-    compilation_cache,
-    corpus,
-    demo,
-    errors,
-    run,
-    settings,
-    store,
-)
+from jaxneurons import demo, errors
+from jaxneurons.command import cache, compilation_cache, script
+from jaxneurons.run import run, settings
+from jaxneurons.store import reading
+from jaxneurons.text import corpus
 from jaxneurons.training import export
 
 flags.adopt_module_key_flags(compilation_cache)
@@ -166,7 +160,7 @@ def _bytes(flag: flags.FlagHolder) -> int | None:
     return int(number)
 
 
-def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:
+def _open_model(cache_directory: pathlib.Path) -> tuple[str, reading.Store]:
     """What to call the model, and its store."""
     training = export.is_training_directory(_MODEL.value or "")
     if _STEP.value is not None and not training:
@@ -180,9 +174,9 @@ def _open_model(cache_directory: pathlib.Path) -> tuple[str, store.Store]:
         path = export.store_of_checkpoint(
             pathlib.Path(_MODEL.value), _STEP.value, cache_directory
         )
-        return pathlib.Path(_MODEL.value).name, store.open_store(path)
+        return pathlib.Path(_MODEL.value).name, reading.open_store(path)
     return cached.open_model(_MODEL.value, cache_directory, _REVISION.value)
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

@@ -14,9 +14,10 @@ import pathlib
 
 from absl import flags
 
-import jaxneurons.command
 from convert import export as huggingface
-from jaxneurons import compilation_cache, errors, store
+from jaxneurons import errors
+from jaxneurons.command import compilation_cache, script
+from jaxneurons.store import reading
 from jaxneurons.training import export, options, run
 
 flags.adopt_module_key_flags(options)
@@ -51,10 +52,10 @@ def main() -> None:
     else:
         cached = export.store_of_checkpoint(out, STEP.value, options.cache_directory())
         huggingface.write_huggingface(
-            store.open_store(cached), path, EXPORT_DTYPE.value
+            reading.open_store(cached), path, EXPORT_DTYPE.value
         )
     print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

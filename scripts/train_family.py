@@ -10,8 +10,8 @@ Takes three times as long as train.py does.
 
 from absl import flags
 
-import jaxneurons.command
-from jaxneurons import compilation_cache, errors
+from jaxneurons import errors
+from jaxneurons.command import compilation_cache, script
 from jaxneurons.training import family, options
 
 flags.adopt_module_key_flags(options)
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    jaxneurons.command.run(main)
+    script.run(main)

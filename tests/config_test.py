@@ -1,4 +1,4 @@
-"""OPTConfig: the published sizes, what is refused and how it is said, and the way to JSON and back."""
+"""Config: the published sizes, what is refused and how it is said, and the way to JSON and back."""
 
 import dataclasses
 import json
@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxneurons import block, config, embed, errors, store
+from jaxneurons import config, errors
+from jaxneurons.model import block, embed
+from jaxneurons.store import format
 
-SMALL = config.OPTConfig(
+SMALL = config.Config(
     vocab_size=50,
     hidden_size=24,
     ffn_dim=40,
@@ -33,7 +35,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", config.PUBLISHED)
 def test_published_sizes_have_their_parameters(name):
-    shapes = store.array_shapes(config.PUBLISHED[name])
+    shapes = format.array_shapes(config.PUBLISHED[name])
     assert sum(map(math.prod, shapes.values())) == PARAMETERS[name]
 
 
@@ -59,7 +61,7 @@ def test_published_sizes_run_through_embed_block_and_logits(name):
 @pytest.mark.parametrize("name", config.PUBLISHED)
 def test_json_round_trip(name):
     published = config.PUBLISHED[name]
-    read = config.OPTConfig.from_json(json.loads(json.dumps(published.to_json())))
+    read = config.Config.from_json(json.loads(json.dumps(published.to_json())))
     assert read == published
     assert hash(read) == hash(published)
 
@@ -126,13 +128,13 @@ def test_from_json_names_unknown_and_missing_fields():
     del values["ffn_dim"]
     wanted = re.escape("unknown fields ['nonsense'], missing fields ['ffn_dim']")
     with pytest.raises(errors.ConfigError, match=wanted):
-        config.OPTConfig.from_json(values | {"nonsense": 1})
+        config.Config.from_json(values | {"nonsense": 1})
 
 
 @pytest.mark.parametrize("values", [None, [], "opt", 3])
 def test_from_json_refuses_what_is_no_object(values):
     with pytest.raises(errors.ConfigError, match="wanted an object"):
-        config.OPTConfig.from_json(values)
+        config.Config.from_json(values)
 
 
 def _parameters(shapes):

@@ -8,16 +8,16 @@ import sys
 import types
 
 import numpy as np
-import planted
 import pytest
-import run_test
-import studies
 
-from jaxneurons import config, devices, errors, store
+from jaxneurons import config, devices, errors
+from jaxneurons.store import format, writing
+from tests.run import run_test
+from tests.support import planted, studies
 
 TESTS = pathlib.Path(__file__).parent
 # Of 350m's kind, with 10 words of neurons for the masks of 8 devices.
-MODEL = config.OPTConfig(
+MODEL = config.Config(
     vocab_size=20,
     hidden_size=24,
     ffn_dim=290,
@@ -51,8 +51,8 @@ def test_devices_that_are_not_there(number):
 @pytest.mark.slow
 def test_number_of_devices_changes_no_bit(tmp_path):
     rng = np.random.default_rng(0)
-    with store.Writer(tmp_path / "store", MODEL) as writer:
-        for name, shape in store.array_shapes(MODEL).items():
+    with writing.Writer(tmp_path / "store", MODEL) as writer:
+        for name, shape in format.array_shapes(MODEL).items():
             writer.write(name, rng.normal(0, 0.3, shape).astype(np.float32))
         writer.publish({})
     documents = [rng.integers(4, 20, 38).tolist() for _ in range(7)]
@@ -76,10 +76,10 @@ def _run_on_eight_devices(folder):
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path]),
     }
     child = subprocess.run(
-        [sys.executable, TESTS / "devices_script.py", folder],
+        [sys.executable, "-m", "tests.support.devices_script", folder],
         env=environment,
         capture_output=True,
         text=True,

@@ -3,8 +3,8 @@
 from typing import Any
 
 from jaxneurons.stats import activation
-from jaxneurons.study import Study
-from jaxneurons.study_contents import domains
+from jaxneurons.studies.contents import domains
+from jaxneurons.studies.study import Study
 
 
 def summarize(record: Study) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import errors, files
+from jaxneurons import errors
 from jaxneurons.analysis import activation, drawing, lines, ngrams, positions
+from jaxneurons.disk import files
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
-from jaxneurons.store import Store
-from jaxneurons.study import Study
+from jaxneurons.store.reading import Store
+from jaxneurons.studies.study import Study
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

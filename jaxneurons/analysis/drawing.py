@@ -4,7 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxneurons import errors, files, manifest
+from jaxneurons import errors
+from jaxneurons.disk import files, manifest
 from jaxneurons.figures import paper, style
 
 SUMMARY = "summary.json"

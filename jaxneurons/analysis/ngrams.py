@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxneurons import files, study_candidates
 from jaxneurons.analysis import lines
+from jaxneurons.disk import files
 from jaxneurons.stats import (
     detectors,
     ensembles,
@@ -19,9 +19,10 @@ from jaxneurons.stats import (
     suppression,
     thresholds,
 )
-from jaxneurons.store import Store
-from jaxneurons.study import Study
-from jaxneurons.study_contents import ORDERS, read_vocabulary
+from jaxneurons.store.reading import Store
+from jaxneurons.studies import candidates
+from jaxneurons.studies.contents import ORDERS, read_vocabulary
+from jaxneurons.studies.study import Study
 
 Keep = Callable[[detectors.Detector], object]
 
@@ -71,10 +72,10 @@ def write_detectors(
 def _find_by_layer(
     record: Study, n: int, criteria: thresholds.Criteria
 ) -> Iterator[detectors.LayerDetectors]:
-    ends = study_candidates.layer_ends(record, n)
+    ends = candidates.layer_ends(record, n)
     for layer in record.asked_layers:
         first, last = ends[layer - 1] if layer else 0, ends[layer]
-        blocks = study_candidates.read_blocks(record, n, int(first), int(last))
+        blocks = candidates.read_blocks(record, n, int(first), int(last))
         counts = detectors.LayerCounts(
             layer,
             record.read_layer("ngram_coverage", layer)[n - 1],

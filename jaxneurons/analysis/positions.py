@@ -9,8 +9,8 @@ from jaxneurons.stats import (
     position_types,
     positions,
 )
-from jaxneurons.study import Study
-from jaxneurons.study_contents import domains
+from jaxneurons.studies.contents import domains
+from jaxneurons.studies.study import Study
 
 
 def find_by_layer(

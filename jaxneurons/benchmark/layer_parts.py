@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxneurons import attention, block
 from jaxneurons.benchmark import ours
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.model import attention, block
 
 # Squares whose best rate is the ceiling.
 CEILING_SIZES = (1024, 2048)

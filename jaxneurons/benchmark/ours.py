@@ -11,18 +11,13 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from jaxneurons import (
-    block,
-    corpus,
-    devices,
-    embed,
-    executables,
-    ngram_coverage,
-    reductions,
-    stream,
-)
+from jaxneurons import devices
 from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.counting import ngram_coverage, reductions
+from jaxneurons.model import block, embed
+from jaxneurons.stream import loop, step
+from jaxneurons.text import corpus
 
 COUNTED = ("nothing", "activations", "positions too", "everything")
 
@@ -50,27 +45,27 @@ def prepare(workload: Workload, counted: str) -> Run:
     windows = make_windows(workload)
     config = workload.config
     spread = make_spread(workload)
-    batches = stream.make_batches(windows, config, spread)
+    batches = loop.make_batches(windows, config, spread)
     reduction = make_reduction(workload, windows, counted, spread)
     embedding = random_parameters(embed.parameter_shapes(config), 0)
-    embedding = stream.cast_parameters(embedding, workload.dtype)
+    embedding = loop.cast_parameters(embedding, workload.dtype)
     layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
-    x = stream.embed_batch(config, embedding, batches[0].tokens, workload.dtype)
-    step = executables.compile_step(config, reduction, layers[0], x, batches[0])
+    x = loop.embed_batch(config, embedding, batches[0].tokens, workload.dtype)
+    compiled = step.compile_step(config, reduction, layers[0], x, batches[0])
 
     def forward(
-        layers: Sequence[stream.Parameters], batches: Sequence[reductions.Batch]
+        layers: Sequence[loop.Parameters], batches: Sequence[reductions.Batch]
     ) -> dict[str, Any]:
         residual = [
-            stream.embed_batch(config, embedding, batch.tokens, workload.dtype)
+            loop.embed_batch(config, embedding, batch.tokens, workload.dtype)
             for batch in batches
         ]
         active, layer_end = 0, 0.0
         for params in layers:
-            states = executables.init_states(reduction, spread.mesh)
+            states = step.init_states(reduction, spread.mesh)
             for index, batch in enumerate(batches):
                 x = residual[index]
-                residual[index], states, finite = step(params, x, states, batch)
+                residual[index], states, finite = compiled(params, x, states, batch)
                 # Waits at every batch, as the stream does.
                 jax.block_until_ready(finite)
             began = time.process_time()
@@ -86,7 +81,7 @@ def prepare(workload: Workload, counted: str) -> Run:
 
     # Compiles what is left to compile: the end of a layer.
     forward(layers[:1], batches[:1])
-    return Run(lambda: forward(layers, batches), step)
+    return Run(lambda: forward(layers, batches), compiled)
 
 
 def make_windows(workload: Workload) -> corpus.Windows:
@@ -121,14 +116,14 @@ def make_reduction(
     return reductions.chain(*[m() for m in makers[: COUNTED.index(counted)]])
 
 
-def layer_parameters(workload: Workload, layer: int) -> stream.Parameters:
+def layer_parameters(workload: Workload, layer: int) -> loop.Parameters:
     """Random parameters of a layer on the device, in the type to compute in."""
     config = workload.config
     params = random_parameters(block.parameter_shapes(config), layer + 1)
     if config.enable_bias:
         fc1 = params["feed_forward"]["fc1"]
         fc1["bias"] = -workloads.make_thresholds(config)
-    return stream.cast_parameters(params, workload.dtype)
+    return loop.cast_parameters(params, workload.dtype)
 
 
 def random_parameters(

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from jaxneurons import allocator, errors
+from jaxneurons import errors
+from jaxneurons.command import allocator
 
 
 class Contender(NamedTuple):

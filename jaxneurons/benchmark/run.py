@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxneurons import arrays, errors, files
+from jaxneurons import errors
 from jaxneurons.benchmark import (
     comparison,
     machine,
@@ -16,6 +16,7 @@ from jaxneurons.benchmark import (
     scaling,
 )
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.disk import arrays, files
 
 
 class Mode(NamedTuple):

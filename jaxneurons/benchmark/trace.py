@@ -15,10 +15,10 @@ from typing import Any
 
 import jax
 
-from jaxneurons import files
 from jaxneurons.benchmark import ours
 from jaxneurons.benchmark.profile import MOST_EVENTS
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.disk import files
 
 # The first pattern found in the path of an operation says which part of a layer it belongs to.
 PARTS = {

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from jaxneurons import errors
-from jaxneurons.config import OPTConfig
+from jaxneurons.config import Config
 
 DTYPES = ("float32", "bfloat16", "float16")
 # The standard deviation of OPT's initial weights.
@@ -31,7 +31,7 @@ class Workload:
         dtype: to compute in.
     """
 
-    config: OPTConfig
+    config: Config
     tokens: int
     window: int
     windows_per_batch: int
@@ -49,7 +49,7 @@ class Workload:
 
 
 def checked(
-    config: OPTConfig,
+    config: Config,
     *,
     layers: int | None,
     tokens: int,
@@ -99,7 +99,7 @@ def make_tokens(workload: Workload) -> np.ndarray:
     return tokens.astype(np.int32)
 
 
-def make_thresholds(config: OPTConfig) -> np.ndarray:
+def make_thresholds(config: Config) -> np.ndarray:
     """What neurons subtract from their input, float32[F], in no order."""
     thresholds = np.linspace(0, HIGHEST_THRESHOLD, config.ffn_dim, dtype=np.float32)
     deviation = np.float32(WEIGHT_SCALE * config.hidden_size**0.5)

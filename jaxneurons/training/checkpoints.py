@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint.experimental import v1 as ocp
 
-from jaxneurons import errors, files
+from jaxneurons import errors
+from jaxneurons.disk import files
 
 # The item that holds the run's digest, beside the items of the state.
 _RUN = "run"

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxneurons import corpus, errors, windows
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.text import corpus, windows
 
 
 class Data(NamedTuple):
@@ -29,7 +30,7 @@ class Data(NamedTuple):
 def load(
     sources: Sequence[tuple[str, pathlib.Path]],
     tokenizer: corpus.Tokenizer,
-    config: OPTConfig,
+    config: Config,
     validation_share: float,
     validation_windows: int,
     cache_directory: pathlib.Path | None,
@@ -124,7 +125,7 @@ def _stream(read: windows.Windows, domain: int) -> np.ndarray:
     return tokens[is_text]
 
 
-def _cut(texts: list[np.ndarray], config: OPTConfig) -> np.ndarray:
+def _cut(texts: list[np.ndarray], config: Config) -> np.ndarray:
     """Full windows int32[W, T + 1] of documents; there may be none."""
     separator = np.array([config.eos_token_id], np.int32)
     length = config.max_position_embeddings + 1

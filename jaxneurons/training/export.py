@@ -7,7 +7,9 @@ import pathlib
 import jax
 import numpy as np
 
-from jaxneurons import errors, files, store, store_format
+from jaxneurons import errors
+from jaxneurons.disk import files
+from jaxneurons.store import format, reading, writing
 from jaxneurons.training import checkpoints, loop, parameters, step
 from jaxneurons.training import record as records
 from jaxneurons.training.recipe import Recipe
@@ -33,18 +35,18 @@ def store_of_checkpoint(
     """
     record = records.open_record(directory)
     number = _existing_step(record, step_number)
-    format_version = store_format.FORMAT.version
+    format_version = format.FORMAT.version
     identity = (record.run, number, _commit_time(record, number), format_version)
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()
     path = (
         cache_directory / "stores" / f"{record.path.name}-step-{number}-{digest[:16]}"
     )
-    if not store.is_store(path):
+    if not reading.is_store(path):
         try:
             write_store(directory, number, path)
         except errors.OutputExistsError:
             # Another process has just finished the same export.
-            if not store.is_store(path):
+            if not reading.is_store(path):
                 raise
     return path
 
@@ -69,11 +71,11 @@ def write_store(
     """
     record = records.open_record(directory)
     number = _existing_step(record, step_number)
-    with store.Writer(path, record.config) as writer:
+    with writing.Writer(path, record.config) as writer:
         arrays = parameters.store_arrays(_load_parameters(record, number))
         for name, array in arrays.items():
             with np.errstate(over="ignore"):
-                cast = array.astype(store_format.DTYPES[dtype])
+                cast = array.astype(format.DTYPES[dtype])
             if not np.isfinite(cast.astype(np.float32)).all():
                 raise errors.CheckpointError(
                     f"{record.path}: step {number}: {name} has values too large for {dtype}"

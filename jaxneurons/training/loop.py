@@ -11,11 +11,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxneurons import errors, files
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.command.progress import Progress
+from jaxneurons.config import Config
+from jaxneurons.disk import files
 from jaxneurons.figures import style
 from jaxneurons.figures import training as training_figures
-from jaxneurons.progress import Progress
 from jaxneurons.training import checkpoints, data, step
 from jaxneurons.training.recipe import Recipe
 from jaxneurons.training.record import Record
@@ -187,7 +188,7 @@ def _windows(text: data.Data, recipe: Recipe, mesh: Mesh, done: int) -> jax.Arra
 
 
 def validation_loss(
-    config: OPTConfig,
+    config: Config,
     recipe: Recipe,
     mesh: Mesh,
     state: step.State,
@@ -203,7 +204,7 @@ def validation_loss(
     return float(np.concatenate(losses).mean(dtype=np.float64))
 
 
-def tokens_per_step(config: OPTConfig, recipe: Recipe) -> int:
+def tokens_per_step(config: Config, recipe: Recipe) -> int:
     """B T, targets of an update."""
     return recipe.windows_per_step * config.max_position_embeddings
 
@@ -215,7 +216,7 @@ def save_curve(record: Record) -> None:
     files.write_atomically(record.path / "loss.png", style.render(figure, "png"))
 
 
-def abstract_state(config: OPTConfig, recipe: Recipe, mesh: Mesh) -> step.State:
+def abstract_state(config: Config, recipe: Recipe, mesh: Mesh) -> step.State:
     """Shapes, types and places of a run's state."""
     shapes = jax.eval_shape(lambda: step.initial_state(config, recipe, mesh))
     everywhere = step.replicated(mesh)

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxneurons import embed
-from jaxneurons.block import Block
-from jaxneurons.config import OPTConfig
+from jaxneurons.config import Config
+from jaxneurons.model import embed
+from jaxneurons.model.block import Block
 from jaxneurons.training.recipe import Recipe
 
 
 def window_losses(
-    config: OPTConfig,
+    config: Config,
     recipe: Recipe,
     parameters: dict[str, Any],
     windows: jax.Array,
@@ -51,7 +51,7 @@ def window_losses(
 
 
 def _run_layers(
-    config: OPTConfig,
+    config: Config,
     recipe: Recipe,
     layers: dict[str, Any],
     x: jax.Array,
@@ -76,7 +76,7 @@ def _run_layers(
 
 
 def _logits(
-    config: OPTConfig, recipe: Recipe, params: dict[str, Any], x: jax.Array
+    config: Config, recipe: Recipe, params: dict[str, Any], x: jax.Array
 ) -> jax.Array:
     """float32[B, T, V]: unlike in `embed.logits`, 16-bit operands give 32-bit logits for the loss."""
     x = embed.final_layer_norm(config, params, x)

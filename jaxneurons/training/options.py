@@ -5,7 +5,9 @@ import re
 
 from absl import flags
 
-from jaxneurons import cache, corpus, errors
+from jaxneurons import errors
+from jaxneurons.command import cache
+from jaxneurons.text import corpus
 from jaxneurons.training import loop, run
 from jaxneurons.training import recipe as recipes
 

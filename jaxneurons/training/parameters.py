@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from jaxneurons import block, embed
-from jaxneurons.config import OPTConfig
+from jaxneurons.config import Config
+from jaxneurons.model import block, embed
 
 # Kernels that write to the residual stream.
 RESIDUAL_OUTPUTS = ("layers/attention/output/kernel", "layers/feed_forward/fc2/kernel")
 
 
-def shapes(config: OPTConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Paths of all parameters, joined with "/", and their shapes; those of layers begin with L."""
     layers = config.num_hidden_layers
     return {
@@ -34,7 +34,7 @@ def shapes(config: OPTConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
-def initialize(config: OPTConfig, key: jax.Array, std: float) -> dict[str, Any]:
+def initialize(config: Config, key: jax.Array, std: float) -> dict[str, Any]:
     """Random parameters, float32, as OPT's before training (Zhang et al. 2022, §2.2).
 
     Args:

@@ -17,8 +17,9 @@ import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from jaxneurons import arrays, errors, files, manifest
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.disk import arrays, files, manifest
 from jaxneurons.training import checkpoints
 
 FORMAT = manifest.Format(
@@ -42,9 +43,9 @@ class Record:
         self.entries = entries
 
     @property
-    def config(self) -> OPTConfig:
+    def config(self) -> Config:
         """The model's."""
-        return OPTConfig.from_json(self.entries["identity"]["model"])
+        return Config.from_json(self.entries["identity"]["model"])
 
     @property
     def run(self) -> str:
@@ -194,7 +195,7 @@ def _check(entries: dict[str, Any], where: str) -> None:
     if not isinstance(identity, dict) or "model" not in identity:
         raise errors.TrainingError(f"{where}: identity is {identity!r:.80}")
     try:
-        OPTConfig.from_json(identity["model"])
+        Config.from_json(identity["model"])
     except errors.ConfigError as error:
         raise errors.TrainingError(f"{where}: {error}") from error
 

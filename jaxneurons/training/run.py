@@ -13,8 +13,10 @@ from typing import Any
 import jax
 
 from jaxneurons import config as configuration
-from jaxneurons import corpus, errors, files
-from jaxneurons.config import OPTConfig
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.disk import files
+from jaxneurons.text import corpus
 from jaxneurons.training import baselines, data, loop, tokenizer
 from jaxneurons.training import record as records
 from jaxneurons.training.recipe import Recipe
@@ -33,7 +35,7 @@ class Request:
     Attributes:
         sources: name and path of each domain's text.
         out: the training directory.
-        sizes: fields of `OPTConfig` but vocab_size; the longest context is the window.
+        sizes: fields of `Config` but vocab_size; the longest context is the window.
         recipe: all other numbers.
         vocab_size: V; None is as many as the tokenizer has entries, 4096 if one is trained.
         tokenizer: directory of a given one; None trains one on the text.
@@ -142,17 +144,17 @@ def _check_warmup(recipe: Recipe) -> None:
         )
 
 
-def _config(request: Request, vocab_size: int) -> OPTConfig:
+def _config(request: Request, vocab_size: int) -> Config:
     """The model's config; sizes that make none are the request's fault, a UsageError."""
     try:
-        return OPTConfig(vocab_size=vocab_size, **request.sizes)
+        return Config(vocab_size=vocab_size, **request.sizes)
     except errors.ConfigError as error:
         raise errors.UsageError(str(error)) from error
 
 
 def _prepare(
     request: Request, folder: pathlib.Path
-) -> tuple[OPTConfig, data.Data, dict[str, Any]]:
+) -> tuple[Config, data.Data, dict[str, Any]]:
     """The model's config, the data, and all that decides the run's numbers."""
     found = corpus.load_tokenizer(folder, _config(request, _ANY_VOCABULARY))
     rows = max(found.vocabulary) + 1

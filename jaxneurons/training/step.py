@@ -14,7 +14,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxneurons import errors
-from jaxneurons.config import OPTConfig
+from jaxneurons.config import Config
 from jaxneurons.training import model, parameters
 from jaxneurons.training import recipe as recipes
 from jaxneurons.training.recipe import Recipe
@@ -66,7 +66,7 @@ def make_mesh(recipe: Recipe) -> Mesh:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "recipe", "mesh"))
-def initial_state(config: OPTConfig, recipe: Recipe, mesh: Mesh) -> State:
+def initial_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
     """The state before the first update, a function of the seed."""
     key = jax.random.fold_in(jax.random.key(recipe.seed), _INITIAL)
     params = parameters.initialize(config, key, recipe.init_std)
@@ -89,7 +89,7 @@ def put_windows(mesh: Mesh, windows: np.ndarray, parts: int) -> jax.Array:
     jax.jit, static_argnames=("config", "recipe", "mesh"), donate_argnames="state"
 )
 def update(
-    config: OPTConfig, recipe: Recipe, mesh: Mesh, state: State, windows: jax.Array
+    config: Config, recipe: Recipe, mesh: Mesh, state: State, windows: jax.Array
 ) -> tuple[State, Metrics]:
     """Learns from one batch, int32[parts, B / parts, T + 1]; parts run one after the other."""
     loss, gradient = _loss_and_gradient(config, recipe, state, windows)
@@ -109,14 +109,14 @@ def update(
 
 @functools.partial(jax.jit, static_argnames=("config", "recipe"))
 def held_out_losses(
-    config: OPTConfig, recipe: Recipe, params: Any, windows: jax.Array
+    config: Config, recipe: Recipe, params: Any, windows: jax.Array
 ) -> jax.Array:
     """The loss of each window of [1, B, T + 1], float32[B], with nothing dropped."""
     return model.window_losses(config, recipe, params, windows[0], None)
 
 
 def _loss_and_gradient(
-    config: OPTConfig, recipe: Recipe, state: State, windows: jax.Array
+    config: Config, recipe: Recipe, state: State, windows: jax.Array
 ) -> tuple[jax.Array, Any]:
     """Means over the parts, which are equally large."""
     key = jax.random.fold_in(jax.random.key(recipe.seed), _DROPOUT)

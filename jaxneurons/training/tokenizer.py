@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
-from jaxneurons import corpus, documents, errors, files, text_files
+from jaxneurons import errors
+from jaxneurons.disk import files
+from jaxneurons.text import corpus, documents, inputs
 
 # OPT's ids 0 to 3.
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
@@ -80,7 +82,7 @@ def copy(source: pathlib.Path, directory: pathlib.Path) -> None:
 
 def _texts(sources: Sequence[tuple[str, pathlib.Path]]) -> Iterator[str]:
     for _, path in sources:
-        for file in text_files.list_files(path):
+        for file in inputs.list_files(path):
             for document in documents.read_documents(file):
                 if not isinstance(document.content, str):
                     raise errors.CorpusError(

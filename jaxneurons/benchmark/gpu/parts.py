@@ -1,0 +1,97 @@
+"""One check in a process of its own: it cannot take the others down, outlast its time, or keep their memory.
+
+A function that yields figures in; the figures out, as far as it came, and what went wrong.
+"""
+
+import contextlib
+import importlib
+import multiprocessing
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from jaxneurons.benchmark.gpu.figure import Figure
+
+
+class Part(NamedTuple):
+    """A check.
+
+    Attributes:
+        name: for people.
+        module: of the function.
+        function: yields `Figure`s.
+        arguments: picklable.
+    """
+
+    name: str
+    module: str
+    function: str
+    arguments: tuple[Any, ...]
+
+
+class Outcome(NamedTuple):
+    """What came of a check.
+
+    Attributes:
+        figures: as far as it came.
+        problem: why it came no further, in words; empty if it came to its end.
+        seconds: it took, its process's start included.
+    """
+
+    figures: list[Figure]
+    problem: str
+    seconds: float
+
+
+def run(part: Part, most_seconds: float) -> Outcome:
+    """Runs a check for no longer than that."""
+    began = time.monotonic()
+    figures: list[Figure] = []
+    if most_seconds <= 0:
+        return Outcome(figures, "not run: no time left", 0.0)
+    with _started(part) as connection:
+        while True:
+            left = began + most_seconds - time.monotonic()
+            if not connection.poll(max(left, 0)):
+                problem = f"not finished within {most_seconds:.0f} s"
+                break
+            try:
+                said = connection.recv()
+            except EOFError:
+                problem = "failed: its process ended; what it said is above"
+                break
+            if isinstance(said, str):
+                problem = said
+                break
+            figures.append(said)
+    return Outcome(figures, problem, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _started(part: Part) -> Iterator[Connection]:
+    # A forked process would inherit this one's threads.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(theirs, part), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        # A process that waits for a broken device hears nothing gentler.
+        process.kill()
+        process.join()
+
+
+def _serve(connection: Connection, part: Part) -> None:
+    try:
+        module = importlib.import_module(part.module)
+        for figure in getattr(module, part.function)(*part.arguments):
+            connection.send(figure)
+        connection.send("")
+    # Of any type: each check stands for itself.
+    except Exception as error:  # noqa: BLE001
+        line = " ".join(str(error).split())[:300]
+        connection.send(f"failed: {type(error).__name__}: {line}")

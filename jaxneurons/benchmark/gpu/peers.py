@@ -1,0 +1,24 @@
+"""Other people's forward passes on the same device: sizes in, figures out."""
+
+import importlib
+import statistics
+import time
+from collections.abc import Iterator
+
+from jaxneurons.benchmark.gpu.figure import Figure
+from jaxneurons.benchmark.gpu.sizes import Sizes
+
+
+def forward(sizes: Sizes, module: str, kind: str) -> Iterator[Figure]:
+    """Tokens a second of a whole model of the streamed shape; `module` makes the pass, `kind` says which."""
+    case = sizes.workload(sizes.streamed)
+    measured = importlib.import_module(module).make(case, kind)
+    taken = []
+    for _ in range(sizes.repeats):
+        began = time.perf_counter()
+        measured()
+        taken.append(time.perf_counter() - began)
+    model = sizes.shapes[sizes.streamed]
+    whole = model.num_hidden_layers / case.config.num_hidden_layers
+    rate = case.tokens / statistics.median(taken) / whole
+    yield Figure(f"{sizes.streamed}, {kind}, whole model", rate, "tokens/s")

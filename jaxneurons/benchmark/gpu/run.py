@@ -1,0 +1,105 @@
+"""All checks in order, within a budget of time: a table out, with all figures as JSON beside it."""
+
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxneurons.benchmark import machine
+from jaxneurons.benchmark.gpu import figure, parts, sizes
+from jaxneurons.benchmark.gpu.figure import Figure
+from jaxneurons.benchmark.gpu.parts import Outcome, Part
+from jaxneurons.benchmark.gpu.sizes import Sizes
+from jaxneurons.disk import arrays, files
+
+# No check may take more than this share of the budget, or one that hangs would be the only one.
+LARGEST_SHARE = 1 / 3
+PEERS = ("sdpa", "offloaded")
+
+
+def run(
+    toy: bool | None,
+    budget_seconds: float,
+    peers: str,
+    out: pathlib.Path | None,
+    say: Callable[[str], None],
+) -> str:
+    """Checks this machine's accelerator.
+
+    Args:
+        toy: small sizes; None is small on a CPU alone.
+        budget_seconds: after which nothing new is begun and what runs is ended.
+        peers: name of the module that makes other people's forward passes.
+        out: JSON file to write; None writes none.
+        say: called with a line about each part.
+
+    Returns:
+        The table of all figures, and below it what failed.
+
+    Raises:
+        OutputExistsError: a file is in the way.
+        InputOutputError: the operating system refuses a write.
+    """
+    if out:
+        files.refuse_existing(out, "a check")
+    stop = time.monotonic() + budget_seconds
+    outcomes: dict[str, Outcome] = {}
+
+    def check(part: Part) -> Outcome:
+        say(part.name)
+        left = min(stop - time.monotonic(), LARGEST_SHARE * budget_seconds)
+        outcomes[part.name] = parts.run(part, left)
+        return outcomes[part.name]
+
+    device = check(Part("device", _module("speed"), "device", (sizes.TOY,)))
+    on_cpu = Figure("platform", "cpu") in device.figures
+    chosen = sizes.TOY if (on_cpu if toy is None else toy) else sizes.FULL
+    for part in all_parts(chosen, peers):
+        check(part)
+    if out:
+        files.write_atomically(out, arrays.to_json_bytes(_values(outcomes)))
+    return _report(outcomes)
+
+
+def all_parts(chosen: Sizes, peers: str) -> Iterator[Part]:
+    """What is checked, the most telling first."""
+    exactness, speed = _module("exactness"), _module("speed")
+    yield Part("against float64", exactness, "against_reference", (chosen,))
+    yield Part("fused attention", exactness, "fused_attention", (chosen,))
+    yield Part("integers", exactness, "integers", (chosen,))
+    yield Part("ceilings", speed, "ceilings", (chosen,))
+    for shape in chosen.shapes:
+        yield Part(f"forward, {shape}", speed, "forward", (chosen, shape))
+    yield Part("streaming", _module("streaming"), "places", (chosen,))
+    for kind in PEERS:
+        arguments = (chosen, peers, kind)
+        yield Part(f"transformers, {kind}", _module("peers"), "forward", arguments)
+
+
+def _module(name: str) -> str:
+    return f"{__package__}.{name}"
+
+
+def _values(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    described = {
+        name: {
+            "figures": [found._asdict() for found in outcome.figures],
+            "problem": outcome.problem,
+            "seconds": round(outcome.seconds, 2),
+        }
+        for name, outcome in outcomes.items()
+    }
+    return {"format_version": 1, "machine": machine.describe(), "parts": described}
+
+
+def _report(outcomes: dict[str, Outcome]) -> str:
+    found = [(name, each) for name, outcome in outcomes.items() for each in outcome[0]]
+    problems = [
+        f"{name}: {outcome.problem}"
+        for name, outcome in outcomes.items()
+        if outcome.problem
+    ]
+    ended = (
+        f"{len(outcomes) - len(problems)} of {len(outcomes)} parts came to their end"
+    )
+    return "\n\n".join([figure.markdown(found), *problems, f"{ended}."])

@@ -1,0 +1,270 @@
+"""Coverage of every neuron by n-grams, and the candidates for n-gram detectors, as a `Reduction` (paper §4).
+
+Activation masks go in, batch by batch, and are kept bit-packed for the pass. When the layer is done they are
+gathered in n-gram order and counted (statistics.md, "N-grams"), in blocks of neurons sized by a budget, without
+saying on which n-gram: nothing of size neurons x n-grams exists. The n-grams themselves are looked up in
+a second visit to the few neurons that become candidates, so many of them at a time as bound what is found. Each device keeps the masks of its own windows until
+the layer is done; then they are exchanged, so that each has all windows of its own share of the neurons.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxneurons import devices
+from jaxneurons.counting import ngram_counts, ngrams, packed_bits, reductions
+from jaxneurons.devices import Spread
+
+ORDERS = (1, 2, 3)
+# Neurons whose bits come to the host at a time, in the second visit.
+NEURONS_AT_ONCE = 64
+# Candidates of a piece, beside those of one neuron.
+CANDIDATES_AT_ONCE = 2**20
+
+
+class _Order(NamedTuple):
+    """The n-grams of one n: the distinct ones, their slots, and the slots on the device."""
+
+    distinct: ngrams.NgramIndex
+    layout: ngrams.SlotLayout
+    places: jax.Array
+    occupied: jax.Array
+    owners: jax.Array
+
+
+class _Blocks(NamedTuple):
+    """Neurons as 32 bits x words of a mask; each device counts its part of these `width` at a time."""
+
+    neurons: int
+    devices: int
+    number: int
+    width: int
+
+    @property
+    def words(self) -> int:
+        return self.devices * self.number * self.width
+
+    @property
+    def grid(self) -> tuple[int, int, int, int]:
+        """Bit, device, block and word: the axes along which neurons follow each other."""
+        return packed_bits.WORD, self.devices, self.number, self.width
+
+    def by_neuron(self, blocks: list[np.ndarray]) -> np.ndarray:
+        """Joins an array [32, devices * width] per block to one [F]."""
+        by_device = [block.reshape(-1, self.devices, self.width) for block in blocks]
+        return np.stack(by_device, axis=2).reshape(-1)[: self.neurons]
+
+
+def ngram_coverage(
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    special_tokens: Collection[int],
+    neurons: int,
+    *,
+    spread: Spread,
+    coverage_share: Fraction = Fraction(95, 100),
+    most_candidates: int = 64,
+    memory_bytes: int = 2**28,
+) -> reductions.Reduction:
+    """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
+
+    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an iterator of
+    pieces: for each n at least one, with one row for each n-gram that a neuron of coverage 1 to `most_candidates`
+    was active on, sorted by neuron, then n-gram, over all pieces of that n: `candidate_{n}_neuron`, `_activations`,
+    `_occurrences` int32[candidates], `_ngram` int32[candidates, n].
+
+    Args:
+        tokens: int32[W, T].
+        lengths: int32[W], tokens of each window before its padding.
+        special_tokens: ids that no n-gram holds.
+        neurons: F.
+        spread: the windows over devices, as they come in batches.
+        coverage_share: the share of its activations that defines a neuron's coverage.
+        most_candidates: the largest coverage of a neuron with candidates.
+        memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes a token) and the order of
+            the n-grams (about 15 bytes a token). Results do not depend on it. A block of 32 neurons is the
+            least; it needs up to 24 bytes a token.
+    """
+    orders = [_order(tokens, lengths, special_tokens, n, spread) for n in ORDERS]
+    per_word = max(map(_bytes_per_word, orders))
+    blocks = _blocks(neurons, per_word, memory_bytes, spread.mesh.size)
+    positions = tokens.shape[1]
+    merge = jax.jit(
+        lambda masks: masks.reshape(-1, blocks.words),
+        out_shardings=ngram_counts.by_words(spread.mesh),
+        donate_argnums=0,
+    )
+
+    def init() -> jax.Array:
+        shape = (spread.windows_per_device, positions, blocks.words)
+        return jnp.zeros(shape, jnp.uint32)
+
+    def update(
+        masks: jax.Array, active: jax.Array, batch: reductions.Batch
+    ) -> jax.Array:
+        # Rows are those of `Spread.rows` only if batches are those of the spread.
+        chex.assert_shape(active, (spread.windows_per_part, positions, neurons))
+        packed = packed_bits.pack(active, blocks.words)
+        first = spread.row_on_device(batch.first_window)
+        return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
+
+    def finalize(masks: jax.Array) -> dict[str, Any]:
+        found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
+        coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
+        chosen = (coverage > 0) & (coverage <= most_candidates)
+        rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
+        return {
+            "ngram_coverage": coverage,
+            "ngram_activation_count": total,
+            "candidates": _pieces(masks, orders, blocks, rows),
+        }
+
+    return reductions.Reduction(init, update, finalize, merge)
+
+
+def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What finalize gives, with all pieces of the candidates as arrays: where there are few."""
+    arrays = dict(found)
+    pieces: dict[str, list[np.ndarray]] = {}
+    for piece in arrays.pop("candidates", ()):
+        for name, array in piece.items():
+            pieces.setdefault(name, []).append(array)
+    return arrays | {name: np.concatenate(parts) for name, parts in pieces.items()}
+
+
+def _order(
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    special_tokens: Collection[int],
+    n: int,
+    spread: Spread,
+) -> _Order:
+    index = ngrams.ngram_index(tokens, lengths, special_tokens, n)
+    window, position = divmod(index.places, tokens.shape[1])
+    rows = spread.rows().astype(np.int32)[window]
+    in_masks = index._replace(places=rows * np.int32(tokens.shape[1]) + position)
+    layout = ngrams.slot_layout(in_masks)
+    on_devices = jax.device_put(
+        (layout.places, layout.occupied, layout.owners),
+        devices.replicated(spread.mesh),
+    )
+    return _Order(index, layout, *on_devices)
+
+
+def _bytes_per_word(order: _Order) -> int:
+    """Device memory that counting takes for each word (32 neurons) of a block."""
+    slots = order.layout.places.size
+    rows = order.layout.shape.frequent * packed_bits.WORD
+    return 4 * (3 * slots + 3 * rows)
+
+
+def _blocks(
+    neurons: int, bytes_per_word: int, memory_bytes: int, number_of_devices: int
+) -> _Blocks:
+    """On each device the fewest equal blocks within the budget, or of one word each."""
+    words = -(-packed_bits.word_count(neurons) // number_of_devices)
+    widest = max(1, memory_bytes // max(1, bytes_per_word))
+    number = -(-words // widest)
+    return _Blocks(neurons, number_of_devices, number, width=-(-words // number))
+
+
+def _count_order(
+    masks: jax.Array, order: _Order, blocks: _Blocks, coverage_share: Fraction
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage int32[F] and activations on n-gram occurrences int64[F], for one n."""
+    shape, mesh = order.layout.shape, devices.mesh_of(masks)
+    coverages, totals = [], []
+    for block in range(blocks.number):
+        bits = ngram_counts.slot_bits(
+            masks, block, order.places, order.occupied, blocks.width, mesh
+        )
+        counts = ngram_counts.count(bits, order.owners, shape)
+        total = np.asarray(counts.total).astype(np.int64)
+        needed = _needed(total, coverage_share).astype(np.int32)
+        coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
+        coverages.append(np.asarray(coverage))
+        totals.append(total)
+    return blocks.by_neuron(coverages), blocks.by_neuron(totals)
+
+
+def _needed(total: np.ndarray, coverage_share: Fraction) -> np.ndarray:
+    """The least number that is >= coverage_share of the total int64[...], in integers."""
+    return -(-coverage_share.numerator * total // coverage_share.denominator)
+
+
+def _most_rows(
+    coverage: np.ndarray, total: np.ndarray, coverage_share: Fraction
+) -> np.ndarray:
+    """How many n-grams neurons can have been active on, int64[...]: those that cover it, and one for each activation left."""
+    return coverage + total - _needed(total, coverage_share)
+
+
+def _pieces(
+    masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """The candidates of neurons that have at most `rows` int64[3, F] of them, 0 of those not wanted."""
+    for n, order, most in zip(ORDERS, orders, rows, strict=True):
+        most = np.minimum(most, len(order.distinct.tokens))
+        piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
+        for number in np.unique(piece[most > 0]) if most.any() else [0]:
+            chosen = (piece == number) & (most > 0)
+            found = _candidates(masks, order, blocks, chosen)
+            yield {f"candidate_{n}_{name}": array for name, array in found.items()}
+
+
+def _candidates(
+    masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every n-gram that a `chosen` bool[F] neuron was active on, as arrays with one row for each pair."""
+    pairs = [np.zeros((3, 0), np.int32)]
+    for neuron, bits in _neuron_bits(masks, order, blocks, chosen):
+        words = np.flatnonzero(bits)
+        active = packed_bits.unpack_on_host(bits[words])
+        slot_ranks = order.layout.ranks[words][active]
+        ranks, activations = np.unique(slot_ranks, return_counts=True)
+        pair = np.stack([np.full_like(ranks, neuron), ranks, activations])
+        pairs.append(pair.astype(np.int32))
+    neurons, ranks, activations = np.concatenate(pairs, axis=1)
+    by_neuron = np.argsort(neurons, kind="stable")
+    ranks = ranks[by_neuron]
+    return {
+        "neuron": neurons[by_neuron],
+        "ngram": order.distinct.tokens[ranks],
+        "activations": activations[by_neuron],
+        "occurrences": order.distinct.occurrences[ranks],
+    }
+
+
+def _neuron_bits(
+    masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each `chosen` neuron, block by block, with its bits uint32[U] in slot order."""
+    mesh = devices.mesh_of(masks)
+    grid = np.zeros(packed_bits.WORD * blocks.words, bool)
+    grid[: blocks.neurons] = chosen
+    by_block = grid.reshape(blocks.grid)
+    numbers = np.arange(grid.size).reshape(blocks.grid)
+    for block in np.flatnonzero(by_block.any(axis=(0, 1, 3))):
+        columns = [
+            np.flatnonzero(by_block[:, device, block]) for device in range(mesh.size)
+        ]
+        bits = ngram_counts.slot_bits(
+            masks, block, order.places, order.occupied, blocks.width, mesh
+        )
+        for first in range(0, max(map(len, columns)), NEURONS_AT_ONCE):
+            some = [found[first : first + NEURONS_AT_ONCE] for found in columns]
+            padded = np.stack([np.resize(found, NEURONS_AT_ONCE) for found in some])
+            on_host = np.asarray(
+                ngram_counts.select_neurons(bits, padded.astype(np.int32), mesh)
+            )
+            for device, found in enumerate(some):
+                yield from zip(
+                    numbers[:, device, block].reshape(-1)[found],
+                    on_host[device, : len(found)],
+                    strict=True,
+                )

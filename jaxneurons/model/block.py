@@ -1,0 +1,143 @@
+"""One OPT layer as a pure Flax Linen module: residual stream in, residual stream and neuron activations out.
+
+`Block(config).apply({"params": params}, x)` computes in the type of `x` whatever the type of the
+parameters, and keeps LayerNorm, attention scores and softmax in float32.
+"""
+
+import functools
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from jaxneurons.config import Config
+from jaxneurons.model import attention
+from jaxneurons.model.layer_norm import LayerNorm
+
+
+class Attention(nn.Module):
+    """Causal self-attention of H heads.
+
+    Attributes:
+        config: sizes and variant of the model.
+        implementation: the switch of `attention.causal_attention`.
+        precision: of the matrix products.
+    """
+
+    config: Config
+    implementation: str = "auto"
+    precision: jax.lax.PrecisionLike = "highest"
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, attention_mask: jax.Array | None = None
+    ) -> jax.Array:
+        """Mixes positions: float[B, T, D] to float[B, T, D]; attention_mask is bool[B, T] or None."""
+        config = self.config
+        dense = functools.partial(
+            nn.DenseGeneral,
+            use_bias=config.enable_bias,
+            dtype=x.dtype,
+            precision=self.precision,
+        )
+        heads = (config.num_attention_heads, config.head_size)
+        # OPT scales the query after its bias.
+        query = dense(heads, name="query")(x) * config.head_size**-0.5
+        key = dense(heads, name="key")(x)
+        value = dense(heads, name="value")(x)
+        mixed = attention.causal_attention(
+            query, key, value, attention_mask, self.implementation, self.precision
+        )
+        return dense(config.hidden_size, axis=(-2, -1), name="output")(mixed)
+
+
+class FeedForward(nn.Module):
+    """The two-layer network whose F inner units are the paper's neurons (§1).
+
+    Attributes:
+        config: sizes and variant of the model.
+        precision: of the matrix products.
+    """
+
+    config: Config
+    precision: jax.lax.PrecisionLike = "highest"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps float[B, T, D] to the update float[B, T, D] and the neurons' values float[B, T, F]."""
+        dense = functools.partial(
+            nn.Dense,
+            use_bias=self.config.enable_bias,
+            dtype=x.dtype,
+            precision=self.precision,
+        )
+        activation = _nonlinearity(
+            self.config, dense(self.config.ffn_dim, name="fc1")(x)
+        )
+        return dense(self.config.hidden_size, name="fc2")(activation), activation
+
+
+class Block(nn.Module):
+    """One layer of an OPT model, pre- or post-LayerNorm.
+
+    Attributes:
+        config: sizes and variant of the model.
+        dropout_rate: of both updates of the residual stream, in training; above 0 it needs
+            `rngs={"dropout": key}`.
+        implementation: the switch of `attention.causal_attention`.
+        precision: of the matrix products; "highest" is true float32 on every device.
+    """
+
+    config: Config
+    dropout_rate: float = 0.0
+    implementation: str = "auto"
+    precision: jax.lax.PrecisionLike = "highest"
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, attention_mask: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Applies the layer.
+
+        Args:
+            x: float[B, T, D], the residual stream; its type is the type of all that follows.
+            attention_mask: bool[B, T], False on left padding; None where there is none.
+
+        Returns:
+            x: float[B, T, D], the residual stream after the layer.
+            activation: float[B, T, F], the neurons' values after the nonlinearity; a neuron is
+                active where its value is > 0.
+        """
+        chex.assert_shape(x, (None, None, self.config.hidden_size))
+        norm = functools.partial(LayerNorm, self.config.layer_norm_elementwise_affine)
+        attention_norm = norm(name="attention_layer_norm")
+        feed_forward_norm = norm(name="feed_forward_layer_norm")
+        dropout = nn.Dropout(self.dropout_rate, deterministic=self.dropout_rate == 0.0)
+        attend = Attention(
+            self.config, self.implementation, self.precision, name="attention"
+        )
+        feed_forward = FeedForward(self.config, self.precision, name="feed_forward")
+        if self.config.do_layer_norm_before:
+            x = x + dropout(attend(attention_norm(x), attention_mask))
+            update, activation = feed_forward(feed_forward_norm(x))
+            return x + dropout(update), activation
+        x = attention_norm(x + dropout(attend(x, attention_mask)))
+        update, activation = feed_forward(x)
+        return feed_forward_norm(x + dropout(update)), activation
+
+
+def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Parameter paths of one layer, joined with "/", and their shapes."""
+    x = jax.ShapeDtypeStruct((1, 1, config.hidden_size), jnp.float32)
+    variables = jax.eval_shape(Block(config).init, jax.random.key(0), x)
+    flat = traverse_util.flatten_dict(variables.get("params", {}), sep="/")
+    return {path: leaf.shape for path, leaf in sorted(flat.items())}
+
+
+def _nonlinearity(config: Config, x: jax.Array) -> jax.Array:
+    if config.activation_function == "relu":
+        return nn.relu(x)
+    # Exact: OPT's "gelu" is the erf form, JAX's default the tanh approximation.
+    return nn.gelu(x, approximate=False)

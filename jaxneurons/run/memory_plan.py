@@ -1,0 +1,252 @@
+"""What a study needs of memory, held against what it may use: where its hidden states live.
+
+In: model, text, settings and budgets. Out: "memory", "device", "host" or "disk", whichever first fits, and
+what is left to count n-grams with; or one error that says what is needed. Sizes are upper bounds of
+what is held at once, beside the 0.7 GiB of Python, JAX and their libraries.
+"""
+
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.counting import ngram_coverage, packed_bits
+from jaxneurons.devices import Spread
+from jaxneurons.model import attention, block, embed
+from jaxneurons.run.settings import Resources, Settings
+from jaxneurons.stats import activation, projections
+from jaxneurons.store.reading import Store
+from jaxneurons.text.corpus import Windows
+
+GIB = 2**30
+CONTAINER_LIMITS = (
+    pathlib.Path("/sys/fs/cgroup/memory.max"),
+    pathlib.Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+# Of what the machine or the device has, where no flag says how much of it to use.
+DEFAULT_SHARE = 0.8
+# Batches of hidden states on their way: in, out, ahead, and waiting for the disk.
+BATCHES_AT_ONCE = 8
+# Bytes a token, measured: windows while they are cut; the n-grams and their slots while they are
+# found, and on the device; counting n-grams for 32 neurons, the least at a time.
+TEXT_BYTES = 16
+NGRAM_HOST_BYTES = 110
+NGRAM_DEVICE_BYTES = 16
+NGRAM_WORK_BYTES = 24
+# Bytes of a candidate, measured: on its way to disk; while detectors are found in a block of them.
+CANDIDATE_BYTES = 80
+BLOCK_BYTES = 160
+# Bytes of a neuron that is a detector: its triggers and the tokens it is compared on.
+DETECTOR_BYTES = 5000
+# More than this does not count n-grams any faster.
+MOST_NGRAM_WORK = 2**28
+
+
+class Plan(NamedTuple):
+    """What fits.
+
+    Attributes:
+        hidden_states: where they live between two layers: "memory" where the machine's is the
+            device's, else "device" or "host"; or "disk".
+        ngram_bytes: of each device's memory, for counting n-grams; None where none are counted.
+    """
+
+    hidden_states: str
+    ngram_bytes: int | None
+
+
+class Need(NamedTuple):
+    """Bytes on each device and on the host."""
+
+    device: int
+    host: int
+
+
+def make_plan(
+    model: Store,
+    windows: Windows,
+    settings: Settings,
+    resources: Resources,
+    spread: Spread,
+) -> Plan:
+    """Fits a pass over `windows` into the budgets.
+
+    Raises:
+        UsageError: they do not even hold what a study with its hidden states on disk needs.
+    """
+    needs = find_needs(model, windows, settings, spread)
+    device, host = budgets(resources)
+    shared = _host_pool() == "memory"
+    given = (
+        {"memory": min(device, host)} if shared else {"device": device, "host": host}
+    )
+    free = {pool: given[pool] - _needed(pool, needs, spread) for pool in given}
+    for pool, left in free.items():
+        if left < 0:
+            raise _does_not_fit(pool, given[pool], needs, spread)
+    hidden = hidden_bytes(model.config, settings, spread)
+    taken = {"memory": hidden.host, "device": hidden.device, "host": hidden.host}
+    place = next((pool for pool, left in free.items() if taken[pool] <= left), "disk")
+    if not settings.ngrams:
+        return Plan(place, None)
+    counting = "memory" if shared else "device"
+    left = free[counting] - (taken[place] if place == counting else 0)
+    if shared:
+        left //= spread.mesh.size
+    least = NGRAM_WORK_BYTES * windows.tokens.size
+    return Plan(place, least + min(left, max(0, MOST_NGRAM_WORK - least)))
+
+
+def find_needs(
+    model: Store, windows: Windows, settings: Settings, spread: Spread
+) -> dict[str, Need]:
+    """What is held whatever becomes of the hidden states, by what for."""
+    config = model.config
+    stored = jax.numpy.dtype(model.dtype).itemsize
+    computed = jax.numpy.dtype(settings.dtype).itemsize
+    weights = _elements(block.parameter_shapes(config))
+    embedding = stored * _elements(embed.parameter_shapes(config))
+    batch = settings.windows_per_batch * settings.window
+    moving = BATCHES_AT_ONCE * computed * batch * config.hidden_size
+    counts = 4 * len(windows.names) * settings.window * config.ffn_dim
+    text = TEXT_BYTES * windows.tokens.size
+    needs = {
+        # On the device two layers to compute with and one as stored, on the host two as stored.
+        "two layers' weights": Need(
+            (2 * computed + stored) * weights, 2 * stored * weights
+        ),
+        # On the host until the devices have it, before the weights come.
+        "the embedding": Need(embedding, max(0, embedding - 2 * stored * weights)),
+        "a batch of windows": Need(
+            step_bytes(config, settings) + moving, spread.mesh.size * moving
+        ),
+        "position counts": Need(counts, 0),
+        "text": Need(text, text),
+    }
+    candidates = 0
+    if settings.ngrams:
+        needs["n-grams"] = _ngram_need(config, windows, spread)
+        candidates = _most_candidates(config, windows)
+    batch_need = needs["a batch of windows"]
+    needs["the end of a layer"] = _end_need(config, counts, candidates, batch_need)
+    if settings.ngrams:
+        over = _needed(_host_pool(), needs, spread)
+        found = _detector_bytes(config, embedding + stored * weights, candidates)
+        needs["detectors"] = Need(0, max(0, found - over))
+    return needs
+
+
+def hidden_bytes(config: Config, settings: Settings, spread: Spread) -> Need:
+    """Of the residual stream of all windows: what each device would hold of it, or the host."""
+    itemsize = jax.numpy.dtype(settings.dtype).itemsize
+    window = settings.window * config.hidden_size * itemsize
+    return Need(spread.windows_per_device * window, spread.windows_padded * window)
+
+
+def step_bytes(config: Config, settings: Settings) -> int:
+    """What the layer's executable takes beside arguments and results; at least XLA's own account."""
+    tokens = settings.windows_per_batch * settings.window
+    scores = min(settings.window, attention.CHUNK)
+    return 4 * tokens * (5 * config.hidden_size + 2 * config.ffn_dim + 5 * scores)
+
+
+def budgets(resources: Resources) -> Need:
+    """What may be used of the device and of the host: as asked for, else a share of what there is."""
+    device, host = resources.device_memory_bytes, resources.host_memory_bytes
+    return Need(
+        int(DEFAULT_SHARE * _device_memory()) if device is None else device,
+        int(DEFAULT_SHARE * _host_memory()) if host is None else host,
+    )
+
+
+def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
+    count, length = windows.tokens.shape
+    words = packed_bits.word_count(config.ffn_dim)
+    masks = 4 * words * spread.windows_per_device * length
+    if spread.mesh.size > 1:
+        # When devices exchange them they have what they send and what they get.
+        masks *= 2
+    per_token = NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES
+    return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
+
+
+def _most_candidates(config: Config, windows: Windows) -> int:
+    """Candidates for detectors that are held at a time: of a piece, or all where there are fewer."""
+    return min(ngram_coverage.CANDIDATES_AT_ONCE, config.ffn_dim * windows.tokens.size)
+
+
+def _end_need(config: Config, counts: int, candidates: int, batch: Need) -> Need:
+    """What the end of a layer takes more than its batches, which are over by then.
+
+    Position counts of all devices are added beside each one's own, and are on the host as they come and as they
+    are written; bounds are of a block of neurons in float64, three times.
+    """
+    neurons = min(activation.NEURONS_PER_BLOCK, config.ffn_dim)
+    bounds = 3 * 8 * neurons * config.hidden_size
+    host = 2 * counts + bounds + CANDIDATE_BYTES * candidates
+    return Need(max(0, counts - batch.device), max(0, host - batch.host))
+
+
+def _detector_bytes(config: Config, stored: int, candidates: int) -> int:
+    """What finding detectors and their projections takes, when all else is over; stored: the embedding and a layer."""
+    in_float64 = projections.VOCABULARY_BLOCK * config.word_embed_proj_dim
+    in_float64 += projections.NEURON_BLOCK * config.vocab_size
+    found = BLOCK_BYTES * candidates + DETECTOR_BYTES * config.ffn_dim
+    return stored + 2 * 8 * in_float64 + found
+
+
+def _host_pool() -> str:
+    """The memory that the host's is part of: that of the device too where there is no other."""
+    return "memory" if jax.default_backend() == "cpu" else "host"
+
+
+def _needed(pool: str, needs: Mapping[str, Need], spread: Spread) -> int:
+    return sum(_of_pool(pool, need, spread) for need in needs.values())
+
+
+def _of_pool(pool: str, need: Need, spread: Spread) -> int:
+    """Of one memory; of the only one there is, what all devices and the host need."""
+    if pool == "memory":
+        return spread.mesh.size * need.device + need.host
+    return getattr(need, pool)
+
+
+def _does_not_fit(
+    pool: str, given: int, needs: Mapping[str, Need], spread: Spread
+) -> errors.UsageError:
+    flags = {"memory": "--device_memory_gb and --host_memory_gb"}
+    parts = ", ".join(
+        f"{name} {_of_pool(pool, need, spread) / GIB:.3f}"
+        for name, need in needs.items()
+    )
+    return errors.UsageError(
+        f"{flags.get(pool, f'--{pool}_memory_gb')}: {given / GIB:.3f} GiB given, "
+        f"{_needed(pool, needs, spread) / GIB:.3f} needed even with hidden states on disk "
+        f"({parts}); less text, --nongrams, --window or --windows_per_batch need less"
+    )
+
+
+def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _device_memory() -> int:
+    """Bytes that JAX may take of the device; of a CPU, those of the machine."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit", _host_memory())
+
+
+def _host_memory() -> int:
+    """Bytes of the machine, or what a container may have of them."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [
+        int(text)
+        for path in CONTAINER_LIMITS
+        if path.is_file() and (text := path.read_text().strip()).isdecimal()
+    ]
+    return min([physical, *limits])

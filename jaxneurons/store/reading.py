@@ -1,0 +1,161 @@
+"""The model on disk, opened to read layer by layer.
+
+In: the path or URL of a store. Out: the bits that `writing.Writer` was given, or an error: the manifest is
+checked against its own digest, and each array's metadata and elements against the manifest.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+from flax import traverse_util
+
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.disk import arrays, manifest
+from jaxneurons.store import format
+from jaxneurons.store.format import FORMAT, MANIFEST, TOKENIZER
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A store to read from; made by `open_store`.
+
+    Attributes:
+        location: an absolute local path, or a URL that tensorstore knows.
+        config: sizes and variant of the model.
+        manifest: the entries of its manifest.
+    """
+
+    location: str
+    config: Config
+    manifest: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells models apart: a digest of config, elements and tokenizer, not of where they came from."""
+        elements = {
+            name: [entry["dtype"], entry["digest"]]
+            for name, entry in self.manifest["arrays"].items()
+        }
+        identity = [self.config.to_json(), elements, self.manifest["tokenizer"]]
+        return _sha256(arrays.to_json_bytes(identity))
+
+    @property
+    def dtype(self) -> str:
+        """The type of the token embedding, which in OPT's checkpoints is that of all arrays."""
+        return self.manifest["arrays"]["embed/token_embedding"]["dtype"]
+
+    def read_layer(self, layer: int) -> dict[str, Any]:
+        """The parameters of one layer, nested as `Block` wants them.
+
+        Raises:
+            StoreError: an array is missing, damaged or not the one that was written.
+            InputOutputError: the operating system refuses.
+        """
+        return self._read_group(format.layer_name(layer))
+
+    def read_embed(self) -> dict[str, Any]:
+        """The parameters outside the layers, nested as `embed` wants them; raises as `read_layer`."""
+        return self._read_group("embed")
+
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """Contents of the tokenizer's files by name; empty where the model came without."""
+        root = _open_root(self.location)
+        contents = {}
+        for name, expected in self.manifest["tokenizer"].items():
+            content = _read_file(root, f"{TOKENIZER}/{name}", self.location)
+            if _sha256(content) != expected:
+                raise errors.StoreError(
+                    f"{self.location}: {TOKENIZER}/{name} is damaged: checksum mismatch"
+                )
+            contents[name] = content
+        return contents
+
+    def _read_group(self, group: str) -> dict[str, Any]:
+        root = _open_root(self.location)
+        names = [n for n in self.manifest["arrays"] if n.startswith(f"{group}/")]
+        if not names:
+            raise errors.StoreError(f"{self.location}: the model has no {group}")
+        opened = {name: self._open_array(root, name) for name in names}
+        # All are asked for before the first is waited for.
+        pending = {name: array.read() for name, array in opened.items()}
+        flat = {
+            name.removeprefix(f"{group}/"): self._finished(name, future)
+            for name, future in pending.items()
+        }
+        return traverse_util.unflatten_dict(flat, sep="/")
+
+    def _open_array(self, root: ts.KvStore, name: str) -> ts.TensorStore:
+        entry = self.manifest["arrays"][name]
+        return arrays.open_checked(
+            (root / f"{name}/").spec().to_json(),
+            format.array_metadata(tuple(entry["shape"]), entry["dtype"]),
+            entry["metadata_digest"],
+            f"{self.location}: {name}",
+            errors.StoreError,
+        )
+
+    def _finished(self, name: str, pending: ts.Future) -> np.ndarray:
+        what = f"{self.location}: {name}"
+        data = arrays.read(pending, what, errors.StoreError)
+        if arrays.digest(data) != self.manifest["arrays"][name]["digest"]:
+            raise errors.StoreError(f"{what} is damaged: not the elements written")
+        return data
+
+
+def open_store(location: os.PathLike | str) -> Store:
+    """Opens a store for reading: a local path, or a URL that tensorstore knows.
+
+    Raises:
+        StoreError: there is no store, or its manifest is damaged.
+        FormatVersionError: it was written in another version of the format.
+        InputOutputError: the operating system refuses.
+    """
+    text = os.fspath(location)
+    if not _is_url(text):
+        text = str(pathlib.Path(text).absolute())
+    content = _read_file(_open_root(text), MANIFEST, text)
+    where = f"{text}: {MANIFEST}"
+    entries = manifest.unseal(FORMAT, content, where)
+    return Store(text, format.check_manifest(entries, where), entries)
+
+
+def is_store(path: os.PathLike | str) -> bool:
+    """Whether there is a manifest of a store at a local path; URLs are taken to be stores."""
+    text = os.fspath(path)
+    return _is_url(text) or os.path.isfile(pathlib.Path(text) / MANIFEST)
+
+
+def _is_url(location: str) -> bool:
+    return re.match(r"[a-z][a-z0-9+.-]*://", location) is not None
+
+
+def _open_root(location: str) -> ts.KvStore:
+    url = location.rstrip("/") + "/"
+    where = url if _is_url(url) else arrays.file_kvstore(pathlib.Path(location))
+    try:
+        return ts.KvStore.open(where).result()
+    except ValueError as error:
+        raise arrays.read_error(location, error, errors.StoreError) from error
+
+
+def _read_file(root: ts.KvStore, name: str, location: str) -> bytes:
+    what = f"{location}: {name}"
+    try:
+        result = root.read(name).result()
+    except ValueError as error:
+        raise arrays.read_error(what, error, errors.StoreError) from error
+    if result.state != "value":
+        raise errors.StoreError(f"{what} is missing: not a store, or damaged")
+    return result.value
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

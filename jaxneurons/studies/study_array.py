@@ -1,0 +1,221 @@
+"""One array of a study: written and read whole or part by part, each part with its digest.
+
+A part is a layer, or so many rows of an array that may be too long to hold at once. In: integers or
+floats of the array's shape. Out: the same values, or an error: study.json holds a digest of every
+part, so that a layer which another layer's chunk was put in place of is noticed.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from jaxneurons import errors
+from jaxneurons.disk import arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """The kind of an array.
+
+    Attributes:
+        dimensions: names of its axes; one with a `layer` axis is written layer by layer.
+        dtype: its zarr3 type.
+        rows: elements along the first axis of a part, where there is no `layer` axis; None: all.
+    """
+
+    dimensions: tuple[str, ...]
+    dtype: str
+    rows: int | None = None
+
+    @property
+    def fill_value(self) -> Any:
+        """What layers that were not asked for hold: -1, 0 where unsigned, NaN for floats."""
+        kind = np.dtype(self.dtype).kind
+        return {"i": -1, "u": 0, "f": "NaN"}[kind]
+
+    @property
+    def layer_axis(self) -> int | None:
+        """Which axis is the layers', if any."""
+        return self.dimensions.index("layer") if "layer" in self.dimensions else None
+
+    def part_count(self, shape: Sequence[int]) -> int:
+        """The number of parts of an array of a shape, at least one."""
+        if self.layer_axis is not None:
+            return shape[self.layer_axis]
+        return 1 if self.rows is None else max(1, -(-shape[0] // self.rows))
+
+    def place(self, part: int, shape: Sequence[int]) -> tuple[Any, ...]:
+        """Where a part is in an array of a shape, as an index."""
+        if self.layer_axis is not None:
+            return (slice(None),) * self.layer_axis + (part,)
+        if self.rows is None:
+            return (...,)
+        first = part * self.rows
+        return (slice(first, min(first + self.rows, shape[0])),)
+
+    def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
+        """The array's zarr3 metadata; a chunk holds the rows of a part, or one layer of one domain where there are such axes."""
+        chunk = [
+            1 if dimension in ("layer", "domain") else size
+            for dimension, size in zip(self.dimensions, shape, strict=True)
+        ]
+        if self.rows is not None:
+            chunk[0] = min(self.rows, shape[0])
+        return arrays.metadata(
+            shape, self.dtype, chunk, self.fill_value, self.dimensions
+        )
+
+    def fill(self, shape: Sequence[int]) -> np.ndarray:
+        """A layer that was not asked for, of an array of a shape."""
+        others = [size for place, size in enumerate(shape) if place != self.layer_axis]
+        return np.full(others, float(self.fill_value)).astype(self.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyArray:
+    """An array on disk, and the entry of study.json that describes it.
+
+    Attributes:
+        folder: where it is.
+        what: the study and the array's name, for messages.
+        entry: dimensions, shape, dtype, rows where parts have so many, metadata_digest and digests;
+            `write` notes digests there.
+    """
+
+    folder: pathlib.Path
+    what: str
+    entry: dict[str, Any]
+
+    def write(self, data: np.ndarray, part: int | None = None) -> None:
+        """Writes the whole of an array of one part, or one part; a layer is without its axis.
+
+        Raises:
+            StudyError: data has another shape, or values that the array's type cannot hold.
+            InputOutputError: the operating system refuses.
+        """
+        target = self._open(part)
+        stored = data.astype(self.entry["dtype"])
+        if data.shape != target.shape or not _holds(stored, data):
+            raise errors.StudyError(
+                f"{self.what}: {data.dtype}{list(data.shape)} does not fit "
+                f"{stored.dtype}{list(target.shape)}"
+            )
+        self.entry["digests"][part or 0] = arrays.write(target, stored)
+
+    def write_rows(self, pieces: Iterable[np.ndarray]) -> None:
+        """Writes an array of `ArraySpec.rows`, part by part, from at least one piece of any length; raises as `write`."""
+        for part, data in enumerate(_regrouped(pieces, self._part_rows)):
+            self.write(data, part)
+
+    def read(self, part: int | None = None) -> np.ndarray:
+        """The whole array, or one part; a layer is without its axis.
+
+        Raises:
+            StudyError: it is missing, damaged or not all written yet.
+            InputOutputError: the operating system refuses.
+        """
+        data = arrays.read(self._open(part), self.what, errors.StudyError)
+        if part is not None:
+            self._verify(part, data)
+            return data
+        for each in range(len(self.entry["digests"])):
+            self._verify(each, data[self._spec.place(each, data.shape)])
+        return data
+
+    def read_rows(self, first: int, last: int) -> np.ndarray:
+        """Rows `first` to `last`, that one left out, from the parts that hold them; raises as `read`."""
+        rows = self._part_rows
+        parts = range(first // rows, -(-last // rows) if last > first else 0)
+        none = np.zeros((0, *self.entry["shape"][1:]), self.entry["dtype"])
+        joined = np.concatenate([none, *map(self.read, parts)])
+        return joined[first - parts.start * rows :][: last - first]
+
+    def read_parts(self) -> Iterator[np.ndarray]:
+        """Each part, one in memory at a time; raises as `read`."""
+        return map(self.read, range(len(self.entry["digests"])))
+
+    @property
+    def _spec(self) -> ArraySpec:
+        dimensions, rows = tuple(self.entry["dimensions"]), self.entry.get("rows")
+        return ArraySpec(dimensions, self.entry["dtype"], rows)
+
+    @property
+    def _part_rows(self) -> int:
+        """Rows of each part but the last, of an array without a layer axis."""
+        return self._spec.rows or max(1, self.entry["shape"][0])
+
+    def _open(self, part: int | None) -> ts.TensorStore:
+        target = arrays.open_checked(
+            arrays.file_kvstore(self.folder),
+            self._spec.metadata(self.entry["shape"]),
+            self.entry["metadata_digest"],
+            self.what,
+            errors.StudyError,
+        )
+        if part is None:
+            return target
+        place = self._spec.place(part, self.entry["shape"])
+        return target[place][ts.d[:].translate_to[0]]
+
+    def _verify(self, part: int, data: np.ndarray) -> None:
+        wanted = self.entry["digests"][part]
+        kind = "part" if self._spec.layer_axis is None else "layer"
+        where = (
+            f"{self.what}, {kind} {part},"
+            if len(self.entry["digests"]) > 1
+            else self.what
+        )
+        if wanted is None:
+            raise errors.StudyError(f"{where} is not written yet")
+        if arrays.digest(data) != wanted:
+            raise errors.StudyError(f"{where} is damaged: not the elements written")
+
+
+def create(
+    folder: pathlib.Path,
+    what: str,
+    shape: Sequence[int],
+    spec: ArraySpec,
+    filled_layers: Sequence[int],
+) -> StudyArray:
+    """A new array in place of one that may be there, with these layers filled and the rest to be written."""
+    target = arrays.create(arrays.file_kvstore(folder), spec.metadata(shape))
+    rows = {} if spec.rows is None else {"rows": spec.rows}
+    array = StudyArray(
+        folder,
+        what,
+        {
+            "dimensions": list(spec.dimensions),
+            "shape": list(shape),
+            "dtype": spec.dtype,
+            **rows,
+            "metadata_digest": arrays.stored_metadata_digest(target),
+            "digests": [None] * spec.part_count(shape),
+        },
+    )
+    for layer in filled_layers:
+        array.write(spec.fill(shape), layer)
+    return array
+
+
+def _regrouped(pieces: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """The same rows in pieces of `rows` each but the last, which has what is left; at least one."""
+    rest, any_yet = None, False
+    for piece in pieces:
+        rest = piece if rest is None else np.concatenate([rest, piece])
+        while len(rest) >= rows:
+            yield rest[:rows]
+            rest, any_yet = rest[rows:], True
+    if rest is not None and (len(rest) or not any_yet):
+        yield rest
+
+
+def _holds(stored: np.ndarray, data: np.ndarray) -> bool:
+    """Whether counts are whole numbers, and the same after the change of type."""
+    if stored.dtype.kind == "f":
+        return True
+    return data.dtype.kind in "iu" and np.array_equal(stored, data)

@@ -1,0 +1,120 @@
+"""Findings again under other thresholds: all replaced or none, and nothing odd gets through."""
+
+import math
+
+import pytest
+
+from jaxneurons import errors
+from jaxneurons.analysis import analyze, drawing
+from jaxneurons.run import run, settings
+from jaxneurons.stats import position_types
+from jaxneurons.store import reading
+from jaxneurons.studies import study
+from jaxneurons.text import corpus
+from tests.support import planted, studies
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study of two planted layers, and the store of its model."""
+    folder = tmp_path_factory.mktemp("analyze")
+    model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 2})
+    layers = [planted.layer(planted.fires_on(4)), planted.layer(planted.fires_on(5))]
+    stored = reading.open_store(planted.write_store(folder / "store", layers, model))
+    source = planted.write_documents(folder / "text.jsonl", [[4, 5, 6, 7] * 9])
+    wanted = settings.resolve(model, window=8)
+    sources = corpus.parse_sources([f"text={source}"])
+    with studies.undrawn():
+        run.run_study(stored, "planted", sources, folder / "study", wanted, None)
+    return study.open_finished(folder / "study")
+
+
+def files(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_interrupted_analysis_changes_nothing(finished, monkeypatch):
+    before = files(finished.path)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(drawing, "save", interrupted)
+        criteria = position_types.PositionCriteria(information_threshold=0.2)
+        wanted = analyze.Thresholds(positions=criteria)
+        analyze.analyze_again(finished, None, wanted, None)
+    assert files(finished.path) == before
+
+
+def test_other_thresholds_replace_tables_and_leave_arrays(finished):
+    before = files(finished.path)
+    criteria = position_types.PositionCriteria(information_threshold=0.2)
+    wanted = analyze.Thresholds(positions=criteria)
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, wanted, None)
+    after = files(finished.path)
+    # Without the model there is no suppression to show.
+    gone = {str(name) for name in before.keys() - after.keys()}
+    assert gone == {"figures/figure_5_token_suppression.md"}
+    assert after.keys() <= before.keys()
+    changed = {str(name) for name in after if after[name] != before[name]}
+    assert "summary.json" in changed
+    assert not any(name.startswith(("arrays", "study.json")) for name in changed)
+
+
+def test_figures_of_other_thresholds_go_and_nothing_else(finished):
+    former = finished.path / "figures/figure_5_token_suppression.png"
+    notes = finished.path / "figures/notes.png"
+    for path in (former, notes):
+        path.write_bytes(b"")
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, analyze.Thresholds(), None)
+    assert notes.exists() and not former.exists()
+    notes.unlink()
+
+
+def test_few_windows_are_said(finished, caplog):
+    with studies.undrawn():
+        analyze.analyze_again(finished, None, analyze.Thresholds(), None)
+    assert "full windows" in caplog.text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize("name", ["information_threshold", "thin_rms", "range_level"])
+def test_thresholds_without_meaning_are_refused(name, value):
+    with pytest.raises(errors.UsageError, match=name):
+        position_types.PositionCriteria(**{name: value})
+
+
+def test_any_name_can_be_drawn(finished, tmp_path):
+    summary = drawing.read_summary(finished.path)
+    names = ["$\\bad$", "日本語", "a\nb\x01", "<&>"]
+    paths = drawing.draw_studies(dict.fromkeys(names, summary), tmp_path / "out")
+    assert len(paths) == len(list((tmp_path / "out").iterdir()))
+    assert "$\\bad$" in (tmp_path / "out" / "figure_1a_dead_neurons.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("[]", errors.StudyError),
+        ("{", errors.StudyError),
+        ('{"format_version": 1}', errors.StudyError),
+        ('{"format": "jaxneurons-summary", "format_version": 1}', errors.StudyError),
+        (
+            '{"format": "jaxneurons-summary", "format_version": 2}',
+            errors.FormatVersionError,
+        ),
+        ("[" * 100_000, errors.StudyError),
+        ('{"format_version": ' + "1" * 5000 + "}", errors.StudyError),
+    ],
+)
+def test_summaries_that_are_none(tmp_path, content, error):
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(error, match=r"summary\.json"):
+        drawing.read_summary(tmp_path)

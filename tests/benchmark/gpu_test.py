@@ -1,0 +1,116 @@
+"""The checks of an accelerator: their reference against the block, what a failing one leaves, and the whole at toy sizes."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxneurons.benchmark.gpu import exactness, parts, sizes, streaming
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def values(figures, words):
+    return [figure.value for figure in figures if words in figure.name]
+
+
+@pytest.fixture(scope="module")
+def against_reference():
+    return list(exactness.against_reference(sizes.TOY))
+
+
+def test_the_reference_agrees_with_float32_and_less_with_16_bits(against_reference):
+    (exact,) = values(against_reference, "true float32: error")
+    (half,) = values(against_reference, ", float16: error")
+    (brain,) = values(against_reference, "bfloat16: error")
+    assert exact < 1e-3 < half < 5 and brain < 20
+    assert values(against_reference, "true float32: masks") == [0]
+
+
+def test_a_wrong_block_would_be_seen(monkeypatch):
+    monkeypatch.setattr(exactness.block.attention, "CHUNK", 8)
+    plain = exactness.block.attention.causal_attention
+    monkeypatch.setattr(
+        exactness.block.attention,
+        "causal_attention",
+        lambda query, key, value, *rest: plain(query, key, value + 1, *rest),
+    )
+    found = exactness.against_reference(sizes.TOY)
+    # The first will do: what follows in other arithmetics would be compiled for nothing.
+    assert next(f.value for f in found if "true float32: error" in f.name) > 1
+
+
+def test_integers_that_differ_are_named(monkeypatch):
+    assert list(exactness.integers(sizes.TOY))[1].value == "none"
+    reduced = exactness._reduced
+    made = []
+
+    def second_is_off(*arguments):
+        made.append(reduced(*arguments))
+        made[-1]["activation_count"] = made[-1]["activation_count"] + len(made)
+        return made[-1]
+
+    monkeypatch.setattr(exactness, "_reduced", second_is_off)
+    assert list(exactness.integers(sizes.TOY))[1].value == "activation_count"
+
+
+def test_weights_come_from_everywhere():
+    found = list(streaming.places(sizes.TOY))
+    assert [figure.unit for figure in found] == ["ms a layer", "ms a layer", "%"] * 4
+    assert all(np.isfinite(figure.value) for figure in found)
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        (("time", "sleep", (60,)), "not finished within 3 s"),
+        (("os", "_exit", (3,)), "failed: its process ended"),
+        (("operator", "truediv", (1, 0)), "failed: ZeroDivisionError: division"),
+    ],
+)
+def test_a_part_that_fails_says_so_and_ends(part, problem):
+    outcome = parts.run(parts.Part("broken", *part), 3 if part[0] == "time" else 60)
+    assert outcome.problem.startswith(problem)
+    assert outcome.figures == []
+
+
+def test_figures_found_before_a_failure_are_kept():
+    broken = dataclasses.replace(sizes.TOY, head_sizes=(16, 0))
+    module = "jaxneurons.benchmark.gpu.exactness"
+    part = parts.Part("half", module, "against_reference", (broken,))
+    outcome = parts.run(part, 120)
+    assert len(outcome.figures) == 2 * len(exactness.ARITHMETICS)
+    assert outcome.problem.startswith("failed: ConfigError: not an OPT configuration")
+    assert parts.run(part, 0).problem == "not run: no time left"
+
+
+@pytest.mark.slow
+def test_command(tmp_path):
+    pytest.importorskip("torch")
+    out = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/gpu_check.py", "--toy", f"--out={out}"],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not run: no CUDA GPU" in done.stdout
+    found = json.loads(out.read_text())["parts"]
+    problems = {name: part["problem"] for name, part in found.items()}
+    offloaded = problems.pop("transformers, offloaded")
+    # accelerate is nobody's dependency.
+    assert offloaded in (
+        "",
+        "failed: ModuleNotFoundError: No module named 'accelerate'",
+    )
+    assert set(problems.values()) == {""}
+    assert all(part["figures"] for name, part in found.items() if name in problems)

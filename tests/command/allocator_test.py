@@ -1,0 +1,61 @@
+"""Freed memory is kept for reuse: in the C library that takes advice, and only where the environment gives none."""
+
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from jaxneurons.benchmark import processes
+from jaxneurons.command import allocator
+from tests.support import page_faults
+
+LIBRARY, VERSION = platform.libc_ver()
+TAKES_ADVICE = LIBRARY == "glibc" and tuple(map(int, VERSION.split("."))) >= (2, 35)
+STEP_PAGES = page_faults.BLOCK_BYTES // resource.getpagesize()
+ALL_PAGES = page_faults.STEPS * STEP_PAGES
+pytestmark = pytest.mark.skipif(
+    not TAKES_ADVICE, reason="wants glibc 2.35 or later, which takes advice"
+)
+
+
+def pages_of_a_script(**environment):
+    """Pages that the steps of a script find anew."""
+    done = subprocess.run(
+        [sys.executable, page_faults.__file__],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
+    )
+    return int(done.stdout)
+
+
+def test_a_script_uses_freed_memory_again():
+    assert pages_of_a_script() < STEP_PAGES
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072"),
+        ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ],
+)
+def test_the_environments_own_choice_stands(monkeypatch, name, value):
+    assert pages_of_a_script(**{name: value}) >= ALL_PAGES
+    monkeypatch.setenv(name, value)
+    assert not allocator.keep_freed_memory()
+
+
+def test_a_contender_uses_freed_memory_again_if_it_is_to():
+    contenders = [
+        processes.Contender("keeps", "page_faults", ()),
+        processes.Contender("as it comes", "page_faults", (), keeps_freed_memory=False),
+    ]
+    results = processes.alternate(contenders, 1)
+    pages = {name: result.rounds[0]["pages"] for name, result in results.items()}
+    assert pages["keeps"] < STEP_PAGES
+    assert pages["as it comes"] >= ALL_PAGES

@@ -1,0 +1,268 @@
+"""Configs of the hub pass and mean what they say; anything not understood is refused by name."""
+
+import json
+
+import pytest
+
+from convert import hf_config
+from jaxneurons import config as configuration
+from jaxneurons import errors
+
+# As they are on the hub, written by transformers 4 (`torch_dtype`, `prefix`, ...).
+BASE = {
+    "activation_dropout": 0.0,
+    "activation_function": "relu",
+    "architectures": ["OPTForCausalLM"],
+    "attention_dropout": 0.0,
+    "bos_token_id": 2,
+    "do_layer_norm_before": True,
+    "dropout": 0.1,
+    "eos_token_id": 2,
+    "init_std": 0.02,
+    "layerdrop": 0.0,
+    "max_position_embeddings": 2048,
+    "model_type": "opt",
+    "pad_token_id": 1,
+    "prefix": "</s>",
+    "torch_dtype": "float16",
+    "transformers_version": "4.21.0.dev0",
+    "use_cache": True,
+    "vocab_size": 50272,
+}
+
+
+def sizes(layers, heads, hidden_size, **others):
+    return BASE | {
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "hidden_size": hidden_size,
+        "ffn_dim": 4 * hidden_size,
+        "word_embed_proj_dim": hidden_size,
+        **others,
+    }
+
+
+NORM_KEPT = {"_remove_final_layer_norm": False}
+PUBLISHED = {
+    "opt-125m": sizes(12, 12, 768),
+    "opt-350m": sizes(
+        24, 16, 1024, word_embed_proj_dim=512, do_layer_norm_before=False
+    ),
+    "opt-1.3b": sizes(24, 32, 2048),
+    "opt-2.7b": sizes(32, 32, 2560, **NORM_KEPT),
+    "opt-6.7b": sizes(32, 32, 4096, **NORM_KEPT),
+    "opt-13b": sizes(
+        40,
+        40,
+        5120,
+        _name_or_path="facebook/opt-13b",
+        output_projection=True,
+        **NORM_KEPT,
+    ),
+    "opt-30b": sizes(48, 56, 7168, **NORM_KEPT),
+    "opt-66b": sizes(64, 72, 9216, **NORM_KEPT),
+}
+TINY = sizes(2, 4, 24)
+
+
+def read(directory, attributes):
+    """The config of these attributes, given as a dict or as the file's bytes."""
+    if isinstance(attributes, dict):
+        attributes = json.dumps(attributes).encode()
+    (directory / "config.json").write_bytes(attributes)
+    return hf_config.read_config(directory)
+
+
+def refusal(directory, attributes):
+    """The one line that refuses it, which names the file."""
+    with pytest.raises(errors.ConfigError) as caught:
+        read(directory, attributes)
+    message = str(caught.value)
+    assert message.startswith(str(directory / "config.json")) and "\n" not in message
+    assert len(message) < 1000
+    return message
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configs_read_as_the_table_of_sizes(tmp_path, name):
+    assert read(tmp_path, PUBLISHED[name]) == configuration.PUBLISHED[name]
+
+
+def test_what_transformers_writes_reads_back(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.OPTConfig(
+        hidden_size=24,
+        num_attention_heads=4,
+        word_embed_proj_dim=10,
+        enable_bias=False,
+        layer_norm_elementwise_affine=False,
+        _remove_final_layer_norm=True,
+        activation_function="gelu",
+        bos_token_id=0,
+    )
+    wanted = configuration.Config(
+        vocab_size=50272,
+        hidden_size=24,
+        ffn_dim=3072,
+        num_hidden_layers=12,
+        num_attention_heads=4,
+        word_embed_proj_dim=10,
+        enable_bias=False,
+        layer_norm_elementwise_affine=False,
+        remove_final_layer_norm=True,
+        activation_function="gelu",
+        bos_token_id=0,
+    )
+    config.save_pretrained(tmp_path)
+    assert hf_config.read_config(tmp_path) == wanted
+    assert read(tmp_path, config.to_dict()) == wanted
+
+
+def test_no_attribute_is_in_two_tables_and_none_of_transformers_in_no_table():
+    irrelevant = " ".join(hf_config.IRRELEVANT.values()).split()
+    tables = [
+        *hf_config.HANDLED,
+        *hf_config.OLDER_NAMES,
+        *hf_config.REQUIRED,
+        *irrelevant,
+    ]
+    assert len(tables) == len(set(tables))
+    transformers = pytest.importorskip("transformers")
+    assert transformers.OPTConfig().to_dict().keys() <= set(tables)
+    generation = transformers.GenerationConfig._get_default_generation_params()
+    assert generation.keys() <= set(tables)
+
+
+def test_defaults_are_those_of_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    defaults = transformers.OPTConfig().to_dict()
+    read_back = read(tmp_path, {"model_type": "opt"})
+    for name, handled in hf_config.HANDLED.items():
+        assert getattr(read_back, handled.field) == defaults[name], name
+
+
+def test_galactica_configs_read(tmp_path):
+    attributes = TINY | {
+        "activation_function": "gelu",
+        "bias": False,
+        "bos_token_id": 0,
+        "layer_norm_elementwise_affine": False,
+        "learned_embeddings": True,
+        "scale_embeddings": False,
+    }
+    result = read(tmp_path, attributes)
+    assert not result.enable_bias and result.activation_function == "gelu"
+    assert read(tmp_path, attributes | {"enable_bias": False}) == result
+    refused = refusal(tmp_path, attributes | {"enable_bias": True})
+    assert "bias and enable_bias disagree" in refused
+
+
+def test_null_is_the_default_where_it_is_for_transformers(tmp_path):
+    nulls = {
+        "word_embed_proj_dim": None,
+        "quantization_config": None,
+        "auto_map": None,
+        "task_specific_params": None,
+    }
+    assert read(tmp_path, TINY | nulls) == read(tmp_path, TINY)
+
+
+@pytest.mark.fault(case=11)
+@pytest.mark.parametrize(
+    "attribute, value",
+    [
+        ("model_type", "gpt2"),
+        ("model_type", None),
+        ("model_type", ["opt"]),
+        ("tie_word_embeddings", False),
+        ("activation_function", "gelu_new"),
+        ("activation_function", "silu"),
+        ("activation_function", None),
+        ("rope_theta", 10000.0),
+        ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("auto_map", {"AutoModel": "modeling_evil.Model"}),
+        ("quantization_config", {"bits": 4}),
+        ("scale_embeddings", True),
+        ("learned_embeddings", False),
+        ("pruned_heads", {"1": [0]}),
+        ("add_cross_attention", True),
+        ("chunk_size_feed_forward", 64),
+        ("chunk_size_feed_forward", False),
+        ("layer_norm_epsilon", 1e-5),
+        ("some_new_attribute", None),
+        ("vocab_size", 0),
+        ("vocab_size", "50272"),
+        ("vocab_size", True),
+        ("vocab_size", None),
+        ("ffn_dim", -3072),
+        ("ffn_dim", 10**25),
+        ("hidden_size", 24.0),
+        ("hidden_size", 25),
+        ("num_hidden_layers", 2**31),
+        ("num_attention_heads", 5),
+        ("max_position_embeddings", [2048]),
+        ("word_embed_proj_dim", 0),
+        ("word_embed_proj_dim", False),
+        ("do_layer_norm_before", "false"),
+        ("do_layer_norm_before", 0),
+        ("enable_bias", None),
+        ("_remove_final_layer_norm", 1),
+        ("pad_token_id", None),
+        ("eos_token_id", [2, 3]),
+        ("bos_token_id", 50272),
+        ("bos_token_id", -1),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name(tmp_path, attribute, value):
+    assert attribute.lstrip("_") in refusal(tmp_path, TINY | {attribute: value})
+
+
+@pytest.mark.fault(case=11)
+def test_all_that_is_wrong_comes_in_one_error(tmp_path):
+    message = refusal(tmp_path, TINY | {"alibi": True, "auto_map": {"a": "b"}})
+    assert "alibi" in message and "auto_map" in message
+
+
+@pytest.mark.fault(case=6)
+@pytest.mark.fault(case=11)
+@pytest.mark.parametrize(
+    "content, fragments",
+    [
+        (b"", ["not readable as JSON"]),
+        (b"{", ["not readable as JSON"]),
+        (b"[]", ["array, wanted an object"]),
+        (b"null", ["null, wanted an object"]),
+        (b'"opt"', ["string, wanted an object"]),
+        (b"7", ["number, wanted an object"]),
+        (b'{"model_type": "opt", "vocab_size": 5, "vocab_size": 6}', ["vocab_size"]),
+        (b'{"model_type": "opt", "x": {"dropout": 1, "dropout": 1}}', ["dropout"]),
+        (b'{"model_type": "opt", "dropout": NaN}', ["dropout", "NaN"]),
+        (b'{"model_type": "opt", "dropout": [-Infinity]}', ["dropout", "-Infinity"]),
+        (b'{"model_type": "opt", "dropout": 1e999}', ["dropout", "1e999"]),
+        (b'{"ffn_dim": ' + b"7" * 5000 + b"}", ["ffn_dim", "5000"]),
+        (b'{"ffn_dim": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", ["nested"]),
+        (b'{"ffn_dim": \xff}', ["UTF-8", "byte 12"]),
+        ('{"model_type": "opt"}'.encode("utf-16"), ["UTF-8"]),
+        (b'{"x": "' + b"x" * 2**23 + b'"}', ["more than"]),
+    ],
+    ids=range(16),
+)
+def test_malformed_files_are_refused(tmp_path, content, fragments):
+    message = refusal(tmp_path, content)
+    for fragment in fragments:
+        assert fragment in message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(errors.ConfigError, match=r"config\.json: no such file"):
+        hf_config.read_config(tmp_path)
+
+
+@pytest.mark.fault(case=11)
+def test_code_beside_the_config_never_runs(tmp_path):
+    canary = tmp_path / "canary"
+    for name in ("configuration_opt.py", "modeling_opt.py", "__init__.py"):
+        (tmp_path / name).write_text(f"open({str(canary)!r}, 'w')")
+    read(tmp_path, TINY)
+    refusal(tmp_path, TINY | {"auto_map": {"AutoConfig": "configuration_opt.Config"}})
+    assert not canary.exists()

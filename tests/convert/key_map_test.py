@@ -1,0 +1,116 @@
+"""The table of keys: one row a key, and rows that move elements where they belong."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from convert import key_map
+from jaxneurons import config as configuration
+from jaxneurons.store import format
+from tests.support import tiny_models
+
+CONFIG = configuration.Config(
+    vocab_size=50,
+    hidden_size=24,
+    ffn_dim=40,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    max_position_embeddings=20,
+    word_embed_proj_dim=10,
+    do_layer_norm_before=False,
+)
+
+
+def rows_matching(key):
+    return [row for row in key_map.ROWS if re.fullmatch(row.pattern, key)]
+
+
+@pytest.mark.parametrize("prefix", ["model.decoder.", "decoder."])
+@pytest.mark.parametrize("variant", tiny_models.VARIANTS)
+def test_exactly_one_row_matches_every_key_of_every_variant(variant, prefix):
+    model = tiny_models.random_model(variant)
+    names = set()
+    for key in model.state_dict():
+        written = key.replace("model.decoder.", prefix)
+        assert len(rows_matching(written)) == 1, written
+        names.add(key_map.match(written).name)
+    wanted = tiny_models.SIZES | tiny_models.VARIANTS[variant]
+    wanted["remove_final_layer_norm"] = wanted.pop("_remove_final_layer_norm", False)
+    assert names == format.array_shapes(configuration.Config(**wanted)).keys()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.decoder.layers.00.fc1.weight",
+        "model.decoder.layers.-1.fc1.weight",
+        "model.decoder.layers.٣.fc1.weight",
+        "model.decoder.layers.1.fc1.weight\n",
+        "model.decoder.layers.1.fc1.weight.lora_A",
+        "module.model.decoder.layers.1.fc1.weight",
+        "model.decoder.layers.1.fc3.weight",
+        "modelXdecoderXlayersX1Xfc1Xweight",
+        "layers.1.fc1.weight",
+        "decoder.version",
+        "model.decoder.lm_head.weight",
+    ],
+)
+def test_no_row_matches_a_key_of_another_model(key):
+    assert rows_matching(key) == []
+    assert key_map.match(key) is None
+
+
+def test_only_the_named_keys_are_ignored():
+    assert key_map.is_ignored("decoder.version")
+    assert key_map.is_ignored("model.decoder.version")
+    assert not key_map.is_ignored("model.decoder.versions")
+    assert not key_map.is_ignored("model.decoder.embed_tokens.weight")
+
+
+def test_layer_numbers_are_read_as_numbers():
+    match = key_map.match("decoder.layers.12.fc1.weight")
+    assert match.name == "layers/012/feed_forward/fc1/kernel"
+
+
+@pytest.mark.parametrize("row", key_map.ROWS, ids=lambda row: row.pattern)
+def test_a_row_turns_its_source_shape_into_the_stores(row):
+    layer_names = {"layers/000/" + row.path, "embed/" + row.path}
+    if "final_layer_norm" in row.path:
+        config = configuration.Config(**tiny_models.SIZES)
+    else:
+        config = CONFIG
+    shapes = format.array_shapes(config)
+    (name,) = layer_names & shapes.keys()
+    source = np.arange(np.prod(key_map.source_shape(row, config)))
+    source = source.reshape(key_map.source_shape(row, config))
+    moved = key_map.transform(row, config, source)
+    assert moved.shape == shapes[name]
+    assert moved.flags.c_contiguous
+    np.testing.assert_array_equal(np.sort(moved, axis=None), np.sort(source, axis=None))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 128), (100, 130), (3, 200), (65, 0)])
+def test_tiles_make_a_transpose(shape):
+    matrix = np.arange(np.prod(shape), dtype=np.float16).reshape(shape)
+    transposed = key_map.transpose(matrix)
+    assert transposed.flags.c_contiguous and transposed.dtype == matrix.dtype
+    np.testing.assert_array_equal(transposed, matrix.T)
+
+
+def test_heads_are_cut_as_torch_cuts_them():
+    """Row h*K + k of a query's weight is element k of head h."""
+    weight = np.asarray(jax.random.normal(jax.random.key(0), (24, 24)))
+    (row,) = rows_matching("model.decoder.layers.0.self_attn.q_proj.weight")
+    kernel = key_map.transform(row, CONFIG, weight)
+    (row,) = rows_matching("model.decoder.layers.0.self_attn.out_proj.weight")
+    output = key_map.transform(row, CONFIG, weight)
+    for head in range(4):
+        for element in range(6):
+            np.testing.assert_array_equal(
+                kernel[:, head, element], weight[head * 6 + element]
+            )
+            np.testing.assert_array_equal(
+                output[head, element], weight[:, head * 6 + element]
+            )

@@ -1,0 +1,100 @@
+"""Counts against plain NumPy, over any split of the data."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxneurons.counting import reductions
+
+WINDOWS, LENGTH, NEURONS, DOMAINS = 6, 5, 11, 3
+
+
+def random_data(seed):
+    """Masks and what there is to know of the windows, as NumPy arrays."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, LENGTH + 1, WINDOWS)
+    valid = np.arange(LENGTH)[None, :] < lengths[:, None]
+    return {
+        "active": rng.random((WINDOWS, LENGTH, NEURONS)) < 0.4,
+        "tokens": rng.integers(0, 9, (WINDOWS, LENGTH)).astype(np.int32),
+        "valid": valid,
+        "special": valid & (rng.random((WINDOWS, LENGTH)) < 0.3),
+        "domain": rng.integers(0, DOMAINS, WINDOWS).astype(np.int32),
+        "full": lengths == LENGTH,
+    }
+
+
+def reduce_in_batches(reduction, data, size):
+    """Runs a reduction as the stream does, jitted, in batches of `size` windows."""
+    update = jax.jit(reduction.update, donate_argnums=0)
+    state = reduction.init()
+    for first in range(0, WINDOWS, size):
+        part = {
+            key: jnp.asarray(value[first : first + size]) for key, value in data.items()
+        }
+        active = part.pop("active")
+        batch = reductions.Batch(**part, first_window=jnp.int32(first))
+        state = update(state, active, batch)
+    return reduction.finalize(state)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
+def test_activation_counts(seed, size):
+    data = random_data(seed)
+    found = reduce_in_batches(
+        reductions.activation_counts(DOMAINS, NEURONS), data, size
+    )
+    for domain in range(DOMAINS):
+        mine = data["active"] & (data["domain"] == domain)[:, None, None]
+        counted = (mine & data["valid"][..., None]).sum((0, 1))
+        special = (mine & data["special"][..., None]).sum((0, 1))
+        np.testing.assert_array_equal(found["activation_count"][domain], counted)
+        np.testing.assert_array_equal(
+            found["special_activation_count"][domain], special
+        )
+    assert found["activation_count"].dtype == np.int64
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
+def test_position_counts(seed, size):
+    data = random_data(seed)
+    reduction = reductions.position_counts(DOMAINS, LENGTH, NEURONS)
+    found = reduce_in_batches(reduction, data, size)["position_count"]
+    for domain in range(DOMAINS):
+        mine = data["full"] & (data["domain"] == domain)
+        np.testing.assert_array_equal(found[domain], data["active"][mine].sum(0))
+
+
+def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
+    active = jnp.ones((1, 1100, 1), bool)
+    everywhere = jnp.ones((1, 1100), bool)
+    batch = reductions.Batch(
+        tokens=jnp.zeros((1, 1100), jnp.int32),
+        valid=everywhere,
+        special=everywhere.at[0, 0].set(False),
+        domain=jnp.zeros(1, jnp.int32),
+        full=jnp.ones(1, bool),
+        first_window=jnp.int32(0),
+    )
+    counts = reductions.activation_counts(1, 1)
+    found = counts.finalize(counts.update(counts.init(), active, batch))
+    assert found["activation_count"].tolist() == [[1100]]
+    assert found["special_activation_count"].tolist() == [[1099]]
+
+
+def test_chain_gives_all_and_refuses_a_name_twice():
+    data = random_data(0)
+    counts = reductions.activation_counts(DOMAINS, NEURONS)
+    positions = reductions.position_counts(DOMAINS, LENGTH, NEURONS)
+    both = reduce_in_batches(reductions.chain(counts, positions), data, 2)
+    alone = reduce_in_batches(counts, data, 3)
+    assert both.keys() == alone.keys() | {"position_count"}
+    for name, counted in alone.items():
+        np.testing.assert_array_equal(both[name], counted)
+    with pytest.raises(ValueError, match="activation_count"):
+        reduce_in_batches(reductions.chain(counts, counts), data, 2)

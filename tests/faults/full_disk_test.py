@@ -1,0 +1,103 @@
+"""A disk that is full at any stage of a study: one line, and with more room it goes on to the same bits."""
+
+import itertools
+import os
+import pathlib
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+
+from jaxneurons import errors
+from jaxneurons.figures import paper
+from jaxneurons.run import settings
+from jaxneurons.store import reading
+from tests.run import run_test
+from tests.support import planted
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_takes_the_time(tmp_path_factory):
+    """Draws no figures, and compiles once for all runs."""
+    wanted = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in wanted}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "draw", lambda summaries: {})
+        for name, value in wanted.items():
+            jax.config.update(name, value)
+        yield
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, a text of which hidden states take 75 KiB a layer, and a study that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("full")
+    layers = [planted.layer(*map(planted.fires_on, (4, 9, 5 + i))) for i in range(3)]
+    planted.write_store(folder / "store", layers)
+    documents = np.random.default_rng(0).integers(4, 20, (1, 520)).tolist()
+    planted.write_documents(folder / "text.jsonl", documents)
+    run(folder, folder / "whole")
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 40 KiB; mounts it, and skips the test where that is not allowed."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", path]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def enlarge(disk: pathlib.Path, kibibytes: int) -> None:
+    options = f"remount,size={kibibytes}k"
+    subprocess.run(["mount", "-o", options, disk], check=True)
+
+
+def run(folder, path, resources=None):
+    model = reading.open_store(folder / "store")
+    sources = [("text", folder / "text.jsonl")]
+    run_test.run_planted(model, sources, path, True, resources)
+    return run_test.digests(path)
+
+
+@pytest.mark.fault(case=13)
+def test_hidden_states_that_fill_their_disk(folder, disk, tmp_path, monkeypatch):
+    run_test.keep_hidden_states(monkeypatch, "disk")
+    resources = settings.Resources(spill_directory=disk)
+    # No layer fits, then one, then two that take turns.
+    for size in (100, 200):
+        with pytest.raises(errors.InputOutputError) as stop:
+            run(folder, tmp_path / "study", resources)
+        message = str(stop.value)
+        assert "No space left on device (" in message and "\n" not in message
+        assert f"cannot write {disk}" in message
+        enlarge(disk, size)
+    found = run(folder, tmp_path / "study", resources)
+    assert found == run_test.digests(folder / "whole")
+    assert not any(disk.iterdir())
+
+
+@pytest.mark.fault(case=13)
+def test_a_study_that_fills_its_disk(folder, disk):
+    stops = []
+    for size in itertools.count(150, 110):
+        try:
+            found = run(folder, disk / "study")
+            break
+        except errors.InputOutputError as stop:
+            stops.append(str(stop))
+        enlarge(disk, size)
+    assert found == run_test.digests(folder / "whole")
+    assert len(stops) > 2
+    assert all("No space left on device (" in stop for stop in stops)
+    assert not any("\n" in stop for stop in stops)

@@ -1,0 +1,86 @@
+"""A study that is killed at any instant, or at any rename or sync, resumes to the bits of an undisturbed one."""
+
+import pathlib
+import time
+
+import jax
+import numpy as np
+import pytest
+from matplotlib import figure
+
+from jaxneurons import errors
+from jaxneurons.figures import paper
+from jaxneurons.run import run, settings
+from jaxneurons.store import reading
+from tests.support import dying, planted, studies
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, a text, and a study of them that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("kills")
+    layers = [planted.layer(*map(planted.fires_on, (4, 9, 5 + i))) for i in range(3)]
+    planted.write_store(folder / "store", layers)
+    documents = np.random.default_rng(0).integers(4, 20, (30, 20)).tolist()
+    planted.write_documents(folder / "text.jsonl", documents)
+    assert dying.run(_study, folder, folder / "whole")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.fault(case=24)
+@pytest.mark.fault(case=23)
+def test_killed_at_random_instants(folder, tmp_path, campaign):
+    random = np.random.default_rng(0)
+    began = time.monotonic()
+    dying.run(_study, folder, tmp_path / "timed")
+    longest = time.monotonic() - began
+    kills = studies = 0
+    while kills < (50 if campaign else 3):
+        path = tmp_path / f"study{studies}"
+        for _ in range(5):
+            if dying.run(_study, folder, path, seconds=random.uniform(0, longest)):
+                break
+            kills += 1
+        _go_on(folder, path)
+        studies += 1
+    print(f"case 24: {kills} kills of {studies} studies, none lost")
+
+
+@pytest.mark.slow
+@pytest.mark.fault(case=24)
+@pytest.mark.fault(case=23)
+def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
+    calls = tries = 0
+    while True:
+        path = tmp_path / f"k{calls}"
+        if dying.run(_study, folder, path, calls=calls):
+            break
+        # Killed once more on its way.
+        dying.run(_study, folder, path, calls=calls // 2)
+        _go_on(folder, path)
+        tries += 1
+        calls += 1 if campaign else 45
+    assert calls > 60
+    print(f"case 24: killed at {tries} renames and syncs and once more, none lost")
+
+
+def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
+    model = reading.open_store(folder / "store")
+    wanted = settings.resolve(model.config, window=8, windows_per_batch=8)
+    sources = [("text", folder / "text.jsonl")]
+    cache = path.with_name(f"{path.name}-cache")
+    # What takes most of the time here is not what is tested.
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
+    try:
+        run.run_study(model, "planted", sources, path, wanted, cache, resume=True)
+    except errors.OutputExistsError as error:
+        # Killed in its last moment, it was finished.
+        assert "nothing to resume" in str(error)
+
+
+def _go_on(folder: pathlib.Path, path: pathlib.Path) -> None:
+    assert dying.run(_study, folder, path)
+    studies.assert_same(path, folder / "whole")

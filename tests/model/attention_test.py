@@ -1,0 +1,78 @@
+"""Chunked causal attention against the plain form, its mask by gradients, and the switch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxneurons.model import attention
+
+
+def plain(query, key, value, attention_mask):
+    """The textbook form in float64."""
+    query, key, value = (np.asarray(x, np.float64) for x in (query, key, value))
+    length = query.shape[1]
+    scores = np.einsum("bthk,bshk->bhts", query, key)
+    visible = np.tril(np.ones((length, length), bool))[None, None]
+    visible = visible & np.asarray(attention_mask)[:, None, None, :]
+    scores = np.where(visible, scores, -1e300)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("bhts,bshk->bthk", weights, value)
+
+
+def random_heads(length, batch=2, heads=3, size=5, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(length), 3)
+    shape = (batch, length, heads, size)
+    return [jax.random.normal(key, shape, dtype) for key in keys]
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 600])
+def test_chunks_agree_with_plain_attention(length):
+    heads = random_heads(length)
+    everything = np.ones((2, length), bool)
+    found = attention.causal_attention(*heads)
+    np.testing.assert_allclose(found, plain(*heads, everything), atol=1e-5)
+
+
+def test_masked_keys_are_not_seen():
+    heads = random_heads(300)
+    mask = np.ones((2, 300), bool)
+    mask[1, :270] = False
+    found = attention.causal_attention(*heads, jnp.asarray(mask))
+    wanted = plain(*heads, mask)
+    np.testing.assert_allclose(found[0], wanted[0], atol=1e-5)
+    np.testing.assert_allclose(found[1, 270:], wanted[1, 270:], atol=1e-5)
+    assert np.isfinite(found).all()
+
+
+def test_no_gradient_flows_from_the_future():
+    query, key, value = random_heads(300)
+
+    def one_output(value):
+        return attention.causal_attention(query, key, value)[0, 260].sum()
+
+    gradient = jax.grad(one_output)(value)
+    assert np.all(np.asarray(gradient[0, :261]) != 0)
+    assert not np.any(gradient[0, 261:])
+    assert not np.any(gradient[1])
+
+
+def test_large_scores_do_not_overflow_in_float16():
+    query, key, value = random_heads(4, dtype=jnp.float16)
+    found = attention.causal_attention(query * 300, key * 300, value)
+    assert found.dtype == jnp.float16
+    assert np.isfinite(found).all()
+
+
+def test_switch():
+    heads = random_heads(4)
+    with pytest.raises(ValueError, match="wanted one of"):
+        attention.causal_attention(*heads, implementation="flash")
+    with pytest.raises(ValueError, match="attention_mask"):
+        mask = jnp.ones((2, 4), bool)
+        attention.causal_attention(*heads, mask, implementation="cudnn")
+    if not attention.cudnn_runs(jnp.bfloat16):
+        auto = attention.causal_attention(*heads)
+        chunked = attention.causal_attention(*heads, implementation="chunked")
+        np.testing.assert_array_equal(auto, chunked)

@@ -1,0 +1,141 @@
+"""Bounds of pre-activations against inputs that reach them, and summaries against counts by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxneurons import config
+from jaxneurons.figures import activation as figures
+from jaxneurons.run import passes
+from jaxneurons.stats import activation
+
+SIZE, NEURONS = 7, 5
+
+
+def random_layer(seed):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.standard_normal((SIZE, NEURONS)),
+        rng.standard_normal(NEURONS),
+        rng.standard_normal(SIZE),
+        rng.standard_normal(SIZE),
+    )
+
+
+def normalized(x):
+    """LayerNorm without scale, offset and epsilon, of [..., D]."""
+    x = x - x.mean(-1, keepdims=True)
+    return x / x.std(-1, keepdims=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_bounds_hold_and_are_reached(seed):
+    kernel, bias, scale, offset = random_layer(seed)
+    low, high = activation.preactivation_bounds(kernel, bias, scale, offset)
+    rng = np.random.default_rng(seed)
+    inputs = normalized(rng.standard_normal((1000, SIZE))) * scale + offset
+    values = inputs @ kernel + bias
+    assert (values <= high + 1e-9).all()
+    assert (values >= low - 1e-9).all()
+    # The input along a neuron's own scaled weights is the worst case.
+    worst = normalized((scale[:, None] * kernel).T) * scale + offset
+    reached = np.einsum("fd,df->f", worst, kernel) + bias
+    np.testing.assert_allclose(reached, high)
+    opposite = normalized(-(scale[:, None] * kernel).T) * scale + offset
+    np.testing.assert_allclose(np.einsum("fd,df->f", opposite, kernel) + bias, low)
+
+
+def test_bounds_do_not_depend_on_blocks(monkeypatch):
+    layer = random_layer(0)
+    whole = activation.preactivation_bounds(*layer)
+    monkeypatch.setattr(activation, "NEURONS_PER_BLOCK", 2)
+    np.testing.assert_allclose(activation.preactivation_bounds(*layer), whole)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("enable_bias", [True, False])
+def test_bounds_read_the_norm_that_the_network_reads(before, affine, enable_bias):
+    kernel, bias, scale, offset = random_layer(1)
+    model = config.Config(
+        vocab_size=9,
+        hidden_size=SIZE,
+        ffn_dim=NEURONS,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        do_layer_norm_before=before,
+        layer_norm_elementwise_affine=affine,
+        enable_bias=enable_bias,
+    )
+    fc1 = {"kernel": kernel} | ({"bias": bias} if enable_bias else {})
+    read = "feed_forward_layer_norm" if before else "attention_layer_norm"
+    other = "attention_layer_norm" if before else "feed_forward_layer_norm"
+    params = {"feed_forward": {"fc1": fc1}}
+    if affine:
+        params[read] = {"scale": scale, "bias": offset}
+        params[other] = {"scale": 9 * scale, "bias": 9 * offset}
+    wanted = activation.preactivation_bounds(
+        kernel,
+        bias if enable_bias else 0 * bias,
+        scale if affine else np.ones(SIZE),
+        offset if affine else np.zeros(SIZE),
+    )
+    found = passes.layer_preactivation_bounds(model, params)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_summary_by_hand():
+    counts = np.array([[0, 0, 10, 40], [0, 20, 10, 60]])
+    summary = activation.summarize_layer(
+        3,
+        counts,
+        {"a": 40, "b": 60},
+        min_preactivation=np.array([-9.0, -1.0, -1.0, 0.1]),
+        max_preactivation=np.array([0.0, 1.0, 1.0, 9.0]),
+    )
+    assert summary["layer"] == 3
+    assert (summary["dead"], summary["dead_share"]) == (1, 0.25)
+    assert summary["mean_frequency_alive"] == pytest.approx((20 + 20 + 100) / 300)
+    assert summary["certified_dead"] == summary["certified_always_active"] == 1
+    assert summary["domains"]["a"]["dead"] == 2
+    assert summary["domains"]["a"]["mean_frequency_alive"] == pytest.approx(50 / 80)
+
+
+def test_layer_without_a_live_neuron_has_no_frequency():
+    zeros = np.zeros((1, 3), int)
+    summary = activation.summarize_layer(0, zeros, {"a": 5}, zeros[0], zeros[0])
+    assert summary["dead_share"] == 1
+    assert summary["mean_frequency_alive"] is None
+
+
+def section(dead, layers=3):
+    rows = [
+        {
+            "layer": layer,
+            "dead_share": dead / 100,
+            "certified_dead_share": dead / 200,
+            "mean_frequency_alive": None if dead == 100 else 0.1,
+        }
+        for layer in range(layers)
+    ]
+    return {"model_layers": layers, "certified_dead": dead, "layers": rows}
+
+
+def test_figure_1_shows_each_study_at_relative_depth():
+    studies = {"small": section(10), "large": section(70, layers=24)}
+    canvas = figures.dead_neurons(studies)
+    lines = {line.get_label(): line for line in canvas.axes[0].get_lines()}
+    np.testing.assert_allclose(lines["small"].get_xdata(), [1 / 6, 0.5, 5 / 6])
+    np.testing.assert_allclose(lines["large"].get_ydata(), 70)
+    np.testing.assert_allclose(lines["large: certified"].get_ydata(), 35)
+    looks = [(line.get_color(), line.get_marker()) for line in lines.values()]
+    assert len(set(looks)) == len(looks)
+
+
+def test_figure_1b_leaves_out_layers_without_live_neurons():
+    canvas = figures.activation_frequency({"dead": section(100), "live": section(0)})
+    dead, live = canvas.axes[0].get_lines()
+    assert np.isnan(dead.get_ydata()).all()
+    np.testing.assert_allclose(live.get_ydata(), 10)

@@ -1,0 +1,539 @@
+"""The layer store: the bits written come back, or an error that names layer and array.
+
+Cases 13 to 15, 21 and 22 of the design's list of faults, as far as they are the store's.
+"""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import resource
+import shutil
+import signal
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorstore as ts
+
+from jaxneurons import config, errors
+from jaxneurons.disk import manifest
+from jaxneurons.store import format, reading, writing
+from tests.support import dying
+
+SMALL = config.Config(
+    vocab_size=11,
+    hidden_size=6,
+    ffn_dim=5,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    max_position_embeddings=7,
+)
+BARE = config.Config(
+    vocab_size=11,
+    hidden_size=6,
+    ffn_dim=5,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    enable_bias=False,
+    layer_norm_elementwise_affine=False,
+    positions="none",
+)
+FC1 = "layers/001/feed_forward/fc1/kernel"
+TOKENIZER = {"tokenizer.json": b"{}", "vocab.json": b"[1, 2]"}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A small store, written once: syncing takes most of the time."""
+    path = tmp_path_factory.mktemp("template") / "store"
+    write(path)
+    return path
+
+
+@pytest.fixture
+def path(template, tmp_path):
+    """A small store to change, under a name that is not easy on URLs and formats."""
+    return shutil.copytree(template, tmp_path / "my store %20#é?")
+
+
+@pytest.mark.parametrize("dtype", format.DTYPES)
+@pytest.mark.parametrize("model_config", [SMALL, BARE], ids=["small", "bare"])
+def test_the_bits_written_come_back(tmp_path, dtype, model_config):
+    write(tmp_path / "a", model_config, dtype=dtype)
+    model = reading.open_store(tmp_path / "a")
+    assert model.config == model_config and model.dtype == dtype
+    groups = {"embed": model.read_embed()}
+    groups |= {f"layers/{layer:03d}": model.read_layer(layer) for layer in (0, 1)}
+    found = {f"{g}/{n}": a for g, tree in groups.items() for n, a in flatten(tree)}
+    wanted = random_arrays(model_config, dtype)
+    assert found.keys() == wanted.keys() == format.array_shapes(model_config).keys()
+    for name, array in wanted.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+def test_tokenizer_and_source_come_back(path):
+    model = reading.open_store(path)
+    assert model.tokenizer_files() == TOKENIZER
+    assert model.manifest["source"] == {"name": "random"}
+    assert reading.is_store(path) and not reading.is_store(path.parent)
+
+
+def test_a_store_can_be_read_by_url(path):
+    shutil.copytree(path, path.parent / "plain")
+    model = reading.open_store(f"file://{path.parent}/plain")
+    assert model.fingerprint == reading.open_store(path).fingerprint
+    np.testing.assert_array_equal(
+        model.read_layer(1)["feed_forward"]["fc1"]["kernel"],
+        reading.open_store(path).read_layer(1)["feed_forward"]["fc1"]["kernel"],
+    )
+
+
+def test_a_relative_path_means_the_directory_it_was_opened_in(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    model = reading.open_store(path.name)
+    monkeypatch.chdir("/")
+    assert model.tokenizer_files() == TOKENIZER
+    model.read_layer(0)
+
+
+def test_chunks_hold_whole_rows_of_at_most_64_mib():
+    described = format.array_metadata((50272, 9216), "float16")
+    chunk = described["chunk_grid"]["configuration"]["chunk_shape"]
+    assert chunk == [3640, 9216]
+    assert format.array_metadata((4, 2**28), "float32")["chunk_grid"]["configuration"][
+        "chunk_shape"
+    ] == [1, 2**28]
+
+
+def test_fingerprints_tell_models_apart_and_copies_not(path, tmp_path):
+    write(tmp_path / "copy", source={"name": "other place"})
+    write(tmp_path / "weights", seed=1)
+    write(tmp_path / "tokenizer", tokenizer={"tokenizer.json": b"{ }"})
+    write(tmp_path / "type", dtype="bfloat16")
+    here = reading.open_store(path).fingerprint
+    assert reading.open_store(tmp_path / "copy").fingerprint == here
+    names = ("weights", "tokenizer", "type")
+    others = {reading.open_store(tmp_path / name).fingerprint for name in names}
+    assert len(others | {here}) == 4
+
+
+@pytest.mark.parametrize("layer", [-1, 2, 1000])
+def test_a_layer_that_the_model_has_not_is_an_error(path, layer):
+    with pytest.raises(errors.StoreError, match="the model has no layers/"):
+        reading.open_store(path).read_layer(layer)
+
+
+# Writing: what is refused, and that nothing is left.
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("layers/002/feed_forward/fc1/kernel", np.zeros((6, 5), "f4"), "has no array"),
+        ("../outside", np.zeros(1, "f4"), "has no array"),
+        ("embed/token_embedding", np.zeros((11, 6), "f4"), "was written before"),
+        (FC1, np.zeros((5, 6), "f4"), r"float32\[5, 6\], wanted \[6, 5\]"),
+        (FC1, np.zeros((6, 5), "f8"), "float64"),
+        (FC1, np.zeros((6, 5), ">f4"), ">f4"),
+        (FC1, np.zeros((6, 5), "i4"), "int32"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_refused(tmp_path, name, array, message):
+    with (
+        pytest.raises(errors.StoreError, match=message),
+        writing.Writer(tmp_path / "a", SMALL) as writer,
+    ):
+        writer.write("embed/token_embedding", np.zeros((11, 6), np.float32))
+        writer.write(name, array)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_arrays_are_named_and_nothing_is_left(tmp_path):
+    arrays = random_arrays(SMALL, "float32")
+    del arrays[FC1], arrays["embed/token_embedding"]
+    with pytest.raises(errors.StoreError) as caught:
+        write(tmp_path / "a", arrays=arrays)
+    assert FC1 in str(caught.value) and "embed/token_embedding" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(case=1)
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a\\b", "", ".."])
+def test_tokenizer_files_have_plain_names(tmp_path, name):
+    with pytest.raises(errors.StoreError, match="wanted a name without folders"):
+        write(tmp_path / "a", tokenizer={name: b""})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_left_without_publish_is_an_error_and_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(errors.StoreError, match="without `publish`"),
+        writing.Writer(tmp_path / "a", SMALL),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_store_is_refused_and_untouched(path):
+    before = fingerprint_of_tree(path)
+    with pytest.raises(errors.OutputExistsError, match="a store is never overwritten"):
+        write(path)
+    assert fingerprint_of_tree(path) == before
+
+
+@pytest.mark.fault(case=13)
+def test_a_refused_write_leaves_nothing_and_can_be_run_again(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (1, 100, 250, 300, 1000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            with pytest.raises(errors.InputOutputError, match="a.*: File too large"):
+                write(tmp_path / "a")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "a")
+    verify(tmp_path / "a")
+
+
+@pytest.mark.fault(case=15)
+def test_no_lock_file_is_published(path):
+    names = [file.name for file in path.rglob("*") if file.is_file()]
+    assert len(names) > 40 and not [n for n in names if "lock" in n or "partial" in n]
+
+
+@pytest.mark.fault(case=15)
+def test_killed_at_every_rename_and_sync(tmp_path):
+    """A process that dies at its k-th rename or fsync leaves no store, or a whole one; then it reruns."""
+    context = multiprocessing.get_context("spawn")
+    # Not forked from here: a copy of a process with threads may hang.
+    process = context.Process(target=_kill_at_every_call, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    assert counts["killed"] > 60
+    assert counts["absent"] > 60 and counts["whole"] > 0
+
+
+def _kill_at_every_call(folder: pathlib.Path) -> None:
+    """For k = 1, 2, ...: dies at the k-th call in a child; then looks at what all of them left."""
+    shapes = format.array_shapes(BARE)
+    format.array_shapes = lambda config: shapes
+    killed = 0
+    while _dies_in_child(folder / f"k{killed}", killed):
+        killed += 1
+    verify(folder / f"k{killed}", BARE)
+    absent = [k for k in range(killed) if not (folder / f"k{k}").exists()]
+    for k in set(range(killed)) - set(absent):
+        verify(folder / f"k{k}", BARE)
+    for k in absent[:: max(1, len(absent) // 10)]:
+        write(folder / f"k{k}", BARE)
+        verify(folder / f"k{k}", BARE)
+        assert not list(folder.glob(f".k{k}.*"))
+    counts = {"killed": killed, "absent": len(absent), "whole": killed - len(absent)}
+    (folder / "counts.json").write_text(json.dumps(counts))
+
+
+def _dies_in_child(path: pathlib.Path, calls: int) -> bool:
+    """Whether a child that writes a store and dies at a call after so many of them did die."""
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        assert status in (0, signal.SIGKILL), status
+        return status == signal.SIGKILL
+    dying.die_at_call(calls)
+    write(path, BARE)
+    os._exit(0)
+
+
+# Reading: case 21, whatever is changed is noticed and named.
+
+
+def _flip(place):
+    def flip(file: pathlib.Path) -> None:
+        content = bytearray(file.read_bytes())
+        content[place % len(content)] ^= 4
+        file.write_bytes(content)
+
+    return flip
+
+
+def _truncate(file: pathlib.Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+CHANGES = {
+    "first byte": _flip(0),
+    "middle byte": _flip(50),
+    "last byte": _flip(-1),
+    "truncated": _truncate,
+    "emptied": lambda file: file.write_bytes(b""),
+    "deleted": pathlib.Path.unlink,
+    "directory": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.mark.fault(case=21)
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("file", ["c.0.0", "zarr.json"])
+def test_a_changed_array_is_named(path, file, change):
+    CHANGES[change](path / FC1 / file)
+    model = reading.open_store(path)
+    with pytest.raises(errors.StoreError) as caught:
+        model.read_layer(1)
+    assert str(caught.value).startswith(f"{path}: {FC1} is damaged: ")
+    assert "\n" not in str(caught.value)
+    model.read_layer(0)
+
+
+@pytest.mark.fault(case=21)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_manifest_is_refused(path, change):
+    CHANGES[change](path / "manifest.json")
+    with pytest.raises(errors.StoreError, match="manifest.json .*(damaged|that of a)"):
+        reading.open_store(path)
+
+
+@pytest.mark.fault(case=21)
+def test_every_byte_of_a_manifest_is_covered(path):
+    content = (path / "manifest.json").read_bytes()
+    random = np.random.default_rng(0)
+    for place in random.integers(0, len(content), 100):
+        for changed in (content[place] ^ 1 << int(random.integers(8)), 32, 34):
+            mutant = content[:place] + bytes([changed]) + content[place + 1 :]
+            (path / "manifest.json").write_bytes(mutant)
+            if mutant != content:
+                with pytest.raises(errors.BadDataError):
+                    reading.open_store(path)
+
+
+@pytest.mark.fault(case=21)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_tokenizer_file_is_named(path, change):
+    CHANGES[change](path / "tokenizer" / "vocab.json")
+    with pytest.raises(errors.StoreError, match="tokenizer/vocab.json"):
+        reading.open_store(path).tokenizer_files()
+
+
+@pytest.mark.fault(case=21)
+def test_swapped_layers_are_noticed(path):
+    layers = path / "layers"
+    (layers / "000").rename(layers / "x")
+    (layers / "001").rename(layers / "000")
+    (layers / "x").rename(layers / "001")
+    for layer in (0, 1):
+        with pytest.raises(errors.StoreError, match=f"layers/00{layer}/.*not the elem"):
+            reading.open_store(path).read_layer(layer)
+
+
+@pytest.mark.fault(case=21)
+@pytest.mark.parametrize("other", [{"seed": 1}, {"dtype": "bfloat16"}])
+def test_a_layer_of_another_model_is_noticed(path, tmp_path, other):
+    write(tmp_path / "other", **other)
+    shutil.rmtree(path / "layers/001")
+    shutil.copytree(tmp_path / "other/layers/001", path / "layers/001")
+    with pytest.raises(errors.StoreError, match="layers/001/.* is damaged"):
+        reading.open_store(path).read_layer(1)
+
+
+@pytest.mark.fault(case=21)
+def test_seeded_mutations_never_give_other_values(path):
+    """A short form: any byte of any file of a layer, changed, cut off or doubled."""
+    wanted = dict(flatten(reading.open_store(path).read_layer(1)))
+    random = np.random.default_rng(0)
+    found = sorted(file for file in (path / "layers/001").rglob("*") if file.is_file())
+    caught = 0
+    for _ in range(100):
+        file = found[random.integers(len(found))]
+        content = file.read_bytes()
+        file.write_bytes(mutated(content, random))
+        try:
+            read = dict(flatten(reading.open_store(path).read_layer(1)))
+            assert all(read[n].tobytes() == a.tobytes() for n, a in wanted.items())
+        except errors.StoreError:
+            caught += 1
+        file.write_bytes(content)
+    # What is left is bytes after the end of a chunk, which nobody reads.
+    assert caught > 70
+
+
+@pytest.mark.parametrize("file", [f"{FC1}/c.0.0", f"{FC1}/zarr.json", "manifest.json"])
+def test_a_refusal_of_the_system_is_not_taken_for_damage(path, file):
+    (path / file).unlink()
+    (path / file).symlink_to(pathlib.Path(file).name)
+    with pytest.raises(errors.InputOutputError, match="cannot read .*symbolic links"):
+        reading.open_store(path).read_layer(1)
+
+
+@pytest.mark.fault(case=22)
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, [2]])
+def test_another_format_version_is_refused_with_both(path, version):
+    entries = {"format": "jaxneurons-layer-store", "format_version": version}
+    (path / "manifest.json").write_text(json.dumps(entries))
+    with pytest.raises(errors.FormatVersionError) as caught:
+        reading.open_store(path)
+    assert f"version {version!r}, this code reads version 2" in str(caught.value)
+
+
+def _config_without_a_field(entries):
+    del entries["config"]["ffn_dim"]
+
+
+EDITS = {
+    "unknown key": lambda e: e.update(nonsense=1),
+    "missing key": lambda e: e.pop("source"),
+    "config no object": lambda e: e.update(config=[]),
+    "config field missing": _config_without_a_field,
+    "config value": lambda e: e["config"].update(ffn_dim="many"),
+    "another model's config": lambda e: e["config"].update(ffn_dim=6),
+    "billions of layers": lambda e: e["config"].update(num_hidden_layers=2**31 - 1),
+    "fewer layers": lambda e: e["config"].update(num_hidden_layers=1),
+    "arrays no object": lambda e: e.update(arrays=3),
+    "array missing": lambda e: e["arrays"].pop(FC1),
+    "array unknown": lambda e: e["arrays"].update({"../x": e["arrays"][FC1]}),
+    "entry no object": lambda e: e["arrays"].update({FC1: None}),
+    "entry without digest": lambda e: e["arrays"][FC1].pop("digest"),
+    "dtype unknown": lambda e: e["arrays"][FC1].update(dtype="int8"),
+    "dtype no string": lambda e: e["arrays"][FC1].update(dtype=[]),
+    "shape wrong": lambda e: e["arrays"][FC1].update(shape=[6, 50]),
+    "tokenizer no object": lambda e: e.update(tokenizer=["a"]),
+    "tokenizer elsewhere": lambda e: e.update(tokenizer={"../../x": "0"}),
+    "tokenizer absolute": lambda e: e.update(tokenizer={"/etc/passwd": "0"}),
+    "tokenizer surrogate": lambda e: e.update(tokenizer={"\ud800": "0"}),
+    "source no object": lambda e: e.update(source=5),
+}
+
+
+@pytest.mark.fault(case=1)
+@pytest.mark.fault(case=22)
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_manifest_with_a_right_digest_is_refused_too(path, edit):
+    entries = json.loads((path / "manifest.json").read_bytes())
+    for name in ("format", "format_version", "digest"):
+        del entries[name]
+    EDITS[edit](entries)
+    sealed = manifest.seal(format.FORMAT, entries)
+    (path / "manifest.json").write_bytes(sealed)
+    with pytest.raises(errors.StoreError, match="manifest.json: [^\n]*$"):
+        reading.open_store(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"{",
+        b"\xff",
+        b"NaN",
+        b'{"format": "jaxneurons-layer-store", "format_version": 2, "source": NaN}',
+        b'{"format": "jaxneurons-layer-store", "format_version": 2, "a": "\\ud800"}',
+        b'{"format": "jaxneurons-study", "format_version": 2}',
+        b"[" * 100_000,
+        b'{"format": "jaxneurons-layer-store", "format_version": 2, "a": '
+        + b"[" * 900
+        + b"]" * 900
+        + b"}",
+        b'{"format_version": ' + b"9" * 5000 + b"}",
+    ],
+    ids=range(13),
+)
+def test_a_manifest_of_anything_is_one_line(path, content):
+    (path / "manifest.json").write_bytes(content)
+    with pytest.raises(errors.StoreError, match="manifest.json[^\n]*$"):
+        reading.open_store(path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "file", "file/below"])
+def test_what_is_no_store_is_said_to_be_none(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(errors.StoreError, match="manifest.json is missing"):
+        reading.open_store(tmp_path / name)
+
+
+def test_a_url_of_an_unknown_kind_is_one_line():
+    with pytest.raises(errors.JaxneuronsError, match="^[^\n]*nonsense://x[^\n]*$"):
+        reading.open_store("nonsense://x")
+
+
+def test_arrays_open_in_tensorstore_without_this_code(path):
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path / FC1}/"},
+    }
+    found = ts.open(spec, open=True).result().read().result()
+    np.testing.assert_array_equal(found, random_arrays(SMALL, "float16")[FC1])
+
+
+def write(
+    path,
+    model_config=SMALL,
+    *,
+    dtype="float16",
+    seed=0,
+    arrays=None,
+    tokenizer=TOKENIZER,
+    source=None,
+):
+    """Writes a store of random arrays."""
+    arrays = arrays or random_arrays(model_config, dtype, seed)
+    with writing.Writer(path, model_config) as writer:
+        writer.add_tokenizer(tokenizer)
+        for name, array in arrays.items():
+            writer.write(name, array)
+        writer.publish(source or {"name": "random"})
+
+
+def verify(path, model_config=SMALL):
+    """Asserts that a store of seed 0 is as `write` made it."""
+    model = reading.open_store(path)
+    wanted = random_arrays(model_config, "float16")
+    for layer in (0, 1):
+        for name, array in flatten(model.read_layer(layer)):
+            assert array.tobytes() == wanted[f"layers/{layer:03d}/{name}"].tobytes()
+    model.read_embed()
+    assert model.tokenizer_files() == TOKENIZER
+    assert not list(pathlib.Path(path).rglob("*__lock"))
+
+
+def random_arrays(model_config, dtype, seed=0):
+    """Every array of a model, by name."""
+    random = np.random.default_rng(seed)
+    kind = {"bfloat16": ml_dtypes.bfloat16}.get(dtype, dtype)
+    shapes = format.array_shapes(model_config)
+    return {n: random.standard_normal(s).astype(kind) for n, s in shapes.items()}
+
+
+def flatten(tree, prefix=""):
+    """Pairs of path and array of a nested dict."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def mutated(content, random):
+    """Other bytes: one changed, some cut off, or some added."""
+    place = int(random.integers(len(content)))
+    return [
+        content[:place]
+        + bytes([content[place] ^ 1 << random.integers(8)])
+        + content[place + 1 :],
+        content[:place],
+        content + content[:place] + b"x",
+    ][random.choice(3, p=[0.6, 0.25, 0.15])]
+
+
+def fingerprint_of_tree(path):
+    """Names, times and contents of all files below a path."""
+    return {
+        file: (file.stat().st_mtime_ns, file.read_bytes())
+        for file in path.rglob("*")
+        if file.is_file()
+    }

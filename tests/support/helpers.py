@@ -1,0 +1,36 @@
+"""What several tests need: the folder of shared models and texts, where there is one, and scripts as a user runs them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def shared_path(*parts: str) -> pathlib.Path:
+    """A path below the shared folder beside the checkout; skips the test where it is absent."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(parts)} in a folder `shared` beside the checkout")
+    return path
+
+
+def run_script(cache, name, *arguments):
+    """Runs a script in a process of its own; returns it finished."""
+    environment = os.environ | {
+        "PYTHONPATH": str(REPOSITORY),
+        "JAX_PLATFORMS": "cpu",
+        "JAXNEURONS_CACHE": str(cache),
+    }
+    return subprocess.run(
+        [sys.executable, f"scripts/{name}.py", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,114 @@
+"""A whole study in one call, and what it wrote as values."""
+
+import collections
+import contextlib
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+from matplotlib import figure
+
+from jaxneurons.figures import paper
+from jaxneurons.run import run, settings
+from jaxneurons.store import reading
+from jaxneurons.studies import study
+
+
+def undrawn() -> contextlib.AbstractContextManager:
+    """While it lasts, one empty figure is drawn in place of the paper's, which take most of a small study's time."""
+    drawn = {"figure": figure.Figure((1, 1))}
+    return mock.patch.object(paper, "draw", return_value=drawn)
+
+
+def run_study(
+    path: pathlib.Path,
+    stored: pathlib.Path,
+    sources: Sequence[tuple[str, pathlib.Path]],
+    resources: settings.Resources | None = None,
+    **chosen: Any,
+) -> study.Study:
+    """The finished study of a layer store, begun or gone on with; chosen: what `settings.resolve` takes.
+
+    No figure is drawn: they would take most of the time.
+    """
+    model = reading.open_store(stored)
+    wanted = settings.resolve(model.config, **chosen)
+    with mock.patch.object(paper, "draw", return_value={}):
+        run.run_study(model, "model", sources, path, wanted, None, True, resources)
+    return study.open_study(path)
+
+
+def integer_arrays(record: study.Study) -> dict[str, tuple[str, bytes]]:
+    """Type and bytes of every array of integers, by name."""
+    names = [path.name for path in record.arrays_path.iterdir() if path.is_dir()]
+    arrays = {name: record.read(name) for name in names}
+    return {
+        name: (str(array.dtype), array.tobytes())
+        for name, array in arrays.items()
+        if array.dtype.kind in "iu"
+    }
+
+
+def summary(record: study.Study) -> dict[str, Any]:
+    """The content of summary.json."""
+    return json.loads((record.path / "summary.json").read_bytes())
+
+
+def read_lines(record: study.Study, name: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The records of a .jsonl file by layer and neuron."""
+    lines = (record.path / name).read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    by_place = {(record["layer"], record["neuron"]): record for record in records}
+    assert len(by_place) == len(records)
+    return by_place
+
+
+def read_triggers(
+    record: study.Study, n: int
+) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
+    """Activations and occurrences of each trigger of each n-gram detector."""
+    return {
+        place: {
+            tuple(trigger["ids"]): (trigger["activations"], trigger["occurrences"])
+            for trigger in line["triggers"]
+        }
+        for place, line in read_lines(record, f"detectors_{n}.jsonl").items()
+    }
+
+
+def read_candidates(
+    record: study.Study, n: int
+) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
+    """Activations and occurrences of each candidate n-gram of each neuron that has any."""
+    names = ("layer", "neuron", "ngram", "activations", "occurrences")
+    columns = [record.read(f"candidate_{n}_{name}").tolist() for name in names]
+    by_neuron: dict[tuple[int, int], dict] = collections.defaultdict(dict)
+    for layer, neuron, ngram, activations, occurrences in zip(*columns, strict=True):
+        assert tuple(ngram) not in by_neuron[layer, neuron]
+        by_neuron[layer, neuron][tuple(ngram)] = (activations, occurrences)
+    return by_neuron
+
+
+def assert_same(path: pathlib.Path, whole: pathlib.Path) -> None:
+    """A finished study has the files and bits of another, and no finished layer ran twice."""
+    assert _digests(path) == _digests(whole)
+    layers = [line.split()[2] for line in (path / "study.log").read_text().splitlines()]
+    assert len(layers) == len(set(layers))
+    assert _names(path) == _names(whole)
+
+
+def _names(path: pathlib.Path) -> set[str]:
+    """Of all files and folders of a study but its log, which a kill may keep from being begun."""
+    return {str(file.relative_to(path)) for file in path.rglob("*")} - {"study.log"}
+
+
+def _digests(path: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every file of a study but the two that hold times."""
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in ("study.json", "study.log")
+    }

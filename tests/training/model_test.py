@@ -1,0 +1,118 @@
+"""The training step: overfits, drops, and gives the same whatever is recomputed, cut up or spread out."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxneurons import errors
+from jaxneurons.config import Config
+from jaxneurons.training import model, parameters, recipe, step
+
+CONFIG = Config(
+    vocab_size=40,
+    hidden_size=32,
+    ffn_dim=64,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    max_position_embeddings=12,
+)
+RECIPE = recipe.Recipe(
+    steps=100, windows_per_step=8, warmup_steps=5, learning_rate=0.01, init_std=0.1
+)
+WINDOWS = np.random.default_rng(0).integers(4, 40, (8, 13)).astype(np.int32)
+
+
+PLAIN = dataclasses.replace(RECIPE, dropout=0.0)
+
+
+def losses_of(chosen, updates, config=CONFIG):
+    mesh = step.make_mesh(chosen)
+    state = step.initial_state(config, PLAIN, mesh)
+    losses = []
+    for _ in range(updates):
+        placed = step.put_windows(mesh, WINDOWS, chosen.accumulation)
+        state, metrics = step.update(config, chosen, mesh, state, placed)
+        losses.append(float(metrics.loss))
+    return losses
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return losses_of(PLAIN, 100)
+
+
+def test_overfits_one_batch(plain):
+    assert plain[0] > 3
+    assert plain[-1] < 0.05
+
+
+@pytest.mark.slow
+def test_overfits_one_batch_without_positions_and_with_post_layer_norm():
+    variant = {"positions": "none", "do_layer_norm_before": False}
+    losses = losses_of(PLAIN, 100, dataclasses.replace(CONFIG, **variant))
+    assert losses[0] > 3
+    assert losses[-1] < 0.05
+
+
+@pytest.mark.slow
+def test_parts_and_recomputing_change_nothing(plain):
+    chosen = dataclasses.replace(PLAIN, accumulation=4, remat=True)
+    np.testing.assert_allclose(plain[:4], losses_of(chosen, 4), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_bfloat16_is_near_float32(plain):
+    rounded = losses_of(dataclasses.replace(PLAIN, dtype="bfloat16"), 3)
+    np.testing.assert_allclose(plain[:3], rounded, rtol=0.02)
+    assert plain[:3] != rounded
+
+
+def test_dropout_is_a_function_of_its_key():
+    params = parameters.initialize(CONFIG, jax.random.key(0), 0.1)
+    losses = jax.jit(
+        lambda key: model.window_losses(CONFIG, RECIPE, params, WINDOWS, key)
+    )
+    first, again, other = (np.asarray(losses(jax.random.key(i))) for i in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.all(first != other)
+
+
+# Runs in a process of its own: the number of devices is fixed when JAX starts.
+_CHILD = """
+import json
+import jax
+from tests.training import model_test as test
+print(json.dumps([jax.device_count(), test.losses_of(test.RECIPE, 4)]))
+"""
+
+
+@pytest.mark.slow
+def test_four_devices_give_the_same_losses():
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        "JAX_PLATFORMS": "cpu",
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    devices, losses = json.loads(child.stdout)
+    assert devices == 4
+    np.testing.assert_allclose(losses, losses_of(RECIPE, 4), rtol=1e-5)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: [None] * 3)
+    with pytest.raises(errors.UsageError, match="8 at a time.*the 3 devices"):
+        step.make_mesh(RECIPE)
