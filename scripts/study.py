@@ -64,11 +64,11 @@ _MAX_TOKENS = flags.DEFINE_integer(
     None,
     "Most tokens of text, shared out over the domains; default: all.",
 )
-_CHECKPOINT_EVERY = flags.DEFINE_integer(
-    "checkpoint_every",
-    1,
-    "Layers between copies of the residual stream to disk, from which --resume goes on; 0 makes "
-    "none, and --resume recomputes it.",
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes",
+    10.0,
+    "Least minutes between copies of the residual stream to disk, from which --resume goes on. 0 makes "
+    "a copy after every layer, inf makes none. Default: 10.",
     lower_bound=0,
 )
 _DEVICES = flags.DEFINE_integer(
@@ -124,7 +124,7 @@ def main() -> None:
         device_memory_bytes=_bytes(_DEVICE_MEMORY_GB),
         host_memory_bytes=_bytes(_HOST_MEMORY_GB),
         spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),
-        checkpoint_every=_CHECKPOINT_EVERY.value,
+        checkpoint_minutes=_CHECKPOINT_MINUTES.value,
         tokens_per_pass=_TOKENS_PER_PASS.value,
         devices=_DEVICES.value,
     )

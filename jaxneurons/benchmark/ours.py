@@ -1,10 +1,10 @@
 """This project's forward pass as a contender: a workload and what to count in, a function to measure out.
 
-The loop is `stream.run_layers` without the disk: weights wait in memory, as those of the other contenders do.
+It is the loop of a study, `stream.loop`, with weights that wait in memory, as those of the other contenders do.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,82 +14,106 @@ from flax import traverse_util
 from jaxneurons import devices
 from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.counting import ngram_coverage, reductions
+from jaxneurons.config import Config
+from jaxneurons.counting import ngram_coverage, paper, reductions
 from jaxneurons.model import block, embed
-from jaxneurons.stream import loop, step
-from jaxneurons.text import corpus
+from jaxneurons.stream import hidden, loop, step
+from jaxneurons.text import windows
 
 COUNTED = ("nothing", "activations", "positions too", "everything")
 
 
-class Run(NamedTuple):
-    """What `prepare` makes.
+class Resident(NamedTuple):
+    """A model whose parameters are all in memory, as a `loop.LayerSource`.
 
     Attributes:
-        forward: a forward pass that counts. It returns `active_share`, of neurons and tokens, and
-            `layer_end_cpu_seconds`, of turning states into arrays; nothing where nothing is counted.
-        step: the executable that it runs on every layer and batch.
+        config: of the model.
+        embedding: the parameters outside the layers.
+        layers: those of each layer.
     """
 
-    forward: Callable[[], dict[str, Any]]
-    step: jax.stages.Compiled
+    config: Config
+    embedding: loop.Parameters
+    layers: list[loop.Parameters]
+
+    def read_embed(self) -> loop.Parameters:
+        """The parameters outside the layers."""
+        return self.embedding
+
+    def read_layer(self, layer: int) -> loop.Parameters:
+        """The parameters of a layer."""
+        return self.layers[layer]
 
 
 def make(workload: Workload, counted: str) -> Callable[[], dict[str, Any]]:
-    """The forward pass of `prepare`."""
-    return prepare(workload, counted).forward
+    """A forward pass, compiled; `counted` is one of `COUNTED`, each with all before it.
 
+    The pass returns `active_share`, of neurons and tokens, and `layer_end_cpu_seconds`, of turning states into
+    arrays; nothing where nothing is counted.
+    """
+    config, spread = workload.config, make_spread(workload)
+    text = make_windows(workload)
+    batches = loop.make_batches(text, config, spread)
+    reduction = make_reduction(workload, text, counted, spread)
+    model = make_model(workload)
+    end_seconds = 0.0
 
-def prepare(workload: Workload, counted: str) -> Run:
-    """A compiled forward pass; `counted` is one of `COUNTED`, each with all before it."""
-    windows = make_windows(workload)
-    config = workload.config
-    spread = make_spread(workload)
-    batches = loop.make_batches(windows, config, spread)
-    reduction = make_reduction(workload, windows, counted, spread)
-    embedding = random_parameters(embed.parameter_shapes(config), 0)
-    embedding = loop.cast_parameters(embedding, workload.dtype)
-    layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
-    x = loop.embed_batch(config, embedding, batches[0].tokens, workload.dtype)
-    compiled = step.compile_step(config, reduction, layers[0], x, batches[0])
+    def finalize(state: reductions.State) -> dict[str, Any]:
+        nonlocal end_seconds
+        began = time.process_time()
+        found = ngram_coverage.join_candidates(reduction.finalize(state))
+        end_seconds += time.process_time() - began
+        return found
 
-    def forward(
-        layers: Sequence[loop.Parameters], batches: Sequence[reductions.Batch]
-    ) -> dict[str, Any]:
-        residual = [
-            loop.embed_batch(config, embedding, batch.tokens, workload.dtype)
-            for batch in batches
-        ]
-        active, layer_end = 0, 0.0
-        for params in layers:
-            states = step.init_states(reduction, spread.mesh)
-            for index, batch in enumerate(batches):
-                x = residual[index]
-                residual[index], states, finite = compiled(params, x, states, batch)
-                # Waits at every batch, as the stream does.
-                jax.block_until_ready(finite)
-            began = time.process_time()
-            found = ngram_coverage.join_candidates(
-                reduction.finalize(reduction.merge(states))
-            )
-            layer_end += time.process_time() - began
-            active += int(found.get("activation_count", np.zeros(1)).sum())
+    timed = reduction._replace(finalize=finalize)
+
+    def forward(layers: range) -> dict[str, Any]:
+        nonlocal end_seconds
+        active, end_seconds = 0, 0.0
+        residual = hidden.InMemory()
+        for result in loop.run_layers(
+            model, batches, timed, layers, residual, workload.dtype
+        ):
+            active += int(result.found.get("activation_count", np.zeros(1)).sum())
         if counted == COUNTED[0]:
             return {}
         places = workload.tokens * config.ffn_dim * len(layers)
-        return {"active_share": active / places, "layer_end_cpu_seconds": layer_end}
+        return {"active_share": active / places, "layer_end_cpu_seconds": end_seconds}
 
-    # Compiles what is left to compile: the end of a layer.
-    forward(layers[:1], batches[:1])
-    return Run(lambda: forward(layers, batches), compiled)
+    # Compiles.
+    forward(range(1))
+    return lambda: forward(range(config.num_hidden_layers))
 
 
-def make_windows(workload: Workload) -> corpus.Windows:
+def compiled_step(workload: Workload, counted: str) -> jax.stages.Compiled:
+    """The executable that the forward pass runs on every layer and batch."""
+    spread, text = make_spread(workload), make_windows(workload)
+    batch = loop.make_batches(text, workload.config, spread)[0]
+    reduction = make_reduction(workload, text, counted, spread)
+    shape = (*batch.tokens.shape, workload.config.hidden_size)
+    x = jax.ShapeDtypeStruct(shape, workload.dtype, sharding=batch.tokens.sharding)
+    states = step.init_states(reduction.init, spread.mesh)
+    params = layer_parameters(workload, 0)
+    lowered = step.step.lower(
+        workload.config, reduction.update, spread.mesh, params, x, states, batch
+    )
+    return lowered.compile()
+
+
+def make_model(workload: Workload) -> Resident:
+    """A model of random parameters, in the type to compute in."""
+    config = workload.config
+    embedding = random_parameters(embed.parameter_shapes(config), 0)
+    layers = [layer_parameters(workload, n) for n in range(config.num_hidden_layers)]
+    return Resident(config, loop.cast_parameters(embedding, workload.dtype), layers)
+
+
+def make_windows(workload: Workload) -> windows.Windows:
     """The workload's text as one domain."""
     tokens = workloads.make_tokens(workload)
     lengths = np.full(len(tokens), workload.window, np.int32)
     domains = np.zeros(len(tokens), np.int32)
-    return corpus.Windows(tokens, lengths, domains, ("made up",), ("",))
+    return windows.Windows(tokens, lengths, domains, ("made up",), ("",))
 
 
 def make_spread(workload: Workload) -> devices.Spread:
@@ -98,22 +122,16 @@ def make_spread(workload: Workload) -> devices.Spread:
 
 
 def make_reduction(
-    workload: Workload, windows: corpus.Windows, counted: str, spread: devices.Spread
+    workload: Workload,
+    text: windows.Windows,
+    counted: str,
+    spread: devices.Spread,
 ) -> reductions.Reduction:
-    """What `run.run_study` counts, or the first parts of it."""
-    neurons = workload.config.ffn_dim
-    makers = (
-        lambda: reductions.activation_counts(1, neurons),
-        lambda: reductions.position_counts(1, workload.window, neurons),
-        lambda: ngram_coverage.ngram_coverage(
-            windows.tokens,
-            windows.lengths,
-            workload.config.special_tokens,
-            neurons,
-            spread=spread,
-        ),
+    """What a study counts, or the first parts of it."""
+    parts = paper.paper_counts(
+        workload.config, text.tokens, text.lengths, text.full_windows(), spread
     )
-    return reductions.chain(*[m() for m in makers[: COUNTED.index(counted)]])
+    return reductions.chain(*parts[: COUNTED.index(counted)])
 
 
 def layer_parameters(workload: Workload, layer: int) -> loop.Parameters:

@@ -43,10 +43,12 @@ def make(workload: Workload, trace: pathlib.Path) -> Callable[[], dict[str, Any]
 
     Each call replaces the file `trace`, a gzipped JSON trace, unless there are so many events that it lacks some.
     """
-    run = ours.prepare(workload, ours.COUNTED[-1])
+    forward = ours.make(workload, ours.COUNTED[-1])
     # None only for backends that cannot say what they compiled.
-    paths = operation_paths(run.step.as_text() or "")
-    run.forward()
+    paths = operation_paths(
+        ours.compiled_step(workload, ours.COUNTED[-1]).as_text() or ""
+    )
+    forward()
     options = jax.profiler.ProfileOptions()
     # Python's own calls would crowd operations out.
     options.python_tracer_level = 0
@@ -56,7 +58,7 @@ def make(workload: Workload, trace: pathlib.Path) -> Callable[[], dict[str, Any]
             with jax.profiler.trace(
                 folder, create_perfetto_trace=True, profiler_options=options
             ):
-                run.forward()
+                forward()
             (found,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
             content = found.read_bytes()
         events = json.loads(gzip.decompress(content))["traceEvents"]

@@ -16,11 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import devices
+from jaxneurons import devices, terms
 from jaxneurons.counting import ngram_counts, ngrams, packed_bits, reductions
 from jaxneurons.devices import Spread
 
-ORDERS = (1, 2, 3)
 # Neurons whose bits come to the host at a time, in the second visit.
 NEURONS_AT_ONCE = 64
 # Candidates of a piece, beside those of one neuron.
@@ -90,7 +89,7 @@ def ngram_coverage(
             the n-grams (about 15 bytes a token). Results do not depend on it. A block of 32 neurons is the
             least; it needs up to 24 bytes a token.
     """
-    orders = [_order(tokens, lengths, special_tokens, n, spread) for n in ORDERS]
+    orders = [_order(tokens, lengths, special_tokens, n, spread) for n in terms.ORDERS]
     per_word = max(map(_bytes_per_word, orders))
     blocks = _blocks(neurons, per_word, memory_bytes, spread.mesh.size)
     positions = tokens.shape[1]
@@ -105,11 +104,11 @@ def ngram_coverage(
         return jnp.zeros(shape, jnp.uint32)
 
     def update(
-        masks: jax.Array, active: jax.Array, batch: reductions.Batch
+        masks: jax.Array, activation: jax.Array, batch: reductions.Batch
     ) -> jax.Array:
         # Rows are those of `Spread.rows` only if batches are those of the spread.
-        chex.assert_shape(active, (spread.windows_per_part, positions, neurons))
-        packed = packed_bits.pack(active, blocks.words)
+        chex.assert_shape(activation, (spread.windows_per_part, positions, neurons))
+        packed = packed_bits.pack(reductions.active(activation), blocks.words)
         first = spread.row_on_device(batch.first_window)
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
@@ -208,7 +207,7 @@ def _pieces(
     masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
 ) -> Iterator[dict[str, np.ndarray]]:
     """The candidates of neurons that have at most `rows` int64[3, F] of them, 0 of those not wanted."""
-    for n, order, most in zip(ORDERS, orders, rows, strict=True):
+    for n, order, most in zip(terms.ORDERS, orders, rows, strict=True):
         most = np.minimum(most, len(order.distinct.tokens))
         piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
         for number in np.unique(piece[most > 0]) if most.any() else [0]:

@@ -1,21 +1,16 @@
-"""What is counted while the model runs: `Reduction`s, triples of pure functions over activation masks.
+"""What is counted while the model runs: a `Reduction` is a value made of pure functions.
 
-A reduction sees each batch of one layer's activation mask once and keeps integer sums, so that any
-split of the data, over batches or devices, gives the same bits. Every device has a state of its own until
-the layer is done. A statistic is added by writing one triple; `chain` makes several one.
+In: each batch of one layer's activations, once. Out: named host arrays. States hold integers where they are
+sums, so that any split of the text, over batches or devices, gives the same bits. Every device keeps a state
+of its own until the layer is done. `chain` makes one reduction of several.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 State = Any
-# Rows summed in uint8: at most 255, lest it overflow. On CPU 32 was the fastest of 32, 128 and 255:
-# 1.5 ms for 2 x 2048 x 3072 masks, where a product of int8 into int32 took 22.
-ROWS_IN_BYTES = 32
 
 
 class Batch(NamedTuple):
@@ -39,41 +34,101 @@ class Batch(NamedTuple):
     first_window: jax.Array
 
 
+def active(activation: jax.Array) -> jax.Array:
+    """The activation mask, bool[B, T, F]: which neurons fire on which token (paper §3)."""
+    return activation > 0
+
+
 @jax.jit
 def add_states(states: State) -> State:
     """The sum of all devices' states, whose arrays have a leading axis of devices, each in its own type."""
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), states)
 
 
+class Init(Protocol):
+    """Makes a device's state before a layer's first batch."""
+
+    def __call__(self) -> State:
+        """Returns a pytree of arrays: zeros where states are added."""
+
+
+class Update(Protocol):
+    """Adds one batch to a device's state; compiled into one executable with the block."""
+
+    def __call__(self, state: State, activation: jax.Array, batch: Batch, /) -> State:
+        """Returns the next state.
+
+        Args:
+            state: the state so far, which is donated: its memory becomes that of the next one.
+            activation: float[B, T, F], the neurons' values after the nonlinearity; `active` gives the mask.
+                Rows of padding hold values too, so mask them by `batch.valid`.
+            batch: the windows that the activations belong to.
+        """
+
+
+class Finalize(Protocol):
+    """Turns the state after a layer's last batch into results."""
+
+    def __call__(self, state: State, /) -> dict[str, Any]:
+        """Returns host arrays by name.
+
+        Args:
+            state: that of all devices, as `Merge` gives it. What may be too much to hold at once may be
+                an iterator of dicts of arrays instead of an array.
+        """
+
+
+class Merge(Protocol):
+    """Makes one state of all devices' at the end of a layer."""
+
+    def __call__(self, states: State, /) -> State:
+        """Returns the state of all devices together.
+
+        Args:
+            states: one pytree whose arrays have a leading axis of devices, each of which holds its own
+                part; it may be donated.
+        """
+
+
 class Reduction(NamedTuple):
-    """A statistic of one layer.
+    """A statistic of one layer, as four pure functions::
+
+        def update(state, activation, batch):
+            return jnp.maximum(state, jnp.where(batch.valid[..., None], activation, 0).max((0, 1)))
+
+        largest = Reduction(
+            init=lambda: jnp.zeros(neurons),
+            update=update,
+            finalize=lambda state: {"largest": np.asarray(state)},
+            merge=lambda states: states.max(axis=0),
+        )
 
     Attributes:
-        init: makes a device's state, a pytree of arrays, before a layer's first batch: zeros, where
-            states are added.
-        update: (state, active bool[B, T, F], batch) to the next state; traced into one
-            executable with the block, the old state is donated.
-        finalize: turns the state after a layer's last batch into named host arrays; what may be too
-            much to hold at once is an iterator of dicts of such.
-        merge: makes one state of all devices' at the end of a layer. They come as one pytree, its
-            arrays with a leading axis of devices, each of which holds its own, and may be donated.
+        init: see `Init`.
+        update: see `Update`.
+        finalize: see `Finalize`.
+        merge: see `Merge`; by default the states of all devices are added.
     """
 
-    init: Callable[[], State]
-    update: Callable[[State, jax.Array, Batch], State]
-    finalize: Callable[[State], dict[str, Any]]
-    merge: Callable[[State], State] = add_states
+    init: Init
+    update: Update
+    finalize: Finalize
+    merge: Merge = add_states
 
 
 def chain(*reductions: Reduction) -> Reduction:
     """Several reductions as one; their arrays must differ in name."""
 
-    def init() -> State:
-        return tuple(reduction.init() for reduction in reductions)
+    # JAX keeps what it compiled, and with it `init` and `update`: they must not hold on to the rest.
+    inits = [reduction.init for reduction in reductions]
+    updates = [reduction.update for reduction in reductions]
 
-    def update(state: State, active: jax.Array, batch: Batch) -> State:
-        pairs = zip(reductions, state, strict=True)
-        return tuple(reduction.update(part, active, batch) for reduction, part in pairs)
+    def init() -> State:
+        return tuple(init() for init in inits)
+
+    def update(state: State, activation: jax.Array, batch: Batch) -> State:
+        pairs = zip(updates, state, strict=True)
+        return tuple(update(part, activation, batch) for update, part in pairs)
 
     def finalize(state: State) -> dict[str, Any]:
         arrays: dict[str, Any] = {}
@@ -89,60 +144,3 @@ def chain(*reductions: Reduction) -> Reduction:
         return tuple(reduction.merge(part) for reduction, part in pairs)
 
     return Reduction(init, update, finalize, merge)
-
-
-def activation_counts(domains: int, neurons: int) -> Reduction:
-    """Counts activations by domain (statistics.md, "Activation"; paper §3).
-
-    Gives `activation_count`, over every token that is not padding, and
-    `special_activation_count`, the part of it on special tokens; both int64[domain, F].
-    """
-
-    def init() -> State:
-        return jnp.zeros((2, domains, neurons), jnp.int32)
-
-    def update(state: State, active: jax.Array, batch: Batch) -> State:
-        counted = jnp.stack([batch.valid, batch.special])
-        per_window = _sum_over_positions(active[None] & counted[..., None])
-        return state.at[:, batch.domain].add(per_window)
-
-    def finalize(state: State) -> dict[str, np.ndarray]:
-        counts = np.asarray(state).astype(np.int64)
-        return {
-            "activation_count": counts[0],
-            "special_activation_count": counts[1],
-        }
-
-    return Reduction(init, update, finalize)
-
-
-def _sum_over_positions(mask: jax.Array) -> jax.Array:
-    """Sums bool[..., T, F] over T to int32[..., F], a byte wide for `ROWS_IN_BYTES` rows at a time."""
-    *leading, positions, neurons = mask.shape
-    padding = [(0, 0)] * len(leading) + [(0, -positions % ROWS_IN_BYTES), (0, 0)]
-    rows = jnp.pad(mask, padding).reshape(*leading, -1, ROWS_IN_BYTES, neurons)
-    in_bytes = jnp.sum(rows, axis=-2, dtype=jnp.uint8)
-    return jnp.sum(in_bytes, axis=-2, dtype=jnp.int32)
-
-
-def position_counts(domains: int, positions: int, neurons: int) -> Reduction:
-    """Counts activations by domain and position over full windows (statistics.md, "Positions"; §5.1).
-
-    Gives `position_count`, uint32[domain, T, F].
-    """
-
-    def init() -> State:
-        return jnp.zeros((domains, positions, neurons), jnp.int32)
-
-    def update(state: State, active: jax.Array, batch: Batch) -> State:
-        # A window at a time: one scatter of all windows takes five times as long on CPU.
-        def add_window(window: jax.Array, state: State) -> State:
-            counted = active[window] & batch.full[window]
-            return state.at[batch.domain[window]].add(counted.astype(jnp.int32))
-
-        return jax.lax.fori_loop(0, len(active), add_window, state)
-
-    def finalize(state: State) -> dict[str, np.ndarray]:
-        return {"position_count": np.asarray(state).astype(np.uint32)}
-
-    return Reduction(init, update, finalize)

@@ -18,9 +18,9 @@ from jaxneurons.config import Config
 from jaxneurons.counting import ngram_coverage, packed_bits
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
+from jaxneurons.run.job import Job
 from jaxneurons.run.settings import Resources, Settings
 from jaxneurons.stats import activation, projections
-from jaxneurons.store.reading import Store
 from jaxneurons.text.corpus import Windows
 
 GIB = 2**30
@@ -67,20 +67,14 @@ class Need(NamedTuple):
     host: int
 
 
-def make_plan(
-    model: Store,
-    windows: Windows,
-    settings: Settings,
-    resources: Resources,
-    spread: Spread,
-) -> Plan:
-    """Fits a pass over `windows` into the budgets.
+def make_plan(job: Job) -> Plan:
+    """Fits a job, a pass over its text, into the budgets of its resources.
 
     Raises:
         UsageError: they do not even hold what a study with its hidden states on disk needs.
     """
-    needs = find_needs(model, windows, settings, spread)
-    device, host = budgets(resources)
+    needs, spread, settings = find_needs(job), job.spread, job.settings
+    device, host = budgets(job.resources)
     shared = _host_pool() == "memory"
     given = (
         {"memory": min(device, host)} if shared else {"device": device, "host": host}
@@ -89,7 +83,7 @@ def make_plan(
     for pool, left in free.items():
         if left < 0:
             raise _does_not_fit(pool, given[pool], needs, spread)
-    hidden = hidden_bytes(model.config, settings, spread)
+    hidden = hidden_bytes(job)
     taken = {"memory": hidden.host, "device": hidden.device, "host": hidden.host}
     place = next((pool for pool, left in free.items() if taken[pool] <= left), "disk")
     if not settings.ngrams:
@@ -98,14 +92,13 @@ def make_plan(
     left = free[counting] - (taken[place] if place == counting else 0)
     if shared:
         left //= spread.mesh.size
-    least = NGRAM_WORK_BYTES * windows.tokens.size
+    least = NGRAM_WORK_BYTES * job.text.tokens.size
     return Plan(place, least + min(left, max(0, MOST_NGRAM_WORK - least)))
 
 
-def find_needs(
-    model: Store, windows: Windows, settings: Settings, spread: Spread
-) -> dict[str, Need]:
+def find_needs(job: Job) -> dict[str, Need]:
     """What is held whatever becomes of the hidden states, by what for."""
+    model, windows, settings, spread = job.model, job.text, job.settings, job.spread
     config = model.config
     stored = jax.numpy.dtype(model.dtype).itemsize
     computed = jax.numpy.dtype(settings.dtype).itemsize
@@ -125,7 +118,8 @@ def find_needs(
         "a batch of windows": Need(
             step_bytes(config, settings) + moving, spread.mesh.size * moving
         ),
-        "position counts": Need(counts, 0),
+        # On the host those of the layer before, which are written while this one computes.
+        "position counts": Need(counts, counts),
         "text": Need(text, text),
     }
     candidates = 0
@@ -141,8 +135,9 @@ def find_needs(
     return needs
 
 
-def hidden_bytes(config: Config, settings: Settings, spread: Spread) -> Need:
+def hidden_bytes(job: Job) -> Need:
     """Of the residual stream of all windows: what each device would hold of it, or the host."""
+    config, settings, spread = job.model.config, job.settings, job.spread
     itemsize = jax.numpy.dtype(settings.dtype).itemsize
     window = settings.window * config.hidden_size * itemsize
     return Need(spread.windows_per_device * window, spread.windows_padded * window)

@@ -1,164 +1,212 @@
 """All layers over all windows, in one pass or in several, and what each layer found as the study keeps it.
 
-In: a study that is begun, its model and windows. Out: the same study with every layer done. Usually there is
-one pass, and a layer is done when all windows went through it. With fewer tokens a pass, so that their
-hidden states fit where it is fast, the weights are read again for each; sums over the passes before
-wait in the study's partial folder, and an interrupted pass begins again.
+In: a study that is begun, and its job. Out: the same study with every layer done. Usually there is one pass, and a
+layer is done when all windows went through it. With fewer tokens per pass, so that their hidden states fit where it
+is fast, the weights are read again for each; sums over the passes before wait in the study's partial folder, and an
+interrupted pass begins again. What a layer found is written while the next layer computes.
 """
 
 import contextlib
 import hashlib
+import math
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from typing import Any, Self
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from jaxneurons import devices
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
-from jaxneurons.counting import ngram_coverage, reductions
-from jaxneurons.devices import Spread
+from jaxneurons.counting import paper, reductions, statistics
+from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.disk import files
 from jaxneurons.run import memory_plan
-from jaxneurons.run.settings import Resources, Settings
+from jaxneurons.run.job import Job
+from jaxneurons.run.settings import Resources
 from jaxneurons.stats import activation
-from jaxneurons.store import reading
 from jaxneurons.stream import hidden, loop
-from jaxneurons.stream.step import Kind, Step
-from jaxneurons.studies import candidates, contents, study
-from jaxneurons.text.corpus import Windows
+from jaxneurons.stream.hidden import Checkpoint, HiddenStates
+from jaxneurons.stream.loop import LayerResult, LayerSource
+from jaxneurons.studies import candidates, contents
+from jaxneurons.studies.study import Study
 
 TIMES = ("seconds", "wait_seconds")
 
 
-class Pass(NamedTuple):
-    """Some of the study's windows, which go through all layers together.
-
-    Attributes:
-        windows: those of the pass.
-        spread: how they lie on the devices.
-        first: windows before it.
-        of: windows of the study.
-    """
-
-    windows: Windows
-    spread: Spread
-    first: int
-    of: int
-
-    @property
-    def stop(self) -> int:
-        """Windows up to its end."""
-        return self.first + len(self.windows.tokens)
-
-    @property
-    def is_last(self) -> bool:
-        """Whether a layer is done with it."""
-        return self.stop == self.of
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is the only one."""
-        return self.first == 0 and self.is_last
-
-
-def run_passes(
-    record: study.Study,
-    model: reading.Store,
-    windows: Windows,
-    settings: Settings,
-    resources: Resources,
-    mesh: Mesh,
-) -> None:
+def run_passes(study: Study, job: Job) -> None:
     """Runs what is not done yet and writes each layer as it ends.
 
     Raises:
-        UsageError: it takes more memory than `resources` has.
+        UsageError: it takes more memory than the job's resources have.
         NotFiniteError: NaN or infinity came up.
         InputOutputError: the operating system refuses.
     """
-    layers = settings.last_layer + 1
-    if len(record.done_layers) < layers:
-        done = (record.manifest["passes"] or [0])[-1]
-        steps: dict[Kind, Step] = {}
-        with Progress(record.path / "study.log", "tokens x layers") as progress:
-            progress.start(int(windows.lengths[done:].sum()) * layers)
-            for part in cut_passes(windows, done, settings, resources, mesh):
-                _run_pass(record, model, part, settings, resources, progress, steps)
-    if record.manifest["passes"][-1:] != [len(windows.tokens)]:
-        record.finish_pass(len(windows.tokens))
+    layers = job.settings.last_layer + 1
+    number = len(job.windows.tokens)
+    if len(study.done_layers) < layers:
+        done = study.passes[-1] if study.passes else 0
+        with Progress(study.path / "study.log", "tokens x layers") as progress:
+            progress.start(int(job.windows.lengths[done:].sum()) * layers)
+            reduction = None
+            for part in job.passes(done):
+                plan = memory_plan.make_plan(part)
+                # One for all passes, or JAX would compile the step for each.
+                reduction = reduction or make_reduction(part, plan.ngram_bytes)
+                _run_pass(study, part, plan, reduction, progress)
+    if study.passes[-1:] != (number,):
+        study.finish_pass(number)
 
 
-def check_resources(
-    model: reading.Store,
-    windows: Windows,
-    settings: Settings,
-    resources: Resources,
-    mesh: Mesh,
-) -> None:
-    """Looks whether what the study may use will do, for the first pass, which none is larger than.
+def check_resources(job: Job) -> None:
+    """Looks whether the job's resources will do for the first pass, which is the largest.
 
     Raises:
         UsageError: it takes more memory.
         InputOutputError: the spill directory is none, and cannot be made.
     """
-    if resources.spill_directory is not None:
-        with files.translated("write", resources.spill_directory):
-            resources.spill_directory.mkdir(parents=True, exist_ok=True)
-    first = next(cut_passes(windows, 0, settings, resources, mesh))
-    memory_plan.make_plan(model, first.windows, settings, resources, first.spread)
+    spill = job.resources.spill_directory
+    if spill is not None:
+        with files.translated("write", spill):
+            spill.mkdir(parents=True, exist_ok=True)
+    memory_plan.make_plan(next(job.passes(0)))
 
 
-def cut_passes(
-    windows: Windows, done: int, settings: Settings, resources: Resources, mesh: Mesh
-) -> Iterator[Pass]:
-    """The passes over the windows from `done` on; each is whole batches, at least one."""
-    number = len(windows.tokens)
-    at_once = mesh.size * settings.windows_per_batch
-    per_pass = number
-    if resources.tokens_per_pass is not None:
-        batches = resources.tokens_per_pass // (at_once * settings.window)
-        per_pass = at_once * max(1, batches)
-    for first in range(done, number, per_pass):
-        chosen = slice(first, first + per_pass)
-        some = windows._replace(
-            tokens=windows.tokens[chosen],
-            lengths=windows.lengths[chosen],
-            domains=windows.domains[chosen],
-        )
-        spread = Spread(len(some.tokens), settings.windows_per_batch, mesh)
-        yield Pass(some, spread, first, number)
-
-
-def make_reduction(
-    config: Config,
-    windows: Windows,
-    spread: Spread,
-    ngram_bytes: int | None = None,
-) -> reductions.Reduction:
-    """All that a study counts, as one reduction; `ngram_bytes` of each device's memory count n-grams, None none."""
-    domains = len(windows.names)
-    length = windows.tokens.shape[1]
-    additive = (
-        reductions.activation_counts(domains, config.ffn_dim),
-        reductions.position_counts(domains, length, config.ffn_dim),
-    )
-    if ngram_bytes is None:
-        return reductions.chain(*additive)
+def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
+    """All that a study counts; `ngram_bytes` of each device's memory count n-grams, None counts none."""
+    text = job.text
     return reductions.chain(
-        *additive,
-        ngram_coverage.ngram_coverage(
-            windows.tokens,
-            windows.lengths,
-            config.special_tokens,
-            config.ffn_dim,
-            spread=spread,
-            memory_bytes=ngram_bytes,
-        ),
+        *paper.paper_counts(
+            job.model.config,
+            text.tokens,
+            text.lengths,
+            job.windows.full_windows(),
+            job.spread,
+            ngram_bytes,
+            job.is_whole,
+        )
     )
+
+
+def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
+    """Where the study's hidden states are written: its own folder, or one in the spill directory."""
+    if resources.spill_directory is None:
+        return study.partial
+    name = hashlib.sha256(str(study.path).encode()).hexdigest()[:16]
+    return resources.spill_directory.absolute() / f"{name}{files.PARTIAL}"
+
+
+def _run_pass(
+    study: Study,
+    job: Job,
+    plan: memory_plan.Plan,
+    reduction: Reduction,
+    progress: Progress,
+) -> None:
+    batches = loop.make_batches(job.text, job.model.config, job.spread)
+    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
+    source = _BoundedSource(job.model)
+    with _checkpoint(study, job, plan) as checkpoint, _Finisher() as finisher:
+        start = _resume_point(study, job, checkpoint)
+        results = _count_layers(
+            source,
+            batches,
+            reduction,
+            start,
+            job,
+            _hidden_states(plan.hidden_states, checkpoint, len(batches)),
+            lambda index: progress.advance(tokens[index]),
+        )
+        done = set(study.done_layers)
+        checkpoint.begin(start)
+        for result in results:
+            if result.layer not in done:
+                progress.log_line(_line(result, job, sum(tokens)))
+                if pieces := result.found.pop("candidates", None):
+                    candidates.save(study, result.layer, pieces)
+                bounds = source.bounds.pop(result.layer)
+                finisher.submit(
+                    _finish_layer, study, job, result, bounds, plan.hidden_states
+                )
+            if checkpoint.begin(result.layer + 1):
+                # The copy that study.json names must stand until the next one is named.
+                finisher.wait()
+    if not job.is_last:
+        study.finish_pass(job.stop)
+        contents.remove_counts(study, but=job.stop)
+
+
+class _BoundedSource:
+    """The model, which notes the bounds of each layer's pre-activations as it is read, ahead of its turn.
+
+    Attributes:
+        bounds: of each layer read, float64[F] least and float64[F] largest pre-activation.
+    """
+
+    def __init__(self, model: LayerSource):
+        self._model = model
+        self.config = model.config
+        self.bounds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def read_embed(self) -> dict[str, Any]:
+        return self._model.read_embed()
+
+    def read_layer(self, layer: int) -> dict[str, Any]:
+        params = self._model.read_layer(layer)
+        self.bounds[layer] = layer_preactivation_bounds(self.config, params)
+        return params
+
+
+class _Finisher:
+    """Does one piece of work at a time in a thread of its own; an error surfaces at the next call."""
+
+    def __init__(self) -> None:
+        self._worker = futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
+        self._pending: futures.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        with self._worker:
+            if error is None:
+                self.wait()
+
+    def submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Begins a piece of work when the one before has ended."""
+        self.wait()
+        self._pending = self._worker.submit(work, *arguments)
+
+    def wait(self) -> None:
+        """Waits for the work to end, and raises what it raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+
+def _count_layers(
+    source: LayerSource,
+    batches: list[Batch],
+    reduction: Reduction,
+    start: int,
+    job: Job,
+    residual: HiddenStates,
+    on_batch: Callable[[int], None],
+) -> Iterator[LayerResult]:
+    """Runs the layers from `start` on; those below the first that is asked for count nothing."""
+    settings = job.settings
+    first = max(start, settings.first_layer)
+    nothing = reductions.chain()
+    for counted, layers in (
+        (nothing, range(start, first)),
+        (reduction, range(first, settings.last_layer + 1)),
+    ):
+        if layers:
+            yield from loop.run_layers(
+                source, batches, counted, layers, residual, settings.dtype, on_batch
+            )
 
 
 def layer_preactivation_bounds(
@@ -178,78 +226,29 @@ def layer_preactivation_bounds(
     )
 
 
-def spill_folder(record: study.Study, resources: Resources) -> pathlib.Path:
-    """Where the study's hidden states are written: its own folder, or one in the spill directory."""
-    if resources.spill_directory is None:
-        return record.partial
-    name = hashlib.sha256(str(record.path).encode()).hexdigest()[:16]
-    return resources.spill_directory.absolute() / f"{name}{files.PARTIAL}"
-
-
-def _run_pass(
-    record: study.Study,
-    model: reading.Store,
-    part: Pass,
-    settings: Settings,
-    resources: Resources,
-    progress: Progress,
-    steps: dict[Kind, Step],
-) -> None:
-    spread = part.spread
-    plan = memory_plan.make_plan(model, part.windows, settings, resources, spread)
-    config = model.config
-    reduction = make_reduction(config, part.windows, spread, plan.ngram_bytes)
-    batches = loop.make_batches(part.windows, config, spread)
-    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
-    every = resources.checkpoint_every if part.is_whole else 0
-    if plan.hidden_states == "disk":
-        # The copy of a layer is where the next one reads from.
-        every = min(1, every)
-    folder = spill_folder(record, resources)
-    with _checkpoint(folder, config, settings, spread, every) as checkpoint:
-        residual = _hidden_states(plan.hidden_states, checkpoint, len(batches))
-        start = _resume_point(record, checkpoint, spread.parts) if part.is_whole else 0
-        for result in loop.run_layers(
-            model,
-            batches,
-            reduction,
-            settings.dtype,
-            range(start, settings.last_layer + 1),
-            residual,
-            lambda index: progress.advance(tokens[index]),
-            steps,
-            settings.first_layer,
-        ):
-            if result.layer not in record.done_layers:
-                _keep(record, config, part, result, reduction, plan.hidden_states)
-                progress.log_line(_line(result, settings, part, sum(tokens)))
-            # Or it would be held while the next layer is read and counted.
-            del result
-    if not part.is_last:
-        record.finish_pass(part.stop)
-        contents.remove_counts(record, but=part.stop)
-
-
 @contextlib.contextmanager
-def _checkpoint(
-    folder: pathlib.Path,
-    config: Config,
-    settings: Settings,
-    spread: Spread,
-    every: int,
-) -> Iterator[hidden.Checkpoint]:
+def _checkpoint(study: Study, job: Job, plan: memory_plan.Plan) -> Iterator[Checkpoint]:
+    """Hidden states on disk are copied after every layer; a pass of several never resumes, and makes no copies."""
+    if plan.hidden_states == "disk":
+        minutes = 0.0
+    else:
+        minutes = job.resources.checkpoint_minutes if job.is_whole else math.inf
+    config, settings, spread = job.model.config, job.settings, job.spread
+    folder = spill_folder(study, job.resources)
     with files.translated("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    shape = (spread.windows_at_once, settings.window, config.hidden_size)
-    dtype = np.dtype(jax.numpy.dtype(settings.dtype))
-    sharding = devices.sharded(spread.mesh)
-    with hidden.Checkpoint(folder, shape, dtype, every, sharding) as checkpoint:
+    with Checkpoint(
+        folder,
+        (spread.windows_at_once, settings.window, config.hidden_size),
+        np.dtype(jax.numpy.dtype(settings.dtype)),
+        devices.sharded(spread.mesh),
+        minutes,
+        settings.last_layer,
+    ) as checkpoint:
         yield checkpoint
 
 
-def _hidden_states(
-    place: str, checkpoint: hidden.Checkpoint, batches: int
-) -> hidden.HiddenStates:
+def _hidden_states(place: str, checkpoint: Checkpoint, batches: int) -> HiddenStates:
     """Where hidden states are kept, by what `memory_plan.Plan.hidden_states` calls it."""
     if place == "disk":
         return hidden.OnDisk(checkpoint, batches)
@@ -258,64 +257,53 @@ def _hidden_states(
     return hidden.InMemory(checkpoint)
 
 
-def _resume_point(
-    record: study.Study, checkpoint: hidden.Checkpoint, parts: int
-) -> int:
+def _resume_point(study: Study, job: Job, checkpoint: Checkpoint) -> int:
     """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
-    saved = record.manifest.get("resume_from")
-    if saved is None or len(saved["checksums"]) != parts:
+    saved = study.resume_from
+    if saved is None or not job.is_whole or len(saved["digests"]) != job.spread.parts:
         return 0
-    whole = checkpoint.holds(saved["layer"], saved["checksums"])
+    whole = checkpoint.resume(saved["layer"], saved["digests"])
     return saved["layer"] + 1 if whole else 0
 
 
-def _keep(
-    record: study.Study,
-    config: Config,
-    part: Pass,
-    result: loop.LayerResult,
-    reduction: reductions.Reduction,
-    hidden_states: str,
+def _finish_layer(
+    study: Study,
+    job: Job,
+    result: LayerResult,
+    bounds: tuple[np.ndarray, np.ndarray],
+    place: str,
 ) -> None:
     """Adds what a pass found in a layer to the passes before, and with the last one writes the layer."""
     layer = result.layer
-    asked = layer in record.asked_layers
-    sums = reduction.finalize(result.state) if asked else {}
-    sums |= {name: np.asarray(getattr(result, name)) for name in TIMES}
-    if part.first:
-        before = contents.read_counts(record, layer, part.first)
+    sums = result.found | {name: np.asarray(getattr(result, name)) for name in TIMES}
+    if job.first:
+        before = contents.read_counts(study, layer, job.first)
         sums = {name: sums[name] + before[name] for name in sums}
-    if not part.is_last:
-        contents.save_counts(record, layer, part.stop, sums)
+    if not job.is_last:
+        contents.save_counts(study, layer, job.stop, sums)
         return
     times = {name: round(float(sums.pop(name)), 3) for name in TIMES}
-    if asked:
-        _write_layer(record, config, result, sums)
-    entry = {"layer": layer, **times, "hidden_states": hidden_states}
-    # Without those of parts that only fill the last batch up.
-    record.finish_layer(entry, result.checksums[: part.spread.parts])
+    if sums:
+        if not job.is_whole:
+            sums["mutual_information"] = statistics.position_information(
+                sums["position_count"], job.windows.full_windows()
+            )
+        sums["min_preactivation"], sums["max_preactivation"] = bounds
+        for name, data in sums.items():
+            study.write_layer(name, layer, data)
+    # Without the parts that only fill the last batch up; of several passes there is no copy to resume from.
+    copied = result.copied[: job.spread.parts] if job.is_whole else []
+    entry = {"layer": layer, **times, "hidden_states": place}
+    study.finish_layer(entry, copied)
 
 
-def _write_layer(
-    record: study.Study,
-    config: Config,
-    result: loop.LayerResult,
-    found: dict[str, Any],
-) -> None:
-    low, high = layer_preactivation_bounds(config, result.params)
-    found |= {"min_preactivation": low, "max_preactivation": high}
-    pieces = found.pop("candidates", None)
-    for name, data in found.items():
-        record.write_layer(name, result.layer, data)
-    if pieces is not None:
-        candidates.save(record, result.layer, pieces)
-
-
-def _line(result: loop.LayerResult, settings: Settings, part: Pass, tokens: int) -> str:
+def _line(result: LayerResult, job: Job, tokens: int) -> str:
     """What the log says of a layer."""
-    windows = "" if part.is_whole else f", windows to {part.stop} of {part.of}"
+    windows = (
+        "" if job.is_whole else f", windows to {job.stop} of {len(job.windows.tokens)}"
+    )
     return (
-        f"layer {result.layer} of {settings.last_layer + 1}{windows}: "
+        f"layer {result.layer} of {job.settings.last_layer + 1}{windows}: "
         f"{result.seconds:.2f} s, {tokens / result.seconds:.0f} tokens/s, "
         f"{result.wait_seconds:.2f} s waiting for weights"
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze
 from jaxneurons.disk import files
-from jaxneurons.run import beginning, passes
+from jaxneurons.run import beginning, job, passes
 from jaxneurons.run.settings import Resources, Settings, check_passes
 from jaxneurons.store import reading
 from jaxneurons.studies import candidates, study
@@ -65,7 +65,8 @@ def run_study(
     per_batch = min(settings.windows_per_batch, len(windows.tokens))
     settings = dataclasses.replace(settings, windows_per_batch=per_batch)
     # Before anything is written: a study that cannot run should not be begun.
-    passes.check_resources(model, windows, settings, resources, mesh)
+    work = job.make_job(model, windows, settings, resources, mesh)
+    passes.check_resources(work)
     identity = beginning.identify(model, model_name, windows, settings)
     if not resume or files.is_free(path):
         beginning.create(path, model.config, windows, tokenizer, identity, settings)
@@ -73,7 +74,7 @@ def run_study(
     with record.locked(), _interruptible(record):
         if settings.ngrams and (lost := candidates.layers_without(record)):
             record.forget_layers(lost)
-        passes.run_passes(record, model, windows, settings, resources, mesh)
+        passes.run_passes(record, work)
         if settings.ngrams:
             candidates.join(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)

@@ -116,8 +116,8 @@ class Resources:
         host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
         spill_directory: where hidden states are written that no memory holds, and the copies of them
             from which a killed run goes on; None is the study's own.
-        checkpoint_every: layers between such copies; 0 makes none, and a resumed run recomputes
-            them. Hidden states on disk are their own copy.
+        checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more than
+            about that; 0 copies after every layer, infinity never. Hidden states on disk are their own copy.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
         devices: of this host; None is all.
@@ -126,7 +126,7 @@ class Resources:
     device_memory_bytes: int | None = None
     host_memory_bytes: int | None = None
     spill_directory: pathlib.Path | None = None
-    checkpoint_every: int = 1
+    checkpoint_minutes: float = 10.0
     tokens_per_pass: int | None = None
     devices: int | None = None
 

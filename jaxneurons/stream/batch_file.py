@@ -1,71 +1,65 @@
-"""The residual stream of a layer as one file: batches float[B, T, D] in, the same bits and their checksums out."""
+"""The residual stream after a layer as one file: batches float[N * B, T, D] in, the same bits and their digests out."""
 
 import pathlib
-import zlib
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from jaxneurons.disk import files
+from jaxneurons.disk import arrays, files
 
 
 class BatchFile:
-    """Batches of one layer, one behind the other.
+    """The format of such files: batches one after the other, each of equal parts.
 
     Args:
-        path: of the file; made by the first write.
-        shape: (B, T, D) of a batch.
+        shape: (N * B, T, D) of a batch.
         dtype: of the residual stream.
-        parts: of a batch.
-
-    Attributes:
-        size: bytes of a batch.
+        parts: N, of a batch.
     """
 
-    def __init__(
-        self,
-        path: pathlib.Path,
-        shape: tuple[int, int, int],
-        dtype: np.dtype,
-        parts: int,
-    ):
-        self.path = path
-        self._parts = parts
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, parts: int):
         self._shape = shape
-        self._dtype = np.dtype(dtype)
-        self.size = int(np.prod(shape)) * self._dtype.itemsize
+        self._dtype = dtype
+        self._parts = parts
+        self._size = int(np.prod(shape)) * dtype.itemsize
 
-    def write(self, batch: int, x: jax.Array) -> list[int]:
-        """Puts a batch in its place and gives the checksum of each part.
+    def write(self, path: pathlib.Path, batch: int, x: jax.Array) -> list[str]:
+        """Puts a batch in its place and gives the digest of each part.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
         """
-        content = np.asarray(x).reshape(-1).view(np.uint8).data
+        content = np.asarray(x).reshape(-1).view(np.uint8)
         try:
-            self.path.touch()
-            with open(self.path, "r+b") as file:
-                file.seek(batch * self.size)
-                file.write(content)
+            path.touch()
+            with open(path, "r+b") as file:
+                file.seek(batch * self._size)
+                file.write(content.data)
         except OSError as error:
-            raise files.io_error("write", self.path, error, self.size) from error
-        return self._checksums(content)
+            raise files.io_error("write", path, error, self._size) from error
+        return list(self._digests(content))
 
-    def read(self, batch: int) -> tuple[np.ndarray, list[int]]:
-        """A batch and the checksum of each part; zeros from the end of a file that is too short.
+    def read(self, path: pathlib.Path, batch: int) -> np.ndarray:
+        """A batch, with zeros for what a file that is too short lacks.
 
         Raises:
             InputOutputError: the operating system refuses.
         """
-        with files.translated("read", self.path), open(self.path, "rb") as file:
-            file.seek(batch * self.size)
-            content = file.read(self.size).ljust(self.size, b"\0")
-        x = np.frombuffer(content, self._dtype)
-        return x.reshape(self._shape), self._checksums(memoryview(content))
+        with files.translated("read", path), open(path, "rb") as file:
+            file.seek(batch * self._size)
+            content = file.read(self._size).ljust(self._size, b"\0")
+        return np.frombuffer(content, self._dtype).reshape(self._shape)
 
-    def _checksums(self, content: memoryview) -> list[int]:
-        size = self.size // self._parts
-        return [
-            zlib.crc32(content[first : first + size])
-            for first in range(0, self.size, size)
+    def digests(self, path: pathlib.Path, parts: int) -> list[str]:
+        """The digests of the first so many parts; raises as `read`."""
+        batches = range(-(-parts // self._parts))
+        contents = (
+            self.read(path, batch).reshape(-1).view(np.uint8) for batch in batches
+        )
+        return [digest for content in contents for digest in self._digests(content)][
+            :parts
         ]
+
+    def _digests(self, content: np.ndarray) -> Iterator[str]:
+        return map(arrays.digest, np.split(content, self._parts))

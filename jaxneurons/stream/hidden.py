@@ -1,40 +1,53 @@
-"""The residual stream of all windows between two layers, and its copy on disk that a killed run resumes from.
+"""The residual stream of all windows between two layers, and copies of it from which a killed run resumes.
 
-In: batches float[B, T, D] as the block gives them. Out: the same bits, now or after a restart.
-A batch is in parts, one for each device. Files hold one part behind the other and each has its checksum, so
-that a run may go on with another number of devices.
-Two files take turns, so that the copy of the last finished layer stands until the next is whole.
-A copy is not synced: it outlives its process but perhaps not a power cut, and then its checksums
-are wrong, it counts as missing, and the layers below it run again.
+In: batches float[N * B, T, D] as the step gives them. Out: the same bits, now or after a restart. A batch has one
+part of B windows for each of N devices. Files hold one part after the other, each with its digest, so that a run may
+resume on another number of devices. A copy is not synced: it outlives its process, but after a power cut its digests
+may be wrong; then it counts as missing, and the layers below it run again.
 """
 
 import pathlib
+import time
 from collections.abc import Sequence
 from concurrent import futures
-from typing import Self
+from typing import Protocol, Self
 
 import jax
 import numpy as np
 
-from jaxneurons.stream import batch_file
+from jaxneurons.stream.batch_file import BatchFile
 
 # Batches that wait for the disk at a time.
 MOST_WAITING = 4
 
 
+class HiddenStates(Protocol):
+    """Where the residual stream lives between two layers."""
+
+    def take(self, layer: int, batch: int) -> jax.Array:
+        """A batch before a layer, on the devices; it is forgotten here."""
+
+    def put(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Keeps a batch after a layer."""
+
+    def finish_layer(self, layer: int) -> list[str]:
+        """Waits for what is under way; gives the digest of each part if the layer was copied to disk."""
+
+
 class Checkpoint:
-    """Copies a layer's batches to disk while the next batch computes.
+    """Copies the residual stream to disk while the next batch computes; one file per copy.
 
     Args:
-        folder: where the two files live; must exist.
-        shape: (B, T, D) of a batch.
+        folder: of the files; must exist.
+        shape: (N * B, T, D) of a batch.
         dtype: of the residual stream.
-        every: layers from one copy to the next; 0 makes none.
-        sharding: of a batch, equally by windows; None is all on the first device.
+        sharding: of a batch, equally by windows.
+        minutes: least time from one copy to the next; 0 copies every layer, infinity none.
+        last_layer: that runs; what comes after it is not kept.
 
     Attributes:
-        every: as given.
         sharding: as given.
+        last_layer: as given.
     """
 
     def __init__(
@@ -42,20 +55,21 @@ class Checkpoint:
         folder: pathlib.Path,
         shape: tuple[int, int, int],
         dtype: np.dtype,
-        every: int = 1,
-        sharding: jax.sharding.Sharding | None = None,
+        sharding: jax.sharding.Sharding,
+        minutes: float,
+        last_layer: int,
     ):
-        self.every = every
         self.sharding = sharding
-        self._parts = 1 if sharding is None else sharding.num_devices
-        self._files = [
-            batch_file.BatchFile(
-                folder / f"hidden_{turn}.bin", shape, dtype, self._parts
-            )
-            for turn in (0, 1)
-        ]
+        self.last_layer = last_layer
+        self._folder = folder
+        self._format = BatchFile(shape, np.dtype(dtype), sharding.num_devices)
+        self._minutes = minutes
+        self._copied_layer: int | None = None
+        self._copied_at = time.monotonic()
+        self._copy_seconds = 0.0
+        self._is_copying = False
         self._writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: list[futures.Future[list[int]]] = []
+        self._pending: list[futures.Future[list[str]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -64,59 +78,81 @@ class Checkpoint:
         """Ends the writing thread; the files stay."""
         self._writer.shutdown(cancel_futures=True)
 
-    def file(self, layer: int) -> batch_file.BatchFile:
-        """Where the batches after a layer are copied to."""
-        return self._files[(layer + 1) // self.every % 2 if self.every else 0]
+    def begin(self, layer: int) -> bool:
+        """Decides whether the layer that runs next is copied; if so, of former copies only the last one stays.
+
+        A copy has to be due, and to take no longer than it would to compute again what it saves.
+        """
+        elapsed = time.monotonic() - self._copied_at
+        worthwhile = elapsed >= max(60 * self._minutes, self._copy_seconds)
+        due = worthwhile or self._minutes == 0
+        self._is_copying = due and layer < self.last_layer
+        if self._is_copying:
+            self._copy_seconds = 0.0
+            for path in self._folder.glob("hidden_*.bin"):
+                if self._copied_layer is None or path != self.path(self._copied_layer):
+                    path.unlink()
+        return self._is_copying
 
     def save(self, layer: int, batch: int, x: jax.Array) -> None:
-        """Queues the copy of one batch after a layer, where it is that layer's turn."""
-        if self.every and (layer + 1) % self.every == 0:
-            self.queue(layer, batch, x)
-
-    def queue(self, layer: int, batch: int, x: jax.Array) -> None:
-        """Queues the copy of one batch after a layer; returns at once unless the disk lags behind.
+        """Copies a batch after a layer if the layer is copied; returns at once unless the disk lags behind.
 
         Raises:
             InputOutputError: the operating system refused one of the copies before.
         """
+        if not self._is_copying:
+            return
         if len(self._pending) >= MOST_WAITING:
             # A disk slower than the device must not fill the memory with what waits for it, and a
             # full one must not cost the rest of the layer.
             self._pending[-MOST_WAITING].result()
-        write = self.file(layer).write
-        self._pending.append(self._writer.submit(write, batch, x))
+        self._pending.append(self._writer.submit(self._write, layer, batch, x))
 
-    def finish_layer(self) -> list[int]:
-        """Waits for the copies of a layer and gives the checksum of each part; none for no copy.
+    def finish_layer(self, layer: int) -> list[str]:
+        """Waits for the copies of a layer and gives the digest of each part; none if it was not copied.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
         """
         pending, self._pending = self._pending, []
         futures.wait(pending)
-        return [checksum for copy in pending for checksum in copy.result()]
+        digests = [digest for copy in pending for digest in copy.result()]
+        if digests:
+            self._copied_layer, self._copied_at = layer, time.monotonic()
+        return digests
 
-    def holds(self, layer: int, checksums: Sequence[int]) -> bool:
-        """Whether the first parts after a layer, one for each checksum, are there as they were copied.
+    def read(self, layer: int, batch: int) -> np.ndarray:
+        """A batch after a layer; raises InputOutputError where the operating system refuses."""
+        return self._format.read(self.path(layer), batch)
+
+    def resume(self, layer: int, digests: Sequence[str]) -> bool:
+        """Whether the first parts after a layer, one for each digest, are there as they were copied.
 
         Raises:
             InputOutputError: the operating system refuses.
         """
-        file = self.file(layer)
-        if not self.every or not file.path.exists():
-            return False
-        return all(
-            file.read(first // self._parts)[1][: len(checksums) - first]
-            == list(checksums[first : first + self._parts])
-            for first in range(0, len(checksums), self._parts)
+        whole = self.path(layer).exists() and digests == self._format.digests(
+            self.path(layer), len(digests)
         )
+        self._copied_layer = layer if whole else None
+        return whole
+
+    def path(self, layer: int) -> pathlib.Path:
+        """Where the copy after a layer is."""
+        return self._folder / f"hidden_{layer:03d}.bin"
+
+    def _write(self, layer: int, batch: int, x: jax.Array) -> list[str]:
+        began = time.monotonic()
+        digests = self._format.write(self.path(layer), batch, x)
+        self._copy_seconds += time.monotonic() - began
+        return digests
 
 
 class InMemory:
     """The residual stream in the device's memory, which on a CPU is the machine's.
 
     Args:
-        checkpoint: where to copy it after each layer; None makes no copies.
+        checkpoint: where to copy it; None makes no copies.
     """
 
     def __init__(self, checkpoint: Checkpoint | None = None):
@@ -127,8 +163,8 @@ class InMemory:
         """A batch before a layer; read from the copy where a resumed run begins."""
         if batch in self._batches or self._checkpoint is None:
             return self._batches.pop(batch)
-        x = _read_copy(self._checkpoint, layer, batch)
-        return jax.device_put(x, self._checkpoint.sharding)
+        copy = self._checkpoint.read(layer - 1, batch)
+        return jax.device_put(copy, self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Keeps a batch after a layer."""
@@ -136,16 +172,18 @@ class InMemory:
         if self._checkpoint is not None:
             self._checkpoint.save(layer, batch, x)
 
-    def finish_layer(self) -> list[int]:
-        """Waits for the copies of a layer; gives their checksums."""
-        return [] if self._checkpoint is None else self._checkpoint.finish_layer()
+    def finish_layer(self, layer: int) -> list[str]:
+        """Waits for the copies of the layer; gives their digests."""
+        if self._checkpoint is None:
+            return []
+        return self._checkpoint.finish_layer(layer)
 
 
 class OnHost:
     """The residual stream in host memory; the next batch comes to the device while one computes.
 
     Args:
-        checkpoint: where to copy it after each layer.
+        checkpoint: where to copy it.
         batches: their number.
     """
 
@@ -157,7 +195,7 @@ class OnHost:
         self._leaving: dict[int, jax.Array] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
-        """A batch before a layer, its transfer begun before; the next one's begins."""
+        """A batch before a layer, whose transfer has begun before; that of the next one begins."""
         x = self._coming.pop(batch, None)
         if x is None:
             x = self._bring(layer, batch)
@@ -172,15 +210,15 @@ class OnHost:
         self._leaving[batch] = x
         self._checkpoint.save(layer, batch, x)
 
-    def finish_layer(self) -> list[int]:
-        """Waits for the copies of a layer; gives their checksums."""
+    def finish_layer(self, layer: int) -> list[str]:
+        """Waits for transfers and copies of the layer; gives the copies' digests."""
         self._settle()
-        return self._checkpoint.finish_layer()
+        return self._checkpoint.finish_layer(layer)
 
     def _bring(self, layer: int, batch: int) -> jax.Array:
         x = self._batches.pop(batch, None)
         if x is None:
-            x = _read_copy(self._checkpoint, layer, batch)
+            x = self._checkpoint.read(layer - 1, batch)
         return jax.device_put(x, self._checkpoint.sharding)
 
     def _settle(self) -> None:
@@ -190,47 +228,33 @@ class OnHost:
 
 
 class OnDisk:
-    """The residual stream in the checkpoint's files alone, a few batches in memory.
-
-    Each layer's copy is where the next one reads from: two files, or with a checkpoint that makes
-    no copies one, in which a batch is replaced once it was read and nothing can resume.
+    """The residual stream in the checkpoint's files alone, a few batches of it in memory.
 
     Args:
-        checkpoint: whose files to use; it copies every layer or none.
+        checkpoint: which copies every layer; each copy is where the next layer reads from.
         batches: their number.
     """
 
     def __init__(self, checkpoint: Checkpoint, batches: int):
-        if checkpoint.every > 1:
-            raise ValueError(f"a copy every {checkpoint.every} layers: wanted 0 or 1")
         self._checkpoint = checkpoint
-        self._batches = batches
+        self._number = batches
         self._reader = futures.ThreadPoolExecutor(1, thread_name_prefix="read-hidden")
-        self._upcoming: dict[int, futures.Future[np.ndarray]] = {}
+        self._coming: dict[int, futures.Future[np.ndarray]] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer; the next one is read meanwhile."""
-        current = self._upcoming.pop(batch, None) or self._submit(layer, batch)
-        if batch + 1 < self._batches:
-            self._upcoming[batch + 1] = self._submit(layer, batch + 1)
+        current = self._coming.pop(batch, None) or self._submit(layer, batch)
+        if batch + 1 < self._number:
+            self._coming[batch + 1] = self._submit(layer, batch + 1)
         return jax.device_put(current.result(), self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Writes a batch after a layer."""
-        self._checkpoint.queue(layer, batch, x)
+        self._checkpoint.save(layer, batch, x)
 
-    def finish_layer(self) -> list[int]:
-        """Waits for the batches of a layer to be written; gives their checksums if they can resume."""
-        checksums = self._checkpoint.finish_layer()
-        return checksums if self._checkpoint.every else []
+    def finish_layer(self, layer: int) -> list[str]:
+        """Waits for the batches of the layer to be written; gives their digests."""
+        return self._checkpoint.finish_layer(layer)
 
     def _submit(self, layer: int, batch: int) -> futures.Future[np.ndarray]:
-        return self._reader.submit(_read_copy, self._checkpoint, layer, batch)
-
-
-HiddenStates = InMemory | OnHost | OnDisk
-
-
-def _read_copy(checkpoint: Checkpoint, layer: int, batch: int) -> np.ndarray:
-    """A batch before a layer, as the layer below left it on disk."""
-    return checkpoint.file(layer - 1).read(batch)[0]
+        return self._reader.submit(self._checkpoint.read, layer - 1, batch)

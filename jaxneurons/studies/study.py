@@ -65,6 +65,16 @@ class Study:
         """Layers, asked for or only passed through, that need not run again."""
         return [entry["layer"] for entry in self.manifest["layers"]["done"]]
 
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Windows up to the end of each pass that is done."""
+        return tuple(self.manifest["passes"])
+
+    @property
+    def resume_from(self) -> dict[str, Any] | None:
+        """The layer and the digests of the parts of the residual stream's copy, if there is one."""
+        return self.manifest.get("resume_from")
+
     def write_group(self, attributes: Mapping[str, Any]) -> None:
         """Makes `arrays` a zarr3 group with these attributes."""
         content = {
@@ -133,13 +143,13 @@ class Study:
         """Replaces study.json atomically."""
         study_manifest.write(self.path, self.manifest)
 
-    def finish_layer(self, entry: Mapping[str, Any], checksums: list[int]) -> None:
+    def finish_layer(self, entry: Mapping[str, Any], digests: list[str]) -> None:
         """Records that a layer is done, and the copy of the residual stream after it if there is one."""
         self.manifest["layers"]["done"].append(dict(entry))
-        if checksums:
+        if digests:
             self.manifest["resume_from"] = {
                 "layer": entry["layer"],
-                "checksums": checksums,
+                "digests": digests,
             }
         self.save_manifest()
 

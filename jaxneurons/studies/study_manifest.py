@@ -91,9 +91,9 @@ def _check(entries: dict[str, Any], where: str) -> None:
         _require(known, f"{where}: layers.done")
     _require(_are_integers(entries["passes"]), f"{where}: passes")
     if saved := entries.get("resume_from"):
-        wanted = {"layer", "checksums"}
+        wanted = {"layer", "digests"}
         manifest.check_keys(FORMAT, saved, wanted, f"{where}: resume_from")
-        numbers = _are_integers([saved["layer"]]) and _are_integers(saved["checksums"])
+        numbers = _are_integers([saved["layer"]]) and isinstance(saved["digests"], list)
         _require(numbers, f"{where}: resume_from")
     _require(isinstance(entries["arrays"], dict), f"{where}: arrays")
     for name, entry in entries["arrays"].items():

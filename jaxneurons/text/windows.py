@@ -27,6 +27,17 @@ class Windows(NamedTuple):
     names: tuple[str, ...]
     fingerprints: tuple[str, ...]
 
+    def part(self, first: int, stop: int) -> "Windows":
+        """The windows from `first` up to and without `stop`, of the same domains."""
+        arrays = (self.tokens, self.lengths, self.domains)
+        tokens, lengths, domains = (array[first:stop] for array in arrays)
+        return self._replace(tokens=tokens, lengths=lengths, domains=domains)
+
+    def full_windows(self) -> list[int]:
+        """How many windows of each domain have all T tokens."""
+        full = self.domains[self.lengths == self.tokens.shape[1]]
+        return np.bincount(full, minlength=len(self.names)).tolist()
+
 
 def cut(
     streams: Sequence[np.ndarray], window: int, bos: int, pad: int

@@ -159,9 +159,11 @@ def _reduced(
         state = reduction.init()
         for batch in loop.make_batches(windows, case.config, spread):
             first = int(batch.first_window[0])
-            masks = jnp.asarray(active[first : first + case.windows_per_batch])
+            activation = jnp.asarray(
+                active[first : first + case.windows_per_batch], jnp.float32
+            )
             batch = batch._replace(first_window=batch.first_window[0])
-            state = update(state, masks, batch)
+            state = update(state, activation, batch)
         states = jax.tree.map(lambda leaf: leaf[None], state)
         states = jax.device_put(states, devices.sharded(mesh))
         found = reduction.finalize(reduction.merge(states))

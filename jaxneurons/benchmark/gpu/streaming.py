@@ -8,7 +8,6 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any, cast
 
 import jax
 import numpy as np
@@ -30,7 +29,7 @@ Read = Callable[[int], loop.Parameters]
 
 
 class _Ring:
-    """What `stream.run_layers` wants of a store: layer l is layer l % RING of what `read` reads."""
+    """A `loop.LayerSource`: layer l is layer l % RING of what `read` reads."""
 
     def __init__(self, config: Config, read: Read, embedding: loop.Parameters):
         self.config = config
@@ -108,12 +107,7 @@ def _layer_seconds(case: Workload, ring: _Ring) -> tuple[float, float]:
         ours.make_windows(case), case.config, ours.make_spread(case)
     )
     results = loop.run_layers(
-        cast(Any, ring),
-        batches,
-        reductions.chain(),
-        case.dtype,
-        range(DEPTH),
-        hidden.InMemory(),
+        ring, batches, reductions.chain(), range(DEPTH), hidden.InMemory(), case.dtype
     )
     taken = [(result.seconds, result.wait_seconds) for result in results][1:]
     seconds, waiting = np.median(np.array(taken), axis=0)

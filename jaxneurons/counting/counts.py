@@ -1,0 +1,84 @@
+"""Activation counts as `Reduction`s: by domain (paper §3), and by domain and position (§5).
+
+In: batches of activations. Out: integer host arrays.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxneurons.counting import statistics
+from jaxneurons.counting.reductions import Batch, Reduction, State, active
+
+# Rows summed in uint8: at most 255, lest it overflow. On CPU 32 was the fastest of 32, 128 and 255:
+# 1.5 ms for 2 x 2048 x 3072 masks, where a product of int8 into int32 took 22.
+ROWS_IN_BYTES = 32
+
+
+def activation_counts(domains: int, neurons: int) -> Reduction:
+    """Counts activations by domain (paper §3).
+
+    Gives `activation_count`, over every token that is not padding, and
+    `special_activation_count`, the part of it on special tokens; both int64[domain, F].
+    """
+
+    def init() -> State:
+        return jnp.zeros((2, domains, neurons), jnp.int32)
+
+    def update(state: State, activation: jax.Array, batch: Batch) -> State:
+        counted = jnp.stack([batch.valid, batch.special])
+        fires = active(activation)
+        per_window = _sum_over_positions(fires[None] & counted[..., None])
+        return state.at[:, batch.domain].add(per_window)
+
+    def finalize(state: State) -> dict[str, np.ndarray]:
+        counts = np.asarray(state).astype(np.int64)
+        return {
+            "activation_count": counts[0],
+            "special_activation_count": counts[1],
+        }
+
+    return Reduction(init, update, finalize)
+
+
+def _sum_over_positions(mask: jax.Array) -> jax.Array:
+    """Sums bool[..., T, F] over T to int32[..., F], a byte wide for `ROWS_IN_BYTES` rows at a time."""
+    *leading, positions, neurons = mask.shape
+    padding = [(0, 0)] * len(leading) + [(0, -positions % ROWS_IN_BYTES), (0, 0)]
+    rows = jnp.pad(mask, padding).reshape(*leading, -1, ROWS_IN_BYTES, neurons)
+    in_bytes = jnp.sum(rows, axis=-2, dtype=jnp.uint8)
+    return jnp.sum(in_bytes, axis=-2, dtype=jnp.int32)
+
+
+def position_counts(
+    domains: int, positions: int, neurons: int, windows: Sequence[int] | None = None
+) -> Reduction:
+    """Counts activations by domain and position over full windows (paper §5.1).
+
+    Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each domain,
+    `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
+    """
+
+    def init() -> State:
+        return jnp.zeros((domains, positions, neurons), jnp.int32)
+
+    def update(state: State, activation: jax.Array, batch: Batch) -> State:
+        fires = active(activation)
+
+        # A window at a time: one scatter of all windows takes five times as long on CPU.
+        def add_window(window: jax.Array, state: State) -> State:
+            counted = fires[window] & batch.full[window]
+            return state.at[batch.domain[window]].add(counted.astype(jnp.int32))
+
+        return jax.lax.fori_loop(0, len(fires), add_window, state)
+
+    def finalize(state: State) -> dict[str, np.ndarray]:
+        found = {"position_count": np.asarray(state).astype(np.uint32)}
+        if windows is not None:
+            information = statistics.position_information(state, windows)
+            found["mutual_information"] = information
+        return found
+
+    return Reduction(init, update, finalize)

@@ -1,0 +1,53 @@
+"""All that a study counts, the paper's statistics, as reductions.
+
+In: a model's configuration, the text and how it lies on the devices. Out: reductions to be chained.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxneurons.config import Config
+from jaxneurons.counting import counts, ngram_coverage
+from jaxneurons.counting.reductions import Reduction
+from jaxneurons.devices import Spread
+
+
+def paper_counts(
+    config: Config,
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    full_windows: Sequence[int],
+    spread: Spread,
+    ngram_bytes: int | None = 2**28,
+    whole: bool = True,
+) -> list[Reduction]:
+    """Activations by domain, by position too, and n-grams: the parts of a study, in this order.
+
+    Args:
+        config: of the model.
+        tokens: int32[W, T], the windows.
+        lengths: int32[W], tokens of each window before its padding.
+        full_windows: windows of T tokens in each domain of the study.
+        spread: how the windows lie on the devices.
+        ngram_bytes: of each device's memory, to count n-grams with; None counts none.
+        whole: whether these are all windows of the study, so that mutual information can be computed.
+    """
+    domains, length = len(full_windows), tokens.shape[1]
+    windows = full_windows if whole else None
+    parts = [
+        counts.activation_counts(domains, config.ffn_dim),
+        counts.position_counts(domains, length, config.ffn_dim, windows),
+    ]
+    if ngram_bytes is not None:
+        parts.append(
+            ngram_coverage.ngram_coverage(
+                tokens,
+                lengths,
+                config.special_tokens,
+                config.ffn_dim,
+                spread=spread,
+                memory_bytes=ngram_bytes,
+            )
+        )
+    return parts

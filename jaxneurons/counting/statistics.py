@@ -1,0 +1,135 @@
+"""Statistics of one neuron from its counts alone: pure JAX functions, to be mapped over neurons by `jax.vmap`.
+
+In: integer counts of a neuron. Out: its mutual information with position, its coverage, whether it is an n-gram
+detector. Definitions are those of `jaxneurons/stats/README.md`; `position_information` is what a study calls.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# One window shows every position once, so that each looks like always or never.
+FEWEST_WINDOWS = 2
+# Neurons whose mutual information is computed together.
+NEURONS_PER_BLOCK = 256
+
+
+def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Array:
+    """The mutual information between a neuron's firing and the position (paper §5.1, Appendix B.1).
+
+    >>> with jax.enable_x64(True):
+    ...     print(positional_information(jnp.array([4, 4, 0, 0]), windows=4))
+    0.6931471805599453
+
+    Args:
+        count: int[T], full windows in which the neuron is active at each position.
+        windows: full windows counted.
+
+    Returns:
+        float[], nats; float64 under `jax.enable_x64`. NaN below 2 windows.
+    """
+    share = count / jnp.asarray(windows, jnp.result_type(float))
+    # The entropy of the mean is taken off position by position: a flat pattern is 0 then, not nearly 0.
+    terms = _negative_entropy(share) - _negative_entropy(jnp.mean(share))
+    information = jnp.maximum(jnp.mean(terms), 0)
+    return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)
+
+
+def coverage(activations: jax.Array, share: Fraction = Fraction(95, 100)) -> jax.Array:
+    """The smallest number of distinct n-grams that account for a share of a neuron's activations (paper §4.1).
+
+    >>> coverage(jnp.array([1, 90, 5, 4])).item()
+    2
+
+    Args:
+        activations: int[G], the neuron's activations on each distinct n-gram.
+        share: of all its activations.
+
+    Returns:
+        int[], 0 for a neuron without activations.
+    """
+    needed = at_least(activations.sum(), share)
+    largest_first = jnp.sort(activations, descending=True)
+    short = jnp.cumsum(largest_first) - largest_first < needed
+    return jnp.sum(short & (largest_first > 0))
+
+
+def is_detector(
+    activations: jax.Array,
+    occurrences: jax.Array,
+    most_ngrams: int,
+    share: Fraction = Fraction(95, 100),
+    trigger_share: Fraction = Fraction(95, 100),
+) -> jax.Array:
+    """Whether a neuron is an n-gram detector (paper §4.2).
+
+    Args:
+        activations: int[G], the neuron's activations on each distinct n-gram.
+        occurrences: int[G], how often each n-gram occurs.
+        most_ngrams: the largest coverage of a detector; the paper has 5 for tokens and 50 for longer n-grams.
+        share: of its activations, which its coverage and its triggers must account for.
+        trigger_share: of a trigger's occurrences, on which the neuron is active.
+
+    Returns:
+        bool[].
+    """
+    covered = coverage(activations, share)
+    triggers = activations >= at_least(occurrences, trigger_share)
+    accounted = jnp.sum(jnp.where(triggers, activations, 0))
+    enough = accounted >= at_least(activations.sum(), share)
+    return (covered > 0) & (covered <= most_ngrams) & enough
+
+
+def at_least(total: jax.Array, share: Fraction) -> jax.Array:
+    """The least integers that are >= share * total int[...], without a product that could overflow."""
+    whole, rest = jnp.divmod(total, share.denominator)
+    return share.numerator * whole - (-share.numerator * rest) // share.denominator
+
+
+def position_information(
+    position_count: jax.Array | np.ndarray, windows: Sequence[int]
+) -> np.ndarray:
+    """The mutual information of every neuron of a layer, computed where the counts lie.
+
+    Args:
+        position_count: int[domain, T, F], full windows in which a neuron is active at a position.
+        windows: full windows of each domain.
+
+    Returns:
+        float64[domain + 1, F], nats; the last row is over all domains. NaN below 2 windows.
+    """
+    several = len(windows) > 1
+    numbers = np.array([*windows, sum(windows)][: None if several else 1])
+    with jax.enable_x64(True):
+        found = np.asarray(_by_blocks(position_count, numbers))
+    return found if several else np.concatenate([found, found])
+
+
+@jax.jit
+def _by_blocks(position_count: jax.Array, windows: jax.Array) -> jax.Array:
+    """float64[len(windows), F]; float64 values of all neurons at once would take eight times the counts' memory."""
+    domains, _, neurons = position_count.shape
+    width = min(neurons, NEURONS_PER_BLOCK)
+    of_neurons = jax.vmap(positional_information, in_axes=(1, None))
+
+    def add_block(number: jax.Array, found: jax.Array) -> jax.Array:
+        first = jnp.minimum(number * width, neurons - width)
+        block = jax.lax.dynamic_slice_in_dim(position_count, first, width, axis=2)
+        rows = [of_neurons(block[i], windows[i]) for i in range(domains)]
+        if len(windows) > domains:
+            pooled = jnp.sum(block, axis=0, dtype=jnp.int64)
+            rows.append(of_neurons(pooled, windows[-1]))
+        return jax.lax.dynamic_update_slice_in_dim(found, jnp.stack(rows), first, 1)
+
+    found = jnp.zeros((len(windows), neurons))
+    return jax.lax.fori_loop(0, -(-neurons // width), add_block, found)
+
+
+def _negative_entropy(share: jax.Array) -> jax.Array:
+    """p·ln p + (1−p)·ln(1−p), with 0·ln 0 = 0."""
+    return jax.scipy.special.xlogy(share, share) + jax.scipy.special.xlogy(
+        1 - share, 1 - share
+    )
