@@ -21,7 +21,7 @@ FOLDERS = {
     "counting": "root",
     "stream": "root disk text model store counting",
     "studies": "root disk text",
-    "stats": "root",
+    "stats": "root counting",
     "figures": "",
     "analysis": "root disk store studies stats figures",
     "convert": "root disk text store",

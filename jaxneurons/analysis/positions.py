@@ -1,4 +1,4 @@
-"""A study's position counts in; array `mutual_information`, positional neurons and their summary out (paper §5)."""
+"""A study's position counts in; positional neurons and their summary out (paper §5)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,18 +18,14 @@ def find_by_layer(
     criteria: position_types.PositionCriteria,
     null: position_information.Null | None,
 ) -> Iterator[positions.LayerPositions]:
-    """Finds the positional neurons of every layer asked for, one layer in memory at a time.
-
-    In a study that is not complete it fills the array `mutual_information` on the way.
-    """
+    """Finds the positional neurons of every layer asked for, one layer in memory at a time."""
     windows = [domain["full_windows"] for domain in domains(record)]
     for layer in record.asked_layers:
         count = record.read_layer("position_count", layer)
-        found = positions.analyze_layer(layer, count, windows, criteria, null)
-        if not record.complete:
-            information = found.mutual_information
-            record.write_layer("mutual_information", layer, information)
-        yield found
+        information = record.read_layer("mutual_information", layer)
+        yield positions.analyze_layer(
+            layer, count, windows, information, criteria, null
+        )
 
 
 def summarize(

@@ -119,7 +119,7 @@ def _path(
 
 
 def _part(module: str, path: str) -> str:
-    if module == "jit_embed_batch":
+    if module == "jit_embed_tokens":
         return EMBEDDING
     if module != "jit_step":
         return LAYER_END

@@ -60,7 +60,8 @@ class Update(Protocol):
 
         Args:
             state: the state so far, which is donated: its memory becomes that of the next one.
-            activation: float[B, T, F], the neurons' values after the nonlinearity; `active` gives the mask.
+            activation: float[B, T, F], the neurons' values after the nonlinearity, in the type to compute in;
+                `active` gives the mask.
                 Rows of padding hold values too, so mask them by `batch.valid`.
             batch: the windows that the activations belong to.
         """

@@ -31,9 +31,12 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
     Returns:
         float[], nats; float64 under `jax.enable_x64`. NaN below 2 windows.
     """
-    share = count / jnp.asarray(windows, jnp.result_type(float))
-    # The entropy of the mean is taken off position by position: a flat pattern is 0 then, not nearly 0.
-    terms = _negative_entropy(share) - _negative_entropy(jnp.mean(share))
+    real = jnp.result_type(float)
+    windows_real = jnp.asarray(windows, real)
+    share = count.astype(real) / windows_real
+    # From the sum of integers, and taken off position by position: a flat pattern is 0 then, not nearly 0.
+    mean = jnp.sum(count, dtype=int).astype(real) / (windows_real * len(count))
+    terms = _negative_entropy(share) - _negative_entropy(mean)
     information = jnp.maximum(jnp.mean(terms), 0)
     return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)
 

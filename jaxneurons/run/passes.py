@@ -107,7 +107,7 @@ def _run_pass(
 ) -> None:
     batches = loop.make_batches(job.text, job.model.config, job.spread)
     tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
-    source = _BoundedSource(job.model)
+    source = _BoundedSource(job.model, job.settings.first_layer)
     with _checkpoint(study, job, plan) as checkpoint, _Finisher() as finisher:
         start = _resume_point(study, job, checkpoint)
         results = _count_layers(
@@ -126,7 +126,7 @@ def _run_pass(
                 progress.log_line(_line(result, job, sum(tokens)))
                 if pieces := result.found.pop("candidates", None):
                     candidates.save(study, result.layer, pieces)
-                bounds = source.bounds.pop(result.layer)
+                bounds = source.bounds.pop(result.layer, None)
                 finisher.submit(
                     _finish_layer, study, job, result, bounds, plan.hidden_states
                 )
@@ -142,11 +142,12 @@ class _BoundedSource:
     """The model, which notes the bounds of each layer's pre-activations as it is read, ahead of its turn.
 
     Attributes:
-        bounds: of each layer read, float64[F] least and float64[F] largest pre-activation.
+        bounds: of each layer read from the first asked for on, float64[F] least and float64[F] largest pre-activation.
     """
 
-    def __init__(self, model: LayerSource):
+    def __init__(self, model: LayerSource, first_layer: int):
         self._model = model
+        self._first_layer = first_layer
         self.config = model.config
         self.bounds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -155,7 +156,8 @@ class _BoundedSource:
 
     def read_layer(self, layer: int) -> dict[str, Any]:
         params = self._model.read_layer(layer)
-        self.bounds[layer] = layer_preactivation_bounds(self.config, params)
+        if layer >= self._first_layer:
+            self.bounds[layer] = layer_preactivation_bounds(self.config, params)
         return params
 
 
@@ -198,15 +200,13 @@ def _count_layers(
     """Runs the layers from `start` on; those below the first that is asked for count nothing."""
     settings = job.settings
     first = max(start, settings.first_layer)
-    nothing = reductions.chain()
     for counted, layers in (
-        (nothing, range(start, first)),
+        (reductions.chain(), range(start, first)),
         (reduction, range(first, settings.last_layer + 1)),
     ):
-        if layers:
-            yield from loop.run_layers(
-                source, batches, counted, layers, residual, settings.dtype, on_batch
-            )
+        yield from loop.run_layers(
+            source, batches, counted, layers, residual, settings.dtype, on_batch
+        )
 
 
 def layer_preactivation_bounds(
@@ -270,7 +270,7 @@ def _finish_layer(
     study: Study,
     job: Job,
     result: LayerResult,
-    bounds: tuple[np.ndarray, np.ndarray],
+    bounds: tuple[np.ndarray, np.ndarray] | None,
     place: str,
 ) -> None:
     """Adds what a pass found in a layer to the passes before, and with the last one writes the layer."""
@@ -283,7 +283,7 @@ def _finish_layer(
         contents.save_counts(study, layer, job.stop, sums)
         return
     times = {name: round(float(sums.pop(name)), 3) for name in TIMES}
-    if sums:
+    if bounds is not None:
         if not job.is_whole:
             sums["mutual_information"] = statistics.position_information(
                 sums["position_count"], job.windows.full_windows()

@@ -1,8 +1,7 @@
-"""What a neuron's firing says about its position (paper §5.1, Appendix B.1).
+"""How much mutual information of firing and position chance explains (paper §5.1, Appendix B.1).
 
-In: how many windows a neuron fired in at each position. Out: the mutual information
-of firing and position in nats, how much of it chance adds, and what chance alone
-would give. It is what makes a neuron positional, before anything is said of its shape.
+In: a number of windows, or a neuron's frequency. Out: what chance adds to the information on average, in nats, and
+draws of what chance alone would give. The information itself is `counting.statistics.positional_information`.
 """
 
 import functools
@@ -10,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# One window shows every position once, so each looks like always or never.
-FEWEST_WINDOWS = 2
+from jaxneurons.counting import statistics
+
 # Neurons share null draws by frequency, rounded to this many steps; what chance adds
 # hardly depends on the frequency, and the number of draws stays bounded.
 FREQUENCY_STEPS = 256
@@ -22,27 +21,6 @@ class Null(NamedTuple):
 
     draws: int
     seed: int = 0
-
-
-def mutual_information(count: np.ndarray, windows: int) -> np.ndarray:
-    """Measures the information between firing and position, exactly, with 0·ln 0 = 0.
-
-    Args:
-        count: int[T, F], windows in which the neuron is active at the position.
-        windows: full windows counted.
-
-    Returns:
-        float64[F], nats; NaN below 2 windows, exactly 0 for a count that is constant.
-    """
-    positions, neurons = count.shape
-    if windows < FEWEST_WINDOWS:
-        return np.full(neurons, np.nan)
-    frequency = count.sum(axis=0, dtype=np.int64) / (windows * positions)
-    # A count is one of few integers: look its logarithms up. Taking the total's off
-    # position by position keeps what is left exact where the pattern is flat.
-    terms = _negative_entropy(np.arange(windows + 1) / windows)[count]
-    terms -= _negative_entropy(frequency)
-    return np.maximum(terms.mean(axis=0), 0.0)
 
 
 def information_bias(windows: int) -> float:
@@ -71,15 +49,6 @@ def _null_of_step(step: int, windows: int, positions: int, null: Null) -> np.nda
     generator = np.random.default_rng([null.seed, step, windows, positions])
     shape = (positions, null.draws)
     count = generator.binomial(windows, step / FREQUENCY_STEPS, size=shape)
-    information = np.sort(mutual_information(count, windows))
+    information = np.sort(statistics.position_information(count[None], [windows])[0])
     information.flags.writeable = False
     return information
-
-
-def _negative_entropy(share: np.ndarray) -> np.ndarray:
-    """p·ln p + (1−p)·ln(1−p), elementwise."""
-    return _share_times_log(share) + _share_times_log(1 - share)
-
-
-def _share_times_log(share: np.ndarray) -> np.ndarray:
-    return share * np.log(np.where(share > 0, share, 1.0))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxneurons.counting import statistics
 from jaxneurons.stats import position_information, position_types
 
 
@@ -67,7 +68,7 @@ def correlate_domains(
         A symmetric matrix; None where either pattern is constant or from fewer than 2 windows.
     """
     usable = np.ptp(count, axis=1) > 0
-    usable &= np.asarray(windows) >= position_information.FEWEST_WINDOWS
+    usable &= np.asarray(windows) >= statistics.FEWEST_WINDOWS
     centred = count - count.mean(axis=1, keepdims=True)
     length = np.where(usable, np.sqrt(np.sum(centred**2, axis=1)), 1.0)
     unit = centred / length[:, None]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxneurons.counting import statistics
 from jaxneurons.stats import position_information, position_records, position_types
 
 
@@ -159,9 +160,9 @@ def _warning(
     """What a reader has to know where the windows are few; None where they are enough."""
     if windows >= criteria.reliable_windows:
         return None
-    if windows < position_information.FEWEST_WINDOWS:
+    if windows < statistics.FEWEST_WINDOWS:
         return (
-            f"{windows} full windows, fewer than {position_information.FEWEST_WINDOWS}: "
+            f"{windows} full windows, fewer than {statistics.FEWEST_WINDOWS}: "
             "mutual information means nothing, and no neuron is called positional"
         )
     found = sum(layer["positional"] for layer in layers)

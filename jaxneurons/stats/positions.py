@@ -1,7 +1,6 @@
 """The positional neurons of a layer (paper §5).
 
-In: a layer's position counts by domain. Out: every neuron's mutual information with
-position, a record of each positional neuron (a line of `positional.jsonl`), and the
+In: a layer's position counts by domain and its neurons' mutual information. Out: a record of each positional neuron (a line of `positional.jsonl`), and the
 layer's numbers for the figures, as plain JSON values. One layer is held at a time.
 
 Only full windows are counted. A domain with fewer than 2 of them has no information of
@@ -32,12 +31,10 @@ class LayerPositions(NamedTuple):
     """What one layer's counts say.
 
     Attributes:
-        mutual_information: float64[domain + 1, F], the last row over all domains.
         records: a JSON object a positional neuron.
         summary: the layer's JSON object, for `position_summary.summarize`.
     """
 
-    mutual_information: np.ndarray
     records: list[dict[str, Any]]
     summary: dict[str, Any]
 
@@ -46,6 +43,7 @@ def analyze_layer(
     layer: int,
     count: np.ndarray,
     windows: Sequence[int],
+    information: np.ndarray,
     criteria: position_types.PositionCriteria,
     null: position_information.Null | None = None,
 ) -> LayerPositions:
@@ -56,22 +54,21 @@ def analyze_layer(
         count: unsigned integer[domain, T, F], full windows in which a neuron is active. Read as
             `np.asarray(count[:, :, a:b])`, each part once, so a view on an array on disk will do.
         windows: full windows of each domain.
+        information: float64[domain + 1, F], mutual information in nats, the last row over all domains.
         criteria: the thresholds.
         null: draws to compare the pooled information with, or none.
 
     Raises:
         StudyError: a count is larger than its domain's number of full windows.
     """
-    domains, positions, neurons = count.shape
+    _, positions, neurons = count.shape
     windows = [int(number) for number in windows]
-    information = np.empty((domains + 1, neurons))
     records: list[dict[str, Any]] = []
     examples: dict[tuple[str, str], dict[str, Any]] = {}
     for first in range(0, neurons, NEURONS_PER_BLOCK):
         block = np.asarray(count[:, :, first : first + NEURONS_PER_BLOCK])
         _check_counts(layer, block, windows)
         values = information[:, first : first + NEURONS_PER_BLOCK]
-        values[:] = _information(block, windows)
         for offset in np.flatnonzero(values[-1] > criteria.information_threshold):
             pattern = np.ascontiguousarray(block[:, :, offset])
             record = {"layer": layer, "neuron": first + int(offset)}
@@ -83,7 +80,7 @@ def analyze_layer(
     summary = position_summary.summarize_layer(
         layer, records, list(examples.values()), positions
     )
-    return LayerPositions(information, records, summary)
+    return LayerPositions(records, summary)
 
 
 def _check_counts(layer: int, block: np.ndarray, windows: Sequence[int]) -> None:
@@ -98,15 +95,6 @@ def _check_counts(layer: int, block: np.ndarray, windows: Sequence[int]) -> None
                 f"layer {layer}: position_count reaches {largest} in domain {domain}, "
                 f"which has {windows[domain]} full windows"
             )
-
-
-def _information(block: np.ndarray, windows: Sequence[int]) -> np.ndarray:
-    """Mutual information of [domain, T, F]: float64[domain + 1, F], the last row pooled."""
-    pooled = block.sum(axis=0, dtype=np.int64)
-    counted = [*zip(block, windows, strict=True), (pooled, sum(windows))]
-    return np.stack(
-        [position_information.mutual_information(*pair) for pair in counted]
-    )
 
 
 def _keep_clearest(

@@ -72,7 +72,7 @@ def run_layers(
         model: to read parameters from.
         batches: all windows, as `make_batches` cuts them.
         reduction: what to count; its `update` is compiled into the step.
-        layers: to run, ascending. Where they do not begin at 0, `hidden` holds what comes before.
+        layers: to run, ascending, or none. Unless they begin at 0, `hidden` holds what comes before.
         hidden: where the residual stream is kept between layers.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         on_batch: called with its index after each batch, for progress.
@@ -80,6 +80,8 @@ def run_layers(
     Raises:
         NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
     """
+    if not layers:
+        return
     mesh = devices.mesh_of(batches[0].tokens)
 
     def load(layer: int) -> Parameters:

@@ -46,8 +46,8 @@ def count(
     state = reduction.init()
     for first in range(0, padded, batch_size):
         batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(first))
-        mask = jnp.asarray(everywhere[first : first + batch_size])
-        state = reduction.update(state, mask, batch)
+        activation = jnp.asarray(everywhere[first : first + batch_size], jnp.float32)
+        state = reduction.update(state, activation, batch)
     found = reduction.finalize(reduction.merge(state[None]))
     return ngram_coverage.join_candidates(found)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxneurons.counting import reductions
+from jaxneurons.counting import counts, reductions
 
 WINDOWS, LENGTH, NEURONS, DOMAINS = 6, 5, 11, 3
 
@@ -35,9 +35,9 @@ def reduce_in_batches(reduction, data, size):
         part = {
             key: jnp.asarray(value[first : first + size]) for key, value in data.items()
         }
-        active = part.pop("active")
+        activation = part.pop("active").astype(jnp.float32)
         batch = reductions.Batch(**part, first_window=jnp.int32(first))
-        state = update(state, active, batch)
+        state = update(state, activation, batch)
     return reduction.finalize(state)
 
 
@@ -45,9 +45,7 @@ def reduce_in_batches(reduction, data, size):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
 def test_activation_counts(seed, size):
     data = random_data(seed)
-    found = reduce_in_batches(
-        reductions.activation_counts(DOMAINS, NEURONS), data, size
-    )
+    found = reduce_in_batches(counts.activation_counts(DOMAINS, NEURONS), data, size)
     for domain in range(DOMAINS):
         mine = data["active"] & (data["domain"] == domain)[:, None, None]
         counted = (mine & data["valid"][..., None]).sum((0, 1))
@@ -63,7 +61,7 @@ def test_activation_counts(seed, size):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
 def test_position_counts(seed, size):
     data = random_data(seed)
-    reduction = reductions.position_counts(DOMAINS, LENGTH, NEURONS)
+    reduction = counts.position_counts(DOMAINS, LENGTH, NEURONS)
     found = reduce_in_batches(reduction, data, size)["position_count"]
     for domain in range(DOMAINS):
         mine = data["full"] & (data["domain"] == domain)
@@ -81,20 +79,20 @@ def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
         full=jnp.ones(1, bool),
         first_window=jnp.int32(0),
     )
-    counts = reductions.activation_counts(1, 1)
-    found = counts.finalize(counts.update(counts.init(), active, batch))
+    one = counts.activation_counts(1, 1)
+    found = one.finalize(one.update(one.init(), active.astype(jnp.float32), batch))
     assert found["activation_count"].tolist() == [[1100]]
     assert found["special_activation_count"].tolist() == [[1099]]
 
 
 def test_chain_gives_all_and_refuses_a_name_twice():
     data = random_data(0)
-    counts = reductions.activation_counts(DOMAINS, NEURONS)
-    positions = reductions.position_counts(DOMAINS, LENGTH, NEURONS)
-    both = reduce_in_batches(reductions.chain(counts, positions), data, 2)
-    alone = reduce_in_batches(counts, data, 3)
+    activations = counts.activation_counts(DOMAINS, NEURONS)
+    positions = counts.position_counts(DOMAINS, LENGTH, NEURONS)
+    both = reduce_in_batches(reductions.chain(activations, positions), data, 2)
+    alone = reduce_in_batches(activations, data, 3)
     assert both.keys() == alone.keys() | {"position_count"}
     for name, counted in alone.items():
         np.testing.assert_array_equal(both[name], counted)
     with pytest.raises(ValueError, match="activation_count"):
-        reduce_in_batches(reductions.chain(counts, counts), data, 2)
+        reduce_in_batches(reductions.chain(activations, activations), data, 2)

@@ -9,7 +9,6 @@ from matplotlib import figure, text
 
 from jaxneurons.figures import position_style, positional_neurons, positions, style
 from jaxneurons.stats import position_summary, position_types
-from jaxneurons.stats import positions as position_stats
 from tests.support import position_patterns
 
 CRITERIA = position_types.PositionCriteria()
@@ -27,7 +26,7 @@ def section_of(layers: list[list[np.ndarray]]) -> dict:
     """Section `positions` of a study of neurons with these frequencies, layer by layer."""
     length = len(layers[0][0])
     summaries = [
-        position_stats.analyze_layer(
+        position_patterns.analyze_layer(
             layer,
             np.rint(WINDOWS * np.stack(patterns, 1))[None].astype(np.uint16),
             [WINDOWS],

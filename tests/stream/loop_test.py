@@ -1,22 +1,20 @@
 """The loop: batches that are filled up, weights that are read ahead, and one forward pass that agrees with the plain one."""
 
-import threading
-import weakref
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxneurons import devices, errors
-from jaxneurons.counting import reductions
+from jaxneurons.counting import counts, reductions
 from jaxneurons.model import block, embed
 from jaxneurons.store import format, reading, writing
-from jaxneurons.stream import hidden, loop, step
-from jaxneurons.text import corpus
+from jaxneurons.stream import hidden, loop
+from jaxneurons.text import windows
 from tests.support import planted
 
 MODEL = planted.MODEL
+LAYERS = range(MODEL.num_hidden_layers)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,23 @@ def model(tmp_path_factory):
     return reading.open_store(path)
 
 
-def make_windows(count, length):
+class Noted:
+    """A layer source that notes which layers were read, and may change what is read."""
+
+    def __init__(self, model, change=lambda layer, params: params):
+        self.model, self.change = model, change
+        self.config = model.config
+        self.asked = []
+
+    def read_embed(self):
+        return self.model.read_embed()
+
+    def read_layer(self, layer):
+        self.asked.append(layer)
+        return self.change(layer, self.model.read_layer(layer))
+
+
+def make_text(count=6, length=8):
     rng = np.random.default_rng(count)
     tokens = rng.integers(4, MODEL.vocab_size, (count, length)).astype(np.int32)
     tokens[:, 0] = MODEL.bos_token_id
@@ -39,42 +53,42 @@ def make_windows(count, length):
     lengths[-1] = length - 2
     tokens[-1, -2:] = MODEL.pad_token_id
     domains = np.sort(rng.integers(0, 2, count)).astype(np.int32)
-    return corpus.Windows(tokens, lengths, domains, ("a", "b"), ("", ""))
+    return windows.Windows(tokens, lengths, domains, ("a", "b"), ("", ""))
 
 
-def collect_masks(windows):
-    """A reduction that keeps every mask: bool[W, T, F], as a researcher would add one."""
-    count, length = windows.tokens.shape
+def make_batches(text, per_batch=4):
+    spread = devices.spread(len(text.tokens), per_batch, 1)
+    return loop.make_batches(text, MODEL, spread)
 
-    def update(state, active, batch):
-        return jax.lax.dynamic_update_slice_in_dim(
-            state, active, batch.first_window, axis=0
+
+def keep_activations(text):
+    """A reduction that keeps every value: float[W, T, F]."""
+    count, length = text.tokens.shape
+
+    def update(state, activation, batch):
+        first = (batch.first_window, 0, 0)
+        return jax.lax.dynamic_update_slice(
+            state, activation.astype(jnp.float32), first
         )
 
     return reductions.Reduction(
-        init=lambda: jnp.zeros((count + 4, length, MODEL.ffn_dim), bool),
+        init=lambda: jnp.zeros((count + 4, length, MODEL.ffn_dim), jnp.float32),
         update=update,
-        finalize=lambda state: {"masks": np.asarray(state)[:count]},
+        finalize=lambda state: {"activation": np.asarray(state)[:count]},
     )
 
 
-def run(model, windows, tmp_path, layers=range(3), on_batch=lambda index: None):
-    batches = loop.make_batches(
-        windows, MODEL, devices.spread(len(windows.tokens), 4, 1)
+def run(source, text, layers=LAYERS, **more):
+    reduction = keep_activations(text)
+    batches = make_batches(text)
+    results = loop.run_layers(
+        source, batches, reduction, layers, hidden.InMemory(), **more
     )
-    shape = (4, windows.tokens.shape[1], MODEL.hidden_size)
-    reduction = collect_masks(windows)
-    with hidden.Checkpoint(tmp_path, shape, np.dtype(np.float32), 0) as checkpoint:
-        residual = hidden.InMemory(checkpoint)
-        results = loop.run_layers(
-            model, batches, reduction, "float32", layers, residual, on_batch
-        )
-        return [reduction.finalize(result.state)["masks"] for result in results]
+    return [result.found["activation"] for result in results]
 
 
 def test_last_batch_is_filled_up_with_empty_windows():
-    windows = make_windows(6, 8)
-    batches = loop.make_batches(windows, MODEL, devices.spread(6, 4, 1))
+    batches = make_batches(make_text())
     assert [batch.tokens.shape for batch in batches] == [(4, 8)] * 2
     assert [batch.first_window.tolist() for batch in batches] == [[0], [4]]
     last = batches[1]
@@ -84,172 +98,64 @@ def test_last_batch_is_filled_up_with_empty_windows():
     assert (last.tokens[2:] == MODEL.pad_token_id).all()
 
 
-def test_masks_are_those_of_the_plain_forward_pass(model, tmp_path):
-    windows = make_windows(6, 8)
-    found = run(model, windows, tmp_path)
-    x = embed.embed(MODEL, model.read_embed(), jnp.asarray(windows.tokens))
-    for layer, masks in enumerate(found):
+def test_a_reduction_gets_the_values_of_the_plain_forward_pass(model):
+    text = make_text()
+    x = embed.embed(MODEL, model.read_embed(), jnp.asarray(text.tokens))
+    for layer, found in zip(LAYERS, run(model, text), strict=True):
         params = {"params": model.read_layer(layer)}
         x, activation = block.Block(MODEL).apply(params, x)
-        clear = np.abs(np.asarray(activation)) > 1e-5
-        np.testing.assert_array_equal(masks[clear], np.asarray(activation)[clear] > 0)
-        assert (masks == np.asarray(activation > 0)).mean() > 0.999
+        np.testing.assert_allclose(found, activation, rtol=1e-4, atol=1e-5)
 
 
-def test_next_layer_is_read_while_this_one_computes(model, tmp_path, monkeypatch):
-    asked, seen = [], []
-    read_layer = reading.Store.read_layer
-
-    def noted(self, layer):
-        asked.append(layer)
-        return read_layer(self, layer)
-
-    monkeypatch.setattr(reading.Store, "read_layer", noted)
-    run(model, make_windows(6, 8), tmp_path, on_batch=lambda _: seen.append(max(asked)))
-    # Two batches a layer; during each, at most one layer more has been asked for.
-    for layer, most in zip([0, 0, 1, 1, 2, 2], seen, strict=True):
+def test_next_layer_is_read_while_this_one_computes_and_none_after_the_last(model):
+    source, seen = Noted(model), []
+    run(
+        source, make_text(), range(2), on_batch=lambda _: seen.append(max(source.asked))
+    )
+    # Two batches per layer; during each, at most one layer more has been asked for.
+    for layer, most in zip([0, 0, 1, 1], seen, strict=True):
         assert layer <= most <= layer + 1
-    assert asked == [0, 1, 2]
+    assert source.asked == [0, 1]
 
 
-def test_layers_after_the_last_are_not_read(model, tmp_path, monkeypatch):
-    asked = []
-    read_layer = reading.Store.read_layer
-    monkeypatch.setattr(
-        reading.Store,
-        "read_layer",
-        lambda self, layer: asked.append(layer) or read_layer(self, layer),
+def test_layers_may_run_in_two_calls_that_share_their_hidden_states(model):
+    text = make_text()
+    wanted = run(model, text)
+    batches, residual = make_batches(text), hidden.InMemory()
+    nothing = reductions.chain()
+    for result in loop.run_layers(model, batches, nothing, range(2), residual):
+        assert result.found == {}
+    (result,) = loop.run_layers(
+        model, batches, keep_activations(text), range(2, 3), residual
     )
-    run(model, make_windows(2, 8), tmp_path, layers=range(2))
-    assert asked == [0, 1]
+    assert result.layer == 2
+    np.testing.assert_array_equal(result.found["activation"], wanted[2])
 
 
-def test_two_layers_weights_are_held_and_no_more(model, tmp_path, monkeypatch):
-    read_layer, cast_parameters = reading.Store.read_layer, loop.cast_parameters
-    held, most, threads = [], [], set()
-
-    def note(tree):
-        leaf = tree["feed_forward"]["fc1"]["kernel"]
-        held.append(weakref.ref(leaf))
-        most.append(sum(reference() is not None for reference in held))
-        return tree
-
-    def cast_noted(params, dtype):
-        threads.add(threading.current_thread().name.partition("_")[0])
-        return note(cast_parameters(params, dtype))
-
-    monkeypatch.setattr(reading.Store, "read_layer", lambda *a: note(read_layer(*a)))
-    monkeypatch.setattr(loop, "cast_parameters", cast_noted)
-    windows = make_windows(6, 8)
-    batches = loop.make_batches(
-        windows, MODEL, devices.spread(len(windows.tokens), 4, 1)
-    )
-    for result in loop.run_layers(
-        model, batches, collect_masks(windows), "float32", range(3), hidden.InMemory()
-    ):
-        del result
-    # As stored and as computed with, of two layers each.
-    assert len(held) == 6 and max(most) <= 4
-    assert threads == {"load-ahead"}
+def test_one_executable_serves_all_layers_and_runs(model, caplog):
+    text = make_text(10)
+    reduction = counts.activation_counts(2, MODEL.ffn_dim)
+    with jax.log_compiles():
+        for _ in range(2):
+            batches = make_batches(text, per_batch=5)
+            list(loop.run_layers(model, batches, reduction, LAYERS, hidden.InMemory()))
+    compiled = [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
+    assert len([line for line in compiled if "jit(step)" in line]) == 1
 
 
-@pytest.mark.parametrize("least_saved", [0, 1e20])
-def test_the_last_layer_may_end_at_its_neurons(
-    model, tmp_path, monkeypatch, least_saved
-):
-    windows = make_windows(6, 8)
-    wanted = run(model, windows, tmp_path)
-    monkeypatch.setattr(step, "LEAST_SAVED", least_saved)
-    goes_on, compile_step = [], step.compile_step
-    monkeypatch.setattr(
-        step,
-        "compile_step",
-        lambda *a: goes_on.append(a[-1]) or compile_step(*a),
-    )
-    np.testing.assert_array_equal(run(model, windows, tmp_path), wanted)
-    assert goes_on == ([True, False] if least_saved == 0 else [True])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_are_computed_in_sixteen_bits(model, dtype):
+    text = make_text()
+    wanted, found = run(model, text), run(model, text, dtype=dtype)
+    agree = [(a > 0) == (b > 0) for a, b in zip(wanted, found, strict=True)]
+    assert 0.95 < np.mean(agree) and not np.array_equal(wanted, found)
 
 
-def test_a_last_step_has_no_second_product(model):
-    batch = loop.make_batches(make_windows(4, 8), MODEL, devices.spread(4, 4, 1))[0]
-    reduction = reductions.activation_counts(2, MODEL.ffn_dim)
-    params = model.read_layer(0)
-    x = jax.device_put(
-        np.zeros((4, 8, MODEL.hidden_size), np.float32), batch.tokens.sharding
-    )
-    whole, last = (
-        step.compile_step(MODEL, reduction, params, x, batch, goes_on)
-        for goes_on in (True, False)
-    )
-    saved = whole.cost_analysis()["flops"] - last.cost_analysis()["flops"]
-    product = 2 * 4 * 8 * MODEL.hidden_size * MODEL.ffn_dim
-    assert product <= saved < 2 * product
-
-
-@pytest.mark.parametrize("least_saved", [0, 1e20])
-def test_layers_below_the_first_counted_need_not_count(model, monkeypatch, least_saved):
-    windows = make_windows(6, 8)
-    batches = loop.make_batches(windows, MODEL, devices.spread(6, 4, 1))
-    counts = reductions.activation_counts(2, MODEL.ffn_dim)
-
-    def states(**chosen):
-        steps = {}
-        results = loop.run_layers(
-            model,
-            batches,
-            counts,
-            "float32",
-            range(3),
-            hidden.InMemory(),
-            steps=steps,
-            **chosen,
-        )
-        return [jax.device_get(result.state) for result in results], steps
-
-    wanted, _ = states()
-    monkeypatch.setattr(step, "LEAST_SAVED", least_saved)
-    found, steps = states(first_counted=2)
-    np.testing.assert_array_equal(found[2], wanted[2])
-    if least_saved:
-        assert list(steps) == [step.Kind()]
-    else:
-        assert found[:2] == [(), ()]
-        assert list(steps) == [
-            step.Kind(counts=False),
-            step.Kind(goes_on=False),
-        ]
-
-
-def test_kinds_do_not_depend_on_how_batches_are_filled_up(monkeypatch):
-    """Or rounding would depend on the number of devices."""
-    windows = make_windows(5, 8)
-    tokens = int(windows.lengths.sum())
-    product = 2 * tokens * MODEL.hidden_size * MODEL.ffn_dim
-    for least, skips in ((product, True), (product + 1, False)):
-        monkeypatch.setattr(step, "LEAST_SAVED", least)
-        for part in (1, 2, 4):
-            batches = loop.make_batches(windows, MODEL, devices.spread(5, part, 1))
-            kinds = step.kinds(MODEL, batches, 0, 2)
-            assert [kind.goes_on for kind in kinds] == [True, True, not skips]
-
-
-@pytest.mark.parametrize(("name", "found"), [("fc1", True), ("fc2", False)])
-def test_a_last_layer_still_refuses_what_is_not_finite(
-    model, tmp_path, monkeypatch, name, found
-):
-    read_layer = reading.Store.read_layer
-
-    def broken(self, layer):
-        params = read_layer(self, layer)
+def test_what_is_not_finite_is_refused_and_its_layer_named(model):
+    def broken(layer, params):
         if layer == 2:
-            params["feed_forward"][name]["kernel"][3, 3] = np.nan
+            params["feed_forward"]["fc1"]["kernel"][3, 3] = np.nan
         return params
 
-    monkeypatch.setattr(reading.Store, "read_layer", broken)
-    monkeypatch.setattr(step, "LEAST_SAVED", 0)
-    if found:
-        with pytest.raises(errors.NotFiniteError, match="layer 2"):
-            run(model, make_windows(6, 8), tmp_path)
-    else:
-        # Nothing reads it, and no count depends on it.
-        run(model, make_windows(6, 8), tmp_path)
+    with pytest.raises(errors.NotFiniteError, match="layer 2 has NaN"):
+        run(Noted(model, broken), make_text())

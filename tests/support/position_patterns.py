@@ -3,7 +3,21 @@
 In: T. Out: the frequency by position, float64[T]; or counts of a given number of windows.
 """
 
+import collections
+
 import numpy as np
+
+from jaxneurons.counting import statistics
+from jaxneurons.stats import positions
+
+Analyzed = collections.namedtuple("Analyzed", "mutual_information records summary")
+
+
+def analyze_layer(layer, count, windows, criteria, null=None):
+    """The mutual information of a layer's counts, and what `positions.analyze_layer` finds with it."""
+    information = statistics.position_information(count, windows)
+    found = positions.analyze_layer(layer, count, windows, information, criteria, null)
+    return Analyzed(information, *found)
 
 
 def square_wave(positions: int, periods: int) -> np.ndarray:

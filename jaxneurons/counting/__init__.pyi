@@ -1,0 +1,9 @@
+from .counts import activation_counts as activation_counts
+from .counts import position_counts as position_counts
+from .reductions import Batch as Batch
+from .reductions import Reduction as Reduction
+from .reductions import active as active
+from .reductions import chain as chain
+from .statistics import coverage as coverage
+from .statistics import is_detector as is_detector
+from .statistics import positional_information as positional_information

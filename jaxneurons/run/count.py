@@ -1,0 +1,71 @@
+"""A statistic of one's own, counted over a model and text layer by layer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jaxneurons import devices
+from jaxneurons.counting import reductions
+from jaxneurons.run import settings
+from jaxneurons.run.models import Model
+from jaxneurons.stream import hidden, loop
+from jaxneurons.text.windows import Windows
+
+
+def count(
+    model: Model,
+    text: Windows,
+    reduction: reductions.Reduction,
+    *,
+    layers: tuple[int, int] | None = None,
+    windows_per_batch: int | None = None,
+    dtype: str = "float32",
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Runs text through a model and gives what a reduction found in each layer, as soon as it is done.
+
+    >>> firing = jaxneurons.counting.activation_counts(len(text.names), model.config.ffn_dim)
+    >>> for layer, found in jaxneurons.count(model, text, firing):
+    ...     print(layer, found["activation_count"].shape)
+    0 (5, 1024)
+    1 (5, 1024)
+    2 (5, 1024)
+    3 (5, 1024)
+
+    Hidden states stay in the device's memory; for more text than that holds, `study` keeps them elsewhere.
+
+    Args:
+        model: as `open_model` gives it.
+        text: as `load_text` gives it.
+        reduction: what to count; `chain` makes one of several.
+        layers: first and last to count in, both included; None is all. Those below still run.
+        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens, 16,384 on
+            accelerators.
+        dtype: to compute in: "float32", "bfloat16" or "float16".
+
+    Returns:
+        For each layer its index and the host arrays that `reduction.finalize` gives.
+
+    Raises:
+        UsageError: a value has no meaning for the model.
+        NotFiniteError: NaN or infinity came up.
+    """
+    chosen = settings.resolve(
+        model.config,
+        window=text.tokens.shape[1],
+        layers=layers,
+        windows_per_batch=windows_per_batch,
+        dtype=dtype,
+    )
+    per_batch = min(chosen.windows_per_batch, len(text.tokens))
+    batches = loop.make_batches(
+        text, model.config, devices.spread(len(text.tokens), per_batch)
+    )
+    residual = hidden.InMemory()
+    first, stop = chosen.first_layer, chosen.last_layer + 1
+    for _ in loop.run_layers(
+        model.store, batches, reductions.chain(), range(first), residual, dtype
+    ):
+        pass
+    for result in loop.run_layers(
+        model.store, batches, reduction, range(first, stop), residual, dtype
+    ):
+        yield result.layer, result.found

@@ -1,0 +1,119 @@
+"""Any way to name a model in, the model out: its parameters, layer by layer, and its tokenizer."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from convert import cached
+from jaxneurons import demo, errors
+from jaxneurons.command import cache as caches
+from jaxneurons.config import Config
+from jaxneurons.model import embed
+from jaxneurons.store import reading
+from jaxneurons.text import corpus
+from jaxneurons.training import export
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A model whose parameters are read when they are asked for; `open_model` makes it.
+
+    Attributes:
+        name: what to call it.
+        store: its parameters on disk.
+    """
+
+    name: str
+    store: reading.Store
+
+    @property
+    def config(self) -> Config:
+        """Sizes and variant of the model."""
+        return self.store.config
+
+    @functools.cached_property
+    def embedding(self) -> dict[str, Any]:
+        """The parameters outside the layers, nested, on the default device."""
+        return jax.device_put(self.store.read_embed())
+
+    @functools.cached_property
+    def tokenizer(self) -> corpus.Tokenizer | None:
+        """The tokenizer; None where the model came without one."""
+        return read_tokenizer(self.store)
+
+    def embed(self, tokens: jax.typing.ArrayLike, dtype: str = "float32") -> jax.Array:
+        """Looks tokens up.
+
+        Args:
+            tokens: int[B, T].
+            dtype: of the residual stream, which all that follows is computed in.
+
+        Returns:
+            float[B, T, D], the residual stream before the first layer.
+        """
+        tokens = jnp.asarray(tokens)
+        return embed.embed(self.config, self.embedding, tokens, dtype=jnp.dtype(dtype))
+
+    def layer(self, layer: int) -> dict[str, Any]:
+        """The parameters of a layer as `Block.apply` takes them, read from disk each time.
+
+        Raises:
+            UsageError: the model has no such layer.
+            StoreError: they are damaged.
+        """
+        layers = self.config.num_hidden_layers
+        if not 0 <= layer < layers:
+            raise errors.UsageError(
+                f"{self.name} has no layer {layer}. Its layers are 0 to {layers - 1}."
+            )
+        return jax.device_put(self.store.read_layer(layer))
+
+    def logits(self, x: jax.Array) -> jax.Array:
+        """Next-token logits float[B, T, V] of the residual stream float[B, T, D] after the last layer."""
+        return embed.logits(self.config, self.embedding, x)
+
+
+def open_model(
+    name: os.PathLike | str | None = None,
+    *,
+    revision: str | None = None,
+    step: int | None = None,
+    cache: os.PathLike | str | None = None,
+) -> Model:
+    """Opens a model.
+
+    >>> model = jaxneurons.open_model()
+    >>> model.config.num_hidden_layers
+    4
+
+    Args:
+        name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face format, a
+            layer store or a training directory; None is the small model that comes with the package.
+            What is no store is converted to one, once, in the cache.
+        revision: branch, tag or commit of a model on the hub.
+        step: of a checkpoint of a training directory; None is the last.
+        cache: directory for converted models; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.
+
+    Raises:
+        UsageError: a revision of what is not on the hub, or a step of what was not trained here.
+        JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
+    """
+    directory = pathlib.Path(cache or caches.default_cache_directory())
+    text = None if name is None else os.fspath(name)
+    training = text is not None and export.is_training_directory(text)
+    if step is not None and not training:
+        raise errors.UsageError(f"{text} is no training directory: it has no steps.")
+    if revision is not None and (text is None or training):
+        raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
+    if text is None:
+        _, store = cached.open_model(str(demo.model_directory()), directory)
+        return Model(demo.MODEL_NAME, store)
+    if training:
+        path = export.store_of_checkpoint(pathlib.Path(text), step, directory)
+        return Model(pathlib.Path(text).name, reading.open_store(path))
+    return Model(*cached.open_model(text, directory, revision))

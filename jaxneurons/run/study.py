@@ -1,0 +1,101 @@
+"""A study in one call: streams, counts, analyses, and goes on after an interruption.
+
+In: a model, its text, a place. Out: a finished study on disk.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from jaxneurons import devices, errors
+from jaxneurons.analysis import analyze
+from jaxneurons.disk import files
+from jaxneurons.run import beginning, job, passes, settings
+from jaxneurons.run.models import Model
+from jaxneurons.studies import candidates
+from jaxneurons.studies import study as studies
+from jaxneurons.text.windows import Windows
+
+
+def study(
+    model: Model,
+    text: Windows,
+    path: os.PathLike | str,
+    *,
+    layers: tuple[int, int] | None = None,
+    windows_per_batch: int | None = None,
+    dtype: str = "float32",
+    ngrams: bool = True,
+    resume: bool = False,
+    resources: settings.Resources | None = None,
+) -> studies.Study:
+    """Studies a model on text, as `scripts/study.py` does: which neurons fire, when, and on what.
+
+    >>> result = jaxneurons.study(model, text, "studies/demo")
+    >>> result.neurons().query("dead").shape
+
+    Args:
+        model: as `open_model` gives it.
+        text: as `load_text` gives it.
+        path: the study's directory, which must not exist or be empty unless `resume`.
+        layers: first and last to report, both included; None is all. Those below still run.
+        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens, 16,384 on
+            accelerators.
+        dtype: to compute in: "float32", "bfloat16" or "float16".
+        ngrams: whether n-grams are counted.
+        resume: go on with an unfinished study of the same model, text and settings, or begin where there is none.
+        resources: what may be used of the machine; None is what `Resources` has as defaults.
+
+    Returns:
+        The finished study.
+
+    Raises:
+        JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
+        InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
+    """
+    resources = resources or settings.Resources()
+    chosen = settings.resolve(
+        model.config,
+        window=text.tokens.shape[1],
+        layers=layers,
+        windows_per_batch=windows_per_batch,
+        dtype=dtype,
+        max_tokens=text.max_tokens,
+        ngrams=ngrams,
+    )
+    settings.check_passes(chosen, resources)
+    per_batch = min(chosen.windows_per_batch, len(text.tokens))
+    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch)
+    mesh = devices.make_mesh(resources.devices)
+    work = job.make_job(model.store, text, chosen, resources, mesh)
+    # Before anything is written: a study that cannot run should not be begun.
+    passes.check_resources(work)
+    path = pathlib.Path(path)
+    identity = beginning.identify(model.store, model.name, text, chosen)
+    if not resume or files.is_free(path):
+        beginning.create(path, model.config, text, model.tokenizer, identity, chosen)
+    record = studies.resume(path, identity)
+    with record.locked(), _interruptible(record):
+        if chosen.ngrams and (lost := candidates.layers_without(record)):
+            record.forget_layers(lost)
+        passes.run_passes(record, work)
+        if chosen.ngrams:
+            candidates.join(record)
+        analyze.analyze(record, model.store, analyze.Thresholds(), record.path)
+        record.finish()
+        shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)
+    return record
+
+
+@contextlib.contextmanager
+def _interruptible(record: studies.Study) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = len(record.done_layers)
+        raise errors.InterruptedRunError(
+            f"interrupted with {done} layers done"
+        ) from None
