@@ -19,7 +19,7 @@ from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import summary
+from jaxneurons.studies import contents, summary
 from jaxneurons.studies.directory import Study
 
 
@@ -86,7 +86,9 @@ def analyze(
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
     drawing.save({sections["model"]["name"]: sections}, folder / "figures")
-    summary.write(folder, sections)
+    orders = contents.ORDERS if found.ngrams else ()
+    written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
+    summary.write(folder, sections, written)
 
 
 def _write_positional(
@@ -94,7 +96,7 @@ def _write_positional(
 ) -> dict[str, Any]:
     """Writes positional.jsonl layer by layer and gives the section of summary.json."""
     summaries = []
-    with files.replacing(folder / "positional.jsonl") as file:
+    with files.replacing(folder / summary.POSITIONAL) as file:
         for layer in positions.find_by_layer(study, wanted.positions, wanted.null):
             file.writelines(map(strict_json.to_line, layer.records))
             summaries.append(layer.summary)

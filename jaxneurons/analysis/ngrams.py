@@ -19,7 +19,7 @@ from jaxneurons.stats import (
     thresholds,
 )
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import candidates, vocabulary
+from jaxneurons.studies import candidates, summary, vocabulary
 from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import Study
 
@@ -53,7 +53,7 @@ def write_detectors(
     suppressed: list[suppression.LayerSuppression] = []
     for n in ORDERS:
         found = _find_by_layer(study, n, criteria)
-        with files.replacing(folder / f"detectors_{n}.jsonl") as file:
+        with files.replacing(folder / summary.detectors_name(n)) as file:
 
             def keep(detector: detectors.Detector, write: Any = file.write) -> None:
                 write(strict_json.to_line(detector))

@@ -13,7 +13,6 @@ of every other file that is read again, so that what is another study's or damag
 
 import contextlib
 import dataclasses
-import hashlib
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,7 +144,8 @@ class Study:
         path = self.path / name
         with files.replacing(path) as file:
             yield file
-        self._note(files={**self.facts.files, name: _digest(path)})
+        with files.translated("read", path):
+            self._note(files={**self.facts.files, name: files.digest(path)})
 
     def verified(self, name: str) -> pathlib.Path:
         """The path of a file that is as `writing` left it.
@@ -154,17 +154,9 @@ class Study:
             StudyError: it is missing, damaged or another study's.
             InputOutputError: the operating system refuses.
         """
-        path = self.path / name
-        try:
-            found = _digest(path)
-        except FileNotFoundError as error:
-            raise errors.StudyError(
-                f"{path} is missing; run the study again"
-            ) from error
-        if found != self.facts.files.get(name):
-            raise errors.StudyError(
-                f"{path} is damaged or of another study; run the study again"
-            )
+        path, expected = self.path / name, self.facts.files.get(name)
+        remedy = facts.FORMAT.remedy
+        files.require_digest(path, expected, errors.StudyError, remedy)
         return path
 
     def remove(self, name: str) -> None:
@@ -226,14 +218,3 @@ class Study:
 
     def _note_array(self, written: StudyArray) -> None:
         self._note(arrays={**self.facts.arrays, written.folder.name: written.entry})
-
-
-def _digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file; FileNotFoundError where there is none, InputOutputError for other failures."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise files.io_error("read", path, error) from error
