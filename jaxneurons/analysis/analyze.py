@@ -13,13 +13,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import errors
+from jaxneurons import errors, terms
 from jaxneurons.analysis import activation, drawing, ngrams, positions
 from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import contents, summary
+from jaxneurons.studies import summary
 from jaxneurons.studies.directory import Study
 
 
@@ -86,7 +86,7 @@ def analyze(
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
     drawing.save({sections["model"]["name"]: sections}, folder / "figures")
-    orders = contents.ORDERS if found.ngrams else ()
+    orders = terms.ORDERS if found.ngrams else ()
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
     summary.write(folder, sections, written)
 

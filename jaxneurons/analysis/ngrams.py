@@ -20,8 +20,8 @@ from jaxneurons.stats import (
 )
 from jaxneurons.store.reading import Store
 from jaxneurons.studies import candidates, summary, vocabulary
-from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import Study
+from jaxneurons.terms import ORDERS
 
 Keep = Callable[[detectors.Detector], object]
 

@@ -263,7 +263,7 @@ def _resume_point(study: Study, job: Job, checkpoint: Checkpoint) -> int:
     saved = study.resume_from
     if saved is None or not job.is_whole or len(saved.digests) != job.spread.parts:
         return 0
-    whole = checkpoint.resume(saved.layer, saved.digests)
+    whole = checkpoint.resume(saved.layer, list(saved.digests))
     return saved.layer + 1 if whole else 0
 
 

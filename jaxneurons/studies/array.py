@@ -7,7 +7,7 @@ digest of every part, so that swapped chunks are detected.
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,26 +93,20 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """The entry as study.json has it; `rows` only where parts are rows."""
-        flat = dataclasses.asdict(self)
-        return {
-            name: value
-            for name, value in (flat | flat.pop("spec")).items()
-            if value is not None
-        }
+        entry = dataclasses.asdict(self)
+        entry |= entry.pop("spec")
+        return {name: value for name, value in entry.items() if value is not None}
 
     @classmethod
-    def from_json(
-        cls,
-        dimensions: Sequence[str],
-        shape: Sequence[int],
-        dtype: str,
-        metadata_digest: str,
-        digests: Sequence[str | None],
-        rows: int | None = None,
-    ) -> "Entry":
-        """The entry that `to_json` wrote, whose keys are the arguments."""
-        spec = ArraySpec(tuple(dimensions), dtype, rows)
-        return cls(spec, tuple(shape), metadata_digest, tuple(digests))
+    def from_json(cls, entry: Mapping[str, Any]) -> "Entry":
+        """The entry that `to_json` gave."""
+        dimensions, rows = tuple(entry["dimensions"]), entry.get("rows")
+        return cls(
+            ArraySpec(dimensions, entry["dtype"], rows),
+            tuple(entry["shape"]),
+            entry["metadata_digest"],
+            tuple(entry["digests"]),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

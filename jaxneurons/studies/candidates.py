@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.studies.array import ArraySpec, StudyArray
-from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import PARTIAL, Study
+from jaxneurons.terms import ORDERS
 
 FIELDS = ("layer", "neuron", "activations", "occurrences", "ngram")
 # Rows of an array that are written and read at a time: 12 MiB of trigrams.

@@ -10,7 +10,6 @@ import numpy as np
 from jaxneurons.studies.array import ArraySpec
 from jaxneurons.studies.directory import PARTIAL, Study
 
-ORDERS = (1, 2, 3)
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
 

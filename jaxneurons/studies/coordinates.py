@@ -9,9 +9,9 @@ import zarr
 from zarr import codecs
 
 from jaxneurons.disk import files
-from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Identity
+from jaxneurons.terms import ORDERS
 
 ALL = "all"
 

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import pathlib
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -32,7 +33,7 @@ PARTIAL = "partial"
 class Study:
     """A study's directory, opened to write by `opening.creating` or `opening.resume`, to read by the others of `opening`.
 
-    One thread at a time may write.
+    One thread may write arrays while another writes files.
 
     Attributes:
         path: the directory.
@@ -42,6 +43,7 @@ class Study:
     def __init__(self, path: pathlib.Path, facts: Facts):
         self.path = path
         self.facts = facts
+        self._changing = threading.Lock()
 
     @property
     def identity(self) -> Identity:
@@ -145,7 +147,9 @@ class Study:
         with files.replacing(path) as file:
             yield file
         with files.translated("read", path):
-            self._note(files={**self.facts.files, name: files.digest(path)})
+            digest = files.digest(path)
+        with self._changing:
+            self._note(files={**self.facts.files, name: digest})
 
     def verified(self, name: str) -> pathlib.Path:
         """The path of a file that is as `writing` left it.
@@ -162,8 +166,9 @@ class Study:
     def remove(self, name: str) -> None:
         """Removes a file."""
         (self.path / name).unlink()
-        kept = {n: digest for n, digest in self.facts.files.items() if n != name}
-        self._note(files=kept)
+        with self._changing:
+            kept = {n: digest for n, digest in self.facts.files.items() if n != name}
+            self._note(files=kept)
 
     def save(self) -> None:
         """Replaces study.json atomically."""
@@ -171,21 +176,24 @@ class Study:
 
     def finish_layer(self, layer: DoneLayer, digests: Sequence[str]) -> None:
         """Notes that a layer is done, and the copy of the residual stream after it if there is one."""
-        self._note(done=(*self.facts.done, layer))
-        if digests:
-            copy = ResumePoint(layer=layer.layer, digests=tuple(digests))
-            self._note(resume_from=copy)
+        with self._changing:
+            self._note(done=(*self.facts.done, layer))
+            if digests:
+                copy = ResumePoint(layer.layer, tuple(digests))
+                self._note(resume_from=copy)
         self.save()
 
     def finish_pass(self, windows: int) -> None:
         """Notes that the first so many windows have passed through all layers."""
-        self._note(passes=(*self.passes, windows))
+        with self._changing:
+            self._note(passes=(*self.passes, windows))
         self.save()
 
     def forget_layers(self, layers: Sequence[int]) -> None:
         """Takes back that layers are done; everything below them is passed through again."""
-        done = tuple(each for each in self.facts.done if each.layer not in layers)
-        self._note(done=done, passes=(), resume_from=None)
+        with self._changing:
+            done = tuple(each for each in self.facts.done if each.layer not in layers)
+            self._note(done=done, passes=(), resume_from=None)
         self.save()
 
     @contextlib.contextmanager
@@ -204,12 +212,13 @@ class Study:
 
     def finish(self) -> None:
         """Declares the study complete and removes what only a resumed run would need."""
-        kept = {
-            name: digest
-            for name, digest in self.facts.files.items()
-            if not name.startswith(f"{PARTIAL}/")
-        }
-        self._note(complete=True, resume_from=None, files=kept)
+        with self._changing:
+            kept = {
+                name: digest
+                for name, digest in self.facts.files.items()
+                if not name.startswith(f"{PARTIAL}/")
+            }
+            self._note(complete=True, resume_from=None, files=kept)
         self.save()
         shutil.rmtree(self.partial, ignore_errors=True)
 
@@ -217,4 +226,6 @@ class Study:
         self.facts = dataclasses.replace(self.facts, **changed)
 
     def _note_array(self, written: StudyArray) -> None:
-        self._note(arrays={**self.facts.arrays, written.folder.name: written.entry})
+        name = written.folder.name
+        with self._changing:
+            self._note(arrays={**self.facts.arrays, name: written.entry})

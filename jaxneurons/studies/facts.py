@@ -121,7 +121,7 @@ class DoneLayer:
     hidden_states: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class ResumePoint:
     """The copy of the residual stream after a layer, and the digest of each part of it."""
 
@@ -210,40 +210,30 @@ def _explained(difference: str) -> str:
 
 
 def _from_json(entries: dict[str, Any]) -> Facts:
-    layers, status = entries.pop("layers"), entries.pop("status")
-    resume_from = entries.pop("resume_from", None)
+    """The facts that `Facts.to_json` gave; entries that it does not give raise TypeError."""
     names = [field.name for field in dataclasses.fields(Identity)]
+    described = {name: entries.pop(name) for name in names}
+    status, layers = entries.pop("status"), entries.pop("layers")
+    listed, saved = entries.pop("arrays"), entries.pop("resume_from", None)
     return Facts(
-        identity=_identity_from_json(**{name: entries.pop(name) for name in names}),
+        identity=_identity_from_json(described),
         complete=status == "complete",
         done=tuple(DoneLayer(**layer) for layer in layers["done"]),
         passes=tuple(entries.pop("passes")),
-        resume_from=resume_from
-        and ResumePoint(
-            layer=resume_from["layer"], digests=tuple(resume_from["digests"])
-        ),
-        arrays={
-            name: Entry.from_json(**entry)
-            for name, entry in entries.pop("arrays").items()
-        },
+        resume_from=saved and ResumePoint(saved["layer"], tuple(saved["digests"])),
+        arrays={name: Entry.from_json(entry) for name, entry in listed.items()},
         **entries,
     )
 
 
-def _identity_from_json(
-    model: dict[str, Any],
-    corpus: dict[str, Any],
-    special_tokens: list[int],
-    settings: dict[str, Any],
-    versions: dict[str, str],
-    device: dict[str, str],
-) -> Identity:
-    domains = [Domain(name=name, **entry) for name, entry in corpus.items()]
-    return Identity(
-        model=Model(**model | {"config": Config.from_json(model["config"])}),
-        corpus=tuple(sorted(domains, key=lambda domain: domain.index)),
-        special_tokens=tuple(special_tokens),
-        settings=Settings(**settings),
-        versions=versions,
-        device=Device(**device),
-    )
+def _identity_from_json(entries: dict[str, Any]) -> Identity:
+    model = entries["model"]
+    domains = [Domain(name=name, **entry) for name, entry in entries["corpus"].items()]
+    changed = {
+        "model": Model(**model | {"config": Config.from_json(model["config"])}),
+        "corpus": tuple(sorted(domains, key=lambda domain: domain.index)),
+        "special_tokens": tuple(entries["special_tokens"]),
+        "settings": Settings(**entries["settings"]),
+        "device": Device(**entries["device"]),
+    }
+    return Identity(**entries | changed)

@@ -16,10 +16,10 @@ import xarray
 
 from jaxneurons import errors
 from jaxneurons.studies import dataset, opening, summary, tables
-from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Device, Domain, Model
 from jaxneurons.studies.settings import Settings
+from jaxneurons.terms import ORDERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)

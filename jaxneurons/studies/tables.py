@@ -8,8 +8,8 @@ import numpy as np
 import pandas
 
 from jaxneurons.studies import summary
-from jaxneurons.studies.contents import ORDERS
 from jaxneurons.studies.directory import Study
+from jaxneurons.terms import ORDERS
 
 PLACE = ["layer", "neuron"]
 NEURON = [

@@ -7,7 +7,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.studies import candidates, opening
-from jaxneurons.studies.contents import ORDERS
+from jaxneurons.terms import ORDERS
 from tests.support import small_study
 
 LAYERS = (1, 2)

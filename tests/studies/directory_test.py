@@ -23,7 +23,7 @@ def template(tmp_path_factory):
     small_study.create(path)
     study = opening.resume(path, small_study.IDENTITY)
     small_study.write_layer(study, 0)
-    study.finish_layer(small_study.done(0), [17, 4])
+    study.finish_layer(small_study.done(0), ["d1", "d2"])
     return path
 
 

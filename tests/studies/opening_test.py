@@ -25,7 +25,7 @@ def template(tmp_path_factory):
     small_study.create(path)
     study = opening.resume(path, IDENTITY)
     small_study.write_layer(study, 0)
-    study.finish_layer(small_study.done(0), [17, 4])
+    study.finish_layer(small_study.done(0), ["d1", "d2"])
     return path
 
 
@@ -45,14 +45,17 @@ def test_what_study_json_says_comes_back(path):
     assert found.identity == IDENTITY
     assert found.asked_layers == (0, 1) and found.done_layers == [0]
     assert found.passes == (7,)
-    assert found.resume_from == ResumePoint(layer=0, checksums=(17, 4))
+    assert found.resume_from == ResumePoint(layer=0, digests=("d1", "d2"))
 
 
 @pytest.mark.fault(case=23)
 def test_torn_or_edited_study_json_is_never_trusted(path):
     content = (path / "study.json").read_bytes()
     torn = [content[:end] for end in range(0, len(content), 97)]
-    edited = [content.replace(b'"asked"', b'"asked" '), content.replace(b"17", b"18")]
+    edited = [
+        content.replace(b'"asked"', b'"asked" '),
+        content.replace(b'"d1"', b'"d3"'),
+    ]
     for changed in (*torn, *edited, content + b"\n"):
         (path / "study.json").write_bytes(changed)
         with pytest.raises(errors.StudyError, match="study.json [^\n]*$"):
@@ -238,4 +241,4 @@ def _write_layer_if_missing(path):
     study = opening.resume(path, IDENTITY)
     if 1 not in study.done_layers:
         small_study.write_layer(study, 1)
-        study.finish_layer(small_study.done(1), [5])
+        study.finish_layer(small_study.done(1), ["d"])
