@@ -1,7 +1,7 @@
 """A finished study, opened to work with: tables for pandas, arrays for xarray, what was studied.
 
-In: the directory of a study. Out: `Results`. It is a module of its own so that pandas and xarray
-are loaded only where a study is looked at.
+In: the directory of a study. Out: `Results`. pandas and xarray take a second to import, so that is
+done where a table or an array is asked for.
 """
 
 import dataclasses
@@ -9,17 +9,18 @@ import functools
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
-
-import pandas
-import xarray
+from typing import TYPE_CHECKING, Any
 
 from jaxneurons import errors
-from jaxneurons.studies import dataset, opening, summary, tables
+from jaxneurons.studies import opening, summary
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Device, Domain, Model
 from jaxneurons.studies.settings import Settings
 from jaxneurons.terms import ORDERS
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -48,7 +49,7 @@ class Results:
     device: Device
     _study: Study
 
-    def neurons(self) -> pandas.DataFrame:
+    def neurons(self) -> "pandas.DataFrame":
         """One row per neuron of every layer that was asked for.
 
         Columns:
@@ -75,9 +76,11 @@ class Results:
             >>> dead_by_layer = neurons.groupby("layer")["dead"].mean()
             >>> strongest = neurons.nlargest(10, "mutual_information")
         """
+        from jaxneurons.studies import tables
+
         return tables.neurons(self._study)
 
-    def detectors(self, n: int) -> pandas.DataFrame:
+    def detectors(self, n: int) -> "pandas.DataFrame":
         """One row per n-gram detector, n = 1, 2 or 3.
 
         Columns are the keys of `detectors_{n}.jsonl`: layer, neuron, coverage, triggers, and for
@@ -91,6 +94,8 @@ class Results:
             >>> list(detectors.columns)
             ['layer', 'neuron', 'coverage', 'triggers']
         """
+        from jaxneurons.studies import tables
+
         if n not in ORDERS:
             raise errors.UsageError(f"n is {n!r}. Detectors are of n = 1, 2 or 3.")
         if not self.settings.ngrams:
@@ -99,17 +104,19 @@ class Results:
             )
         return tables.detectors(self._study, n)
 
-    def positional(self) -> pandas.DataFrame:
+    def positional(self) -> "pandas.DataFrame":
         """One row per positional neuron; the columns are the keys of `positional.jsonl`.
 
         Example:
             >>> positional = jaxneurons.open_study("studies/demo").positional()
             >>> counts = positional.groupby(["type", "strength"]).size()
         """
+        from jaxneurons.studies import tables
+
         return tables.positional(self._study)
 
     @functools.cached_property
-    def arrays(self) -> xarray.Dataset:
+    def arrays(self) -> "xarray.Dataset":
         """All arrays, with coordinates; numbers are read when they are looked at.
 
         A layer that was not asked for holds -1, 0 where integers have no sign, NaN for floats.
@@ -119,6 +126,8 @@ class Results:
             >>> arrays["activation_count"].sel(domain="wikipedia", layer=2).shape
             (1024,)
         """
+        from jaxneurons.studies import dataset
+
         return dataset.open_dataset(self._study)
 
     @property

@@ -2,16 +2,18 @@
 
 import doctest
 import pathlib
-import types
 
 import numpy as np
 import pandas
 import pytest
 import xarray
 
+import jaxneurons
 from convert import opt
 from jaxneurons import demo, errors
 from jaxneurons.config import Config
+from jaxneurons.run import run, settings
+from jaxneurons.store import reading
 from jaxneurons.studies import results
 from tests.support import planted, small_study, studies
 
@@ -27,11 +29,11 @@ def folder(tmp_path_factory):
     """A finished study of layers 1 and 2 of 4."""
     folder = tmp_path_factory.mktemp("results")
     planted.write_store(folder / "store", [LAYER] * 4, MODEL)
-    run(folder, folder / "study", layers=(1, 2))
+    make(folder, folder / "study", layers=(1, 2))
     return folder
 
 
-def run(folder, path, **chosen):
+def make(folder, path, **chosen):
     sources = [
         (name, planted.write_documents(folder / f"{name}.jsonl", documents))
         for name, documents in DOCUMENTS.items()
@@ -106,7 +108,7 @@ def test_columns_are_those_of_the_arrays_and_findings(result, neurons):
 
 
 def test_a_study_without_n_grams_says_so(folder, tmp_path):
-    run(folder, tmp_path / "study", ngrams=False)
+    make(folder, tmp_path / "study", ngrams=False)
     result = results.open_study(tmp_path / "study")
     neurons = result.neurons()
     assert (neurons[["coverage_2", "detector_2"]] == -1).all(axis=None)
@@ -203,7 +205,7 @@ def test_tables_without_rows_have_their_columns(folder, tmp_path):
         (tmp_path / f"{name}.jsonl").write_bytes(
             (folder / f"{name}.jsonl").read_bytes()
         )
-    run(tmp_path, tmp_path / "study")
+    make(tmp_path, tmp_path / "study")
     result = results.open_study(tmp_path / "study")
     assert result.neurons()["dead"].all()
     for table in (result.detectors(3), result.positional()):
@@ -216,13 +218,15 @@ def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     opt.convert(demo.model_directory(), tmp_path / "store")
     (tmp_path / "studies").mkdir()
     path = tmp_path / "studies" / "demo"
-    studies.run_study(
-        path, tmp_path / "store", demo.sources(), window=64, max_tokens=4000
-    )
+    model = reading.open_store(tmp_path / "store")
+    wanted = settings.resolve(model.config, window=64, max_tokens=4000)
+    with studies.undrawn():
+        run.run_study(model, demo.MODEL_NAME, demo.sources(), path, wanted, None)
     monkeypatch.chdir(tmp_path)
-    public = types.SimpleNamespace(open_study=results.open_study)
     finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner()
-    for example in finder.find(results, "results", extraglobs={"jaxneurons": public}):
+    for example in finder.find(
+        results, "results", extraglobs={"jaxneurons": jaxneurons}
+    ):
         runner.run(example)
     assert runner.tries > 10 and not runner.failures
