@@ -6,9 +6,9 @@ from .counting.reductions import chain as chain
 from .model.block import Block as Block
 from .run.count import count as count
 from .run.models import open_model as open_model
-from .run.settings import Resources as Resources
+from .run.resources import Resources as Resources
 from .run.study import study as study
 from .run.texts import load_text as load_text
-from .studies.study import open_study as open_study
+from .studies.results import open_study as open_study
 
 __version__: str

@@ -22,7 +22,8 @@ from jaxneurons.command import cache, script
 from jaxneurons.stats import position_information, position_types, suppression
 from jaxneurons.stats import thresholds as detector_thresholds
 from jaxneurons.store import reading
-from jaxneurons.studies import study
+from jaxneurons.studies import opening
+from jaxneurons.studies.directory import Study
 
 _HELP = {
     "coverage_share": "Share of a neuron's activations that its n-grams must account for.",
@@ -87,7 +88,7 @@ _SUPPRESSION_SIZES = _define(suppression.Settings)
 def main() -> None:
     if _OUT.value == "":
         raise errors.UsageError("--out is empty, wanted a directory to write")
-    record = study.open_finished(pathlib.Path(_STUDY.value))
+    study = opening.open_finished(pathlib.Path(_STUDY.value))
     null = position_information.Null(_NULL_DRAWS.value, flags.FLAGS.seed)
     wanted = analyze.Thresholds(
         detectors=detector_thresholds.Criteria(**_given(_CRITERIA)),
@@ -95,8 +96,8 @@ def main() -> None:
         suppression=suppression.Settings(**_given(_SUPPRESSION_SIZES)),
         null=null if null.draws else None,
     )
-    model = _open_model(record) if _SUPPRESSION.value else None
-    folder = analyze.analyze_again(record, model, wanted, _OUT.value)
+    model = _open_model(study) if _SUPPRESSION.value else None
+    folder = analyze.analyze_again(study, model, wanted, _OUT.value)
     print(f"wrote {folder / 'summary.json'}")
 
 
@@ -104,9 +105,9 @@ def _given(names: list[str]) -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names}
 
 
-def _open_model(record: study.Study) -> reading.Store:
+def _open_model(study: Study) -> reading.Store:
     if _MODEL.value is None:
-        return reading.open_store(record.manifest["model"]["location"])
+        return reading.open_store(study.identity.model.location)
     return cached.open_model(_MODEL.value, cache.default_cache_directory())[1]
 
 

@@ -17,6 +17,7 @@ from convert import cached
 from jaxneurons import demo, errors
 from jaxneurons.command import cache, compilation_cache, script
 from jaxneurons.run import run, settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.text import corpus
 from jaxneurons.training import export
@@ -120,7 +121,7 @@ def main() -> None:
     cache_directory = pathlib.Path(_CACHE.value or cache.default_cache_directory())
     compilation_cache.enable(cache_directory)
     # Before a model is converted, which may take long.
-    resources = settings.Resources(
+    resources = Resources(
         device_memory_bytes=_bytes(_DEVICE_MEMORY_GB),
         host_memory_bytes=_bytes(_HOST_MEMORY_GB),
         spill_directory=_SPILL_DIR.value and pathlib.Path(_SPILL_DIR.value),

@@ -42,13 +42,16 @@ PACKAGES = {
     "numpy": "root disk text store counting stream stats figures studies analysis run training benchmark convert",
     "optax": "training",
     "orbax": "training",
+    "pandas": "studies",
     "safetensors": "convert",
     "tensorstore": "disk store studies",
-    "tokenizers": "text training convert",
+    "tokenizers": "text studies training convert",
     "torch": "convert benchmark",
     "tqdm": "command",
     "transformers": "text training convert benchmark",
+    "xarray": "studies",
     "xxhash": "disk",
+    "zarr": "studies",
 }
 
 

@@ -3,22 +3,21 @@
 from typing import Any
 
 from jaxneurons.stats import activation
-from jaxneurons.studies.contents import domains
-from jaxneurons.studies.study import Study
+from jaxneurons.studies.directory import Study
 
 
-def summarize(record: Study) -> dict[str, Any]:
+def summarize(study: Study) -> dict[str, Any]:
     """Dead, certified and alive neurons of every layer asked for."""
-    tokens = {domain["name"]: domain["tokens"] for domain in domains(record)}
+    tokens = {domain.name: domain.tokens for domain in study.identity.corpus}
     layers = [
         activation.summarize_layer(
             layer,
-            record.read_layer("activation_count", layer),
+            study.read_layer("activation_count", layer),
             tokens,
-            record.read_layer("min_preactivation", layer),
-            record.read_layer("max_preactivation", layer),
+            study.read_layer("min_preactivation", layer),
+            study.read_layer("max_preactivation", layer),
         )
-        for layer in record.asked_layers
+        for layer in study.asked_layers
     ]
-    model_layers = record.manifest["model"]["config"]["num_hidden_layers"]
+    model_layers = study.identity.model.config.num_hidden_layers
     return activation.summarize(layers, model_layers, tokens)

@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import errors
-from jaxneurons.analysis import activation, drawing, lines, ngrams, positions
-from jaxneurons.disk import files
+from jaxneurons import errors, terms
+from jaxneurons.analysis import activation, drawing, ngrams, positions
+from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
-from jaxneurons.studies.study import Study
+from jaxneurons.studies import summary
+from jaxneurons.studies.directory import Study
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +47,12 @@ class Thresholds:
 
 
 def analyze(
-    record: Study, model: Store | None, wanted: Thresholds, folder: pathlib.Path
+    study: Study, model: Store | None, wanted: Thresholds, folder: pathlib.Path
 ) -> None:
     """Finds what a study's arrays hold and writes it.
 
     Args:
-        record: a study whose layers are all done.
+        study: whose layers are all done.
         model: the layer store of the model studied; None leaves out what detectors promote and
             suppress.
         wanted: the thresholds.
@@ -62,44 +63,48 @@ def analyze(
         MismatchError: the model is another one than was studied.
         UsageError: thresholds that the stored candidates cannot answer.
     """
-    if (
-        model is not None
-        and model.fingerprint != record.manifest["model"]["fingerprint"]
-    ):
+    studied = study.identity.model
+    if model is not None and model.fingerprint != studied.fingerprint:
         raise errors.MismatchError(
-            f"{model.location} is not the model of {record.path}: its fingerprint is "
-            f"{model.fingerprint[:16]}, wanted {record.manifest['model']['fingerprint'][:16]}"
+            f"{model.location} is not the model of {study.path}: its fingerprint is "
+            f"{model.fingerprint[:16]}, wanted {studied.fingerprint[:16]}"
         )
     found = ngrams.write_detectors(
-        record, model, wanted.detectors, wanted.suppression, folder
+        study, model, wanted.detectors, wanted.suppression, folder
     )
-    summary: dict[str, Any] = {
-        "model": _model(record),
-        "activation": activation.summarize(record),
+    sections: dict[str, Any] = {
+        "model": {
+            "name": studied.name,
+            "layers": studied.config.num_hidden_layers,
+            "neurons": studied.config.ffn_dim,
+        },
+        "activation": activation.summarize(study),
         "ngrams": found.ngrams,
         "suppression": found.suppression,
-        "positions": _write_positional(record, wanted, folder),
+        "positions": _write_positional(study, wanted, folder),
     }
-    if warning := summary["positions"]["warning"]:
+    if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
-    drawing.save({summary["model"]["name"]: summary}, folder / "figures")
-    drawing.write_summary(folder, summary)
+    drawing.save({sections["model"]["name"]: sections}, folder / "figures")
+    orders = terms.ORDERS if found.ngrams else ()
+    written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
+    summary.write(folder, sections, written)
 
 
 def _write_positional(
-    record: Study, wanted: Thresholds, folder: pathlib.Path
+    study: Study, wanted: Thresholds, folder: pathlib.Path
 ) -> dict[str, Any]:
     """Writes positional.jsonl layer by layer and gives the section of summary.json."""
     summaries = []
-    with files.replacing(folder / "positional.jsonl") as file:
-        for layer in positions.find_by_layer(record, wanted.positions, wanted.null):
-            file.writelines(map(lines.to_line, layer.records))
+    with files.replacing(folder / summary.POSITIONAL) as file:
+        for layer in positions.find_by_layer(study, wanted.positions, wanted.null):
+            file.writelines(map(strict_json.to_line, layer.records))
             summaries.append(layer.summary)
-    return positions.summarize(record, summaries, wanted.positions)
+    return positions.summarize(study, summaries, wanted.positions)
 
 
 def analyze_again(
-    record: Study, model: Store | None, wanted: Thresholds, out: str | None
+    study: Study, model: Store | None, wanted: Thresholds, out: str | None
 ) -> pathlib.Path:
     """Analyzes a finished study in place, or into a new directory, and gives the directory.
 
@@ -107,22 +112,13 @@ def analyze_again(
         OutputExistsError: the directory is not empty, or another process works on the study.
     """
     if out is None:
-        with record.locked(), _staged(record.path) as stage:
-            analyze(record, model, wanted, stage)
-        return record.path
+        with study.locked(), _staged(study.path) as stage:
+            analyze(study, model, wanted, stage)
+        return study.path
     folder = pathlib.Path(out)
     with files.partial_directory(folder, "an analysis") as partial:
-        analyze(record, model, wanted, partial)
+        analyze(study, model, wanted, partial)
     return folder
-
-
-def _model(record: Study) -> dict[str, Any]:
-    model = record.manifest["model"]
-    return {
-        "name": model["name"],
-        "layers": model["config"]["num_hidden_layers"],
-        "neurons": model["config"]["ffn_dim"],
-    }
 
 
 @contextlib.contextmanager
@@ -143,7 +139,7 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         with files.translated("write", folder):
             for path in former:
                 path.unlink()
-            for path in sorted(made, key=lambda path: path.name == drawing.SUMMARY):
+            for path in sorted(made, key=lambda path: path.name == summary.NAME):
                 os.replace(path, folder / path.relative_to(stage))
             files.sync_directory(folder)
     finally:

@@ -5,41 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxneurons import errors
-from jaxneurons.disk import files, manifest
+from jaxneurons.disk import files
 from jaxneurons.figures import paper, style
-
-SUMMARY = "summary.json"
-FORMAT = manifest.Format(
-    "jaxneurons-summary", 1, errors.StudyError, "run scripts/analyze.py on the study"
-)
-SECTIONS = {"model", "activation", "ngrams", "suppression", "positions"}
-
-
-def read_summary(path: pathlib.Path) -> dict[str, Any]:
-    """The summary.json of a study directory.
-
-    Raises:
-        StudyError: there is none, or it is damaged or was edited.
-        FormatVersionError: it was written in another version of the format.
-        InputOutputError: the operating system refuses.
-    """
-    where = f"{path}: {SUMMARY}"
-    try:
-        content = files.read_file(path / SUMMARY)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise errors.StudyError(
-            f"{path}: no {SUMMARY}: not a finished study"
-        ) from error
-    except OSError as error:
-        raise files.io_error("read", path / SUMMARY, error) from error
-    summary = manifest.unseal(FORMAT, content, where)
-    manifest.check_keys(FORMAT, summary, SECTIONS, where)
-    return summary
-
-
-def write_summary(path: pathlib.Path, summary: Mapping[str, Any]) -> None:
-    """Replaces the summary.json in a directory atomically."""
-    files.write_atomically(path / SUMMARY, manifest.seal(FORMAT, summary))
+from jaxneurons.studies import summary
 
 
 def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -52,13 +20,13 @@ def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:
     summaries: dict[str, dict[str, Any]] = {}
     for value in values:
         name, _, path = value.rpartition("=")
-        summary = read_summary(pathlib.Path(path))
-        name = name or summary["model"]["name"]
+        found = summary.read(pathlib.Path(path))
+        name = name or found["model"]["name"]
         if name in summaries:
             raise errors.UsageError(
                 f"two studies are called {name!r}: name them, --study=NAME={path}"
             )
-        summaries[name] = summary
+        summaries[name] = found
     return summaries
 
 

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxneurons.analysis import lines
-from jaxneurons.disk import files
+from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import (
     detectors,
     ensembles,
@@ -20,9 +19,9 @@ from jaxneurons.stats import (
     thresholds,
 )
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import candidates
-from jaxneurons.studies.contents import ORDERS, read_vocabulary
-from jaxneurons.studies.study import Study
+from jaxneurons.studies import candidates, summary, vocabulary
+from jaxneurons.studies.directory import Study
+from jaxneurons.terms import ORDERS
 
 Keep = Callable[[detectors.Detector], object]
 
@@ -40,46 +39,49 @@ class Sections(NamedTuple):
 
 
 def write_detectors(
-    record: Study,
+    study: Study,
     model: Store | None,
     criteria: thresholds.Criteria,
     settings: suppression.Settings,
     folder: pathlib.Path,
 ) -> Sections:
     """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write."""
-    if not record.counts_ngrams:
+    if not study.identity.settings.ngrams:
         return Sections(None, None)
-    pieces, _ = read_vocabulary(record)
+    named = vocabulary.read(study)
     summaries = {}
     suppressed: list[suppression.LayerSuppression] = []
     for n in ORDERS:
-        found = _find_by_layer(record, n, criteria)
-        with files.replacing(folder / f"detectors_{n}.jsonl") as file:
+        found = _find_by_layer(study, n, criteria)
+        with files.replacing(folder / summary.detectors_name(n)) as file:
 
             def keep(detector: detectors.Detector, write: Any = file.write) -> None:
-                write(lines.to_line(detector))
+                write(strict_json.to_line(detector))
 
             if n == 1 and model is not None:
-                found = _suppressing(found, keep, record, model, settings, suppressed)
+                projected = _vocabulary(study, model, named)
+                found = _suppressing(
+                    found, keep, study, model, projected, settings, suppressed
+                )
             else:
-                found = _keeping(found, keep, pieces.__getitem__)
-            summaries[str(n)] = _summarize(record, n, found, criteria)
+                found = _keeping(found, keep, named.pieces.__getitem__)
+            summaries[str(n)] = _summarize(study, n, found, criteria)
     if model is None:
         return Sections(summaries, None)
     return Sections(summaries, suppression.summarize(suppressed, settings))
 
 
 def _find_by_layer(
-    record: Study, n: int, criteria: thresholds.Criteria
+    study: Study, n: int, criteria: thresholds.Criteria
 ) -> Iterator[detectors.LayerDetectors]:
-    ends = candidates.layer_ends(record, n)
-    for layer in record.asked_layers:
+    ends = candidates.layer_ends(study, n)
+    for layer in study.asked_layers:
         first, last = ends[layer - 1] if layer else 0, ends[layer]
-        blocks = candidates.read_blocks(record, n, int(first), int(last))
+        blocks = candidates.read_blocks(study, n, int(first), int(last))
         counts = detectors.LayerCounts(
             layer,
-            record.read_layer("ngram_coverage", layer)[n - 1],
-            record.read_layer("ngram_activation_count", layer)[n - 1],
+            study.read_layer("ngram_coverage", layer)[n - 1],
+            study.read_layer("ngram_activation_count", layer)[n - 1],
             (detectors.Candidates(**block) for block in blocks),
         )
         yield detectors.find_detectors(counts, criteria)
@@ -98,64 +100,65 @@ def _keeping(
 def _suppressing(
     found: Iterator[detectors.LayerDetectors],
     keep: Keep,
-    record: Study,
+    study: Study,
     model: Store,
+    projected: projections.Vocabulary,
     settings: suppression.Settings,
     suppressed: list[suppression.LayerSuppression],
 ) -> Iterator[detectors.LayerDetectors]:
     """Does the same with what token detectors write, and adds to `suppressed` what it comes to."""
-    vocabulary = _vocabulary(record, model)
     for layer in found:
         kernel = np.zeros((0, 0))
         if len(layer.neuron):
             kernel = model.read_layer(layer.layer)["feed_forward"]["fc2"]["kernel"]
-        alive = _alive(record, layer.layer)
+        alive = _alive(study, layer.layer)
         suppressed.append(
             suppression.layer_suppression(
-                layer, kernel, alive, vocabulary, settings, keep
+                layer, kernel, alive, projected, settings, keep
             )
         )
         yield layer
 
 
 def _summarize(
-    record: Study,
+    study: Study,
     n: int,
     found: Iterator[detectors.LayerDetectors],
     criteria: thresholds.Criteria,
 ) -> dict[str, Any]:
-    layers = record.asked_layers
+    layers = study.asked_layers
     return ensembles.summarize(
         n=n,
-        model_layers=record.manifest["model"]["config"]["num_hidden_layers"],
+        model_layers=study.identity.model.config.num_hidden_layers,
         layers=layers,
-        coverage=(record.read_layer("ngram_coverage", i)[n - 1] for i in layers),
-        alive=(_alive(record, layer) for layer in layers),
+        coverage=(study.read_layer("ngram_coverage", i)[n - 1] for i in layers),
+        alive=(_alive(study, layer) for layer in layers),
         found=found,
         criteria=criteria,
     )
 
 
-def _vocabulary(record: Study, model: Store) -> projections.Vocabulary:
+def _vocabulary(
+    study: Study, model: Store, named: vocabulary.Vocabulary
+) -> projections.Vocabulary:
     """The rows of the unembedding that mean something, and how often each token occurs."""
-    pieces, real = read_vocabulary(record)
     embed = model.read_embed()
     return projections.Vocabulary(
-        unembedding=embed["token_embedding"][:real],
+        unembedding=embed["token_embedding"][: named.real],
         project_out=embed.get("project_out", {}).get("kernel"),
-        occurrences=np.bincount(_text_tokens(record), minlength=real),
-        piece=pieces.__getitem__,
+        occurrences=np.bincount(_text_tokens(study), minlength=named.real),
+        piece=named.pieces.__getitem__,
     )
 
 
-def _text_tokens(record: Study) -> np.ndarray:
+def _text_tokens(study: Study) -> np.ndarray:
     """All tokens of the study that are neither padding nor special, int32[tokens]."""
-    tokens = record.read("tokens")
-    lengths = record.read("window_length")
+    tokens = study.read("tokens")
+    lengths = study.read("window_length")
     valid = np.arange(tokens.shape[1])[None, :] < lengths[:, None]
-    special = np.isin(tokens, record.manifest["special_tokens"])
+    special = np.isin(tokens, study.identity.special_tokens)
     return tokens[valid & ~special]
 
 
-def _alive(record: Study, layer: int) -> np.ndarray:
-    return record.read_layer("activation_count", layer).sum(axis=0) > 0
+def _alive(study: Study, layer: int) -> np.ndarray:
+    return study.read_layer("activation_count", layer).sum(axis=0) > 0

@@ -9,36 +9,35 @@ from jaxneurons.stats import (
     position_types,
     positions,
 )
-from jaxneurons.studies.contents import domains
-from jaxneurons.studies.study import Study
+from jaxneurons.studies.directory import Study
 
 
 def find_by_layer(
-    record: Study,
+    study: Study,
     criteria: position_types.PositionCriteria,
     null: position_information.Null | None,
 ) -> Iterator[positions.LayerPositions]:
     """Finds the positional neurons of every layer asked for, one layer in memory at a time."""
-    windows = [domain["full_windows"] for domain in domains(record)]
-    for layer in record.asked_layers:
-        count = record.read_layer("position_count", layer)
-        information = record.read_layer("mutual_information", layer)
+    windows = [domain.full_windows for domain in study.identity.corpus]
+    for layer in study.asked_layers:
+        count = study.read_layer("position_count", layer)
+        information = study.read_layer("mutual_information", layer)
         yield positions.analyze_layer(
             layer, count, windows, information, criteria, null
         )
 
 
 def summarize(
-    record: Study,
+    study: Study,
     layers: Sequence[dict[str, Any]],
     criteria: position_types.PositionCriteria,
 ) -> dict[str, Any]:
     """Section `positions` of summary.json, from the summaries of the layers."""
-    described = domains(record)
+    domains = study.identity.corpus
     return position_summary.summarize(
         layers,
-        [domain["name"] for domain in described],
-        [domain["full_windows"] for domain in described],
-        record.manifest["settings"]["window"],
+        [domain.name for domain in domains],
+        [domain.full_windows for domain in domains],
+        study.identity.settings.window,
         criteria,
     )

@@ -8,6 +8,7 @@ by its name and its free lock, and replaced.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
@@ -74,6 +75,29 @@ def _open_regular(path: str, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)
     return descriptor
+
+
+def digest(path: os.PathLike | str) -> str:
+    """SHA-256 of a file's content, as hex; raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_digest(
+    path: pathlib.Path,
+    expected: str | None,
+    damaged: type[errors.BadDataError],
+    remedy: str,
+) -> None:
+    """Raises the error, with its remedy, unless there is a file with that `digest`."""
+    try:
+        found = digest(path)
+    except FileNotFoundError as error:
+        raise damaged(f"{path} is missing; {remedy}") from error
+    except OSError as error:
+        raise io_error("read", path, error) from error
+    if found != expected:
+        raise damaged(f"{path} is damaged: not the file written; {remedy}")
 
 
 def free_bytes(path: os.PathLike | str) -> int:

@@ -6,11 +6,12 @@ that a file which differs from what was written in any of them is refused, not i
 
 import hashlib
 import json
+import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
-from jaxneurons.disk import arrays
+from jaxneurons.disk import arrays, files
 
 DIGEST = "digest"
 
@@ -67,6 +68,23 @@ def unseal(kind: Format, content: bytes, where: str) -> dict[str, Any]:
     if not _is_seal_of(kind, entries, content):
         raise kind.error(f"{where} is damaged: checksum mismatch")
     return entries
+
+
+def read(kind: Format, path: pathlib.Path, absent: str) -> dict[str, Any]:
+    """The entries of a manifest in a local file; raises as `unseal`.
+
+    Args:
+        kind: what the manifest is to be.
+        path: of the file.
+        absent: what the error says where there is no such file.
+    """
+    try:
+        content = files.read_file(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise kind.error(absent) from error
+    except OSError as error:
+        raise files.io_error("read", path, error) from error
+    return unseal(kind, content, str(path))
 
 
 def check_keys(

@@ -8,6 +8,7 @@ takes NaN for a number and gives up on long integers and deep nesting with error
 import json
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
@@ -63,6 +64,11 @@ def parse_object(
     if not isinstance(value, dict):
         raise error_type(f"{where}: JSON {_kind(value)}, wanted an object")
     return value
+
+
+def to_line(record: Mapping[str, Any]) -> bytes:
+    """The record's line of a .jsonl file: JSON and a line feed."""
+    return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

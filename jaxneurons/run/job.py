@@ -6,8 +6,9 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from jaxneurons.devices import Spread
-from jaxneurons.run.settings import Resources, Settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store.reading import Store
+from jaxneurons.studies.settings import Settings
 from jaxneurons.text.windows import Windows
 
 

@@ -19,8 +19,9 @@ from jaxneurons.counting import ngram_coverage, packed_bits
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
 from jaxneurons.run.job import Job
-from jaxneurons.run.settings import Resources, Settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.stats import activation, projections
+from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
 
 GIB = 2**30

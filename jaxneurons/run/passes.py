@@ -25,13 +25,14 @@ from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.disk import files
 from jaxneurons.run import memory_plan
 from jaxneurons.run.job import Job
-from jaxneurons.run.settings import Resources
+from jaxneurons.run.resources import Resources
 from jaxneurons.stats import activation
 from jaxneurons.stream import hidden, loop
 from jaxneurons.stream.hidden import Checkpoint, HiddenStates
 from jaxneurons.stream.loop import LayerResult, LayerSource
 from jaxneurons.studies import candidates, contents
-from jaxneurons.studies.study import Study
+from jaxneurons.studies.directory import Study
+from jaxneurons.studies.facts import DoneLayer
 
 TIMES = ("seconds", "wait_seconds")
 
@@ -260,10 +261,10 @@ def _hidden_states(place: str, checkpoint: Checkpoint, batches: int) -> HiddenSt
 def _resume_point(study: Study, job: Job, checkpoint: Checkpoint) -> int:
     """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
     saved = study.resume_from
-    if saved is None or not job.is_whole or len(saved["digests"]) != job.spread.parts:
+    if saved is None or not job.is_whole or len(saved.digests) != job.spread.parts:
         return 0
-    whole = checkpoint.resume(saved["layer"], saved["digests"])
-    return saved["layer"] + 1 if whole else 0
+    whole = checkpoint.resume(saved.layer, list(saved.digests))
+    return saved.layer + 1 if whole else 0
 
 
 def _finish_layer(
@@ -293,7 +294,7 @@ def _finish_layer(
             study.write_layer(name, layer, data)
     # Without the parts that only fill the last batch up; of several passes there is no copy to resume from.
     copied = result.copied[: job.spread.parts] if job.is_whole else []
-    entry = {"layer": layer, **times, "hidden_states": place}
+    entry = DoneLayer(layer=layer, hidden_states=place, **times)
     study.finish_layer(entry, copied)
 
 

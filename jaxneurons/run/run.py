@@ -14,9 +14,11 @@ from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze
 from jaxneurons.disk import files
 from jaxneurons.run import beginning, job, passes
-from jaxneurons.run.settings import Resources, Settings, check_passes
+from jaxneurons.run.resources import Resources, check_passes
 from jaxneurons.store import reading
-from jaxneurons.studies import candidates, study
+from jaxneurons.studies import candidates, opening
+from jaxneurons.studies.directory import Study
+from jaxneurons.studies.settings import Settings
 from jaxneurons.text import corpus
 
 
@@ -69,18 +71,18 @@ def run_study(
     passes.check_resources(work)
     identity = beginning.identify(model, model_name, windows, settings)
     if not resume or files.is_free(path):
-        beginning.create(path, model.config, windows, tokenizer, identity, settings)
-    record = study.resume(path, identity)
-    with record.locked(), _interruptible(record):
-        if settings.ngrams and (lost := candidates.layers_without(record)):
-            record.forget_layers(lost)
-        passes.run_passes(record, work)
+        beginning.create(path, windows, tokenizer, identity)
+    study = opening.resume(path, identity)
+    with study.locked(), _interruptible(study):
+        if settings.ngrams and (lost := candidates.layers_without(study)):
+            study.forget_layers(lost)
+        passes.run_passes(study, work)
         if settings.ngrams:
-            candidates.join(record)
-        analyze.analyze(record, model, analyze.Thresholds(), record.path)
-        record.finish()
-        shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)
-    return sorted((record.path / "figures").iterdir())
+            candidates.join(study)
+        analyze.analyze(study, model, analyze.Thresholds(), study.path)
+        study.finish()
+        shutil.rmtree(passes.spill_folder(study, resources), ignore_errors=True)
+    return sorted((study.path / "figures").iterdir())
 
 
 def read_tokenizer(model: reading.Store) -> corpus.Tokenizer | None:
@@ -98,11 +100,11 @@ def read_tokenizer(model: reading.Store) -> corpus.Tokenizer | None:
 
 
 @contextlib.contextmanager
-def _interruptible(record: study.Study) -> Iterator[None]:
+def _interruptible(study: Study) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        done = len(record.done_layers)
+        done = len(study.done_layers)
         raise errors.InterruptedRunError(
             f"interrupted with {done} layers done; go on by --resume"
         ) from None

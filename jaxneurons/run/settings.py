@@ -1,38 +1,14 @@
-"""What a user asks for in; out, what decides a study's numbers, checked against the model, and what it may use."""
+"""What a user asks for in, checked against the model; out, what decides a study's numbers."""
 
-import dataclasses
-import pathlib
 import re
 
 import jax
 
 from jaxneurons import errors
 from jaxneurons.config import Config
+from jaxneurons.studies.settings import Settings
 
 DTYPES = ("float32", "bfloat16", "float16")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What decides the numbers of a study, besides model and text; made by `resolve`.
-
-    Attributes:
-        window: T, tokens a window.
-        first_layer, last_layer: layers to report, both included. Those below the first still run,
-            those above the last do not.
-        windows_per_batch: B, windows that each device takes at a time.
-        dtype: to compute in.
-        max_tokens: most tokens of text, over all domains; None is all.
-        ngrams: whether n-grams are counted.
-    """
-
-    window: int
-    first_layer: int
-    last_layer: int
-    windows_per_batch: int
-    dtype: str
-    max_tokens: int | None
-    ngrams: bool
 
 
 def resolve(
@@ -104,37 +80,3 @@ def parse_layers(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise errors.UsageError(f"layers {text!r:.80}: wanted FIRST:LAST, such as 0:5")
     return int(match[1]), int(match[2])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What a study may use of the machine; decides no number.
-
-    Attributes:
-        device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
-            None is what the machine has.
-        host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
-        spill_directory: where hidden states are written that no memory holds, and the copies of them
-            from which a killed run goes on; None is the study's own.
-        checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more than
-            about that; 0 copies after every layer, infinity never. Hidden states on disk are their own copy.
-        tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
-            weights again. None is all.
-        devices: of this host; None is all.
-    """
-
-    device_memory_bytes: int | None = None
-    host_memory_bytes: int | None = None
-    spill_directory: pathlib.Path | None = None
-    checkpoint_minutes: float = 10.0
-    tokens_per_pass: int | None = None
-    devices: int | None = None
-
-
-def check_passes(settings: Settings, resources: Resources) -> None:
-    """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
-    if settings.ngrams and resources.tokens_per_pass is not None:
-        raise errors.UsageError(
-            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, "
-            "since a neuron's coverage is found from its counts on all of them; add --nongrams"
-        )

@@ -15,8 +15,9 @@ from jaxneurons.analysis import analyze
 from jaxneurons.disk import files
 from jaxneurons.run import beginning, job, passes, settings
 from jaxneurons.run.models import Model
-from jaxneurons.studies import candidates
-from jaxneurons.studies import study as studies
+from jaxneurons.run.resources import Resources, check_passes
+from jaxneurons.studies import candidates, opening, results
+from jaxneurons.studies.directory import Study
 from jaxneurons.text.windows import Windows
 
 
@@ -30,8 +31,8 @@ def study(
     dtype: str = "float32",
     ngrams: bool = True,
     resume: bool = False,
-    resources: settings.Resources | None = None,
-) -> studies.Study:
+    resources: Resources | None = None,
+) -> results.Results:
     """Studies a model on text, as `scripts/study.py` does: which neurons fire, when, and on what.
 
     >>> result = jaxneurons.study(model, text, "studies/demo")
@@ -50,13 +51,13 @@ def study(
         resources: what may be used of the machine; None is what `Resources` has as defaults.
 
     Returns:
-        The finished study.
+        What it found.
 
     Raises:
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
-    resources = resources or settings.Resources()
+    resources = resources or Resources()
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
@@ -66,7 +67,7 @@ def study(
         max_tokens=text.max_tokens,
         ngrams=ngrams,
     )
-    settings.check_passes(chosen, resources)
+    check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
     chosen = dataclasses.replace(chosen, windows_per_batch=per_batch)
     mesh = devices.make_mesh(resources.devices)
@@ -76,8 +77,8 @@ def study(
     path = pathlib.Path(path)
     identity = beginning.identify(model.store, model.name, text, chosen)
     if not resume or files.is_free(path):
-        beginning.create(path, model.config, text, model.tokenizer, identity, chosen)
-    record = studies.resume(path, identity)
+        beginning.create(path, text, model.tokenizer, identity)
+    record = opening.resume(path, identity)
     with record.locked(), _interruptible(record):
         if chosen.ngrams and (lost := candidates.layers_without(record)):
             record.forget_layers(lost)
@@ -87,11 +88,11 @@ def study(
         analyze.analyze(record, model.store, analyze.Thresholds(), record.path)
         record.finish()
         shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)
-    return record
+    return results.open_study(record.path)
 
 
 @contextlib.contextmanager
-def _interruptible(record: studies.Study) -> Iterator[None]:
+def _interruptible(record: Study) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@ from jaxneurons.analysis import analyze, drawing
 from jaxneurons.run import run, settings
 from jaxneurons.stats import position_types
 from jaxneurons.store import reading
-from jaxneurons.studies import study
+from jaxneurons.studies import opening
+from jaxneurons.studies import summary as summaries
 from jaxneurons.text import corpus
 from tests.support import planted, studies
 
@@ -26,7 +27,7 @@ def finished(tmp_path_factory):
     sources = corpus.parse_sources([f"text={source}"])
     with studies.undrawn():
         run.run_study(stored, "planted", sources, folder / "study", wanted, None)
-    return study.open_finished(folder / "study")
+    return opening.open_finished(folder / "study")
 
 
 def files(folder):
@@ -92,7 +93,7 @@ def test_thresholds_without_meaning_are_refused(name, value):
 
 
 def test_any_name_can_be_drawn(finished, tmp_path):
-    summary = drawing.read_summary(finished.path)
+    summary = summaries.read(finished.path)
     names = ["$\\bad$", "日本語", "a\nb\x01", "<&>"]
     paths = drawing.draw_studies(dict.fromkeys(names, summary), tmp_path / "out")
     assert len(paths) == len(list((tmp_path / "out").iterdir()))
@@ -117,4 +118,4 @@ def test_any_name_can_be_drawn(finished, tmp_path):
 def test_summaries_that_are_none(tmp_path, content, error):
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(error, match=r"summary\.json"):
-        drawing.read_summary(tmp_path)
+        summaries.read(tmp_path)

@@ -35,7 +35,7 @@ def test_trained_model_by_brute_force(demo_study):
     record, masks = demo_study
     assert len(record.read("tokens")) > 150
     mask_oracle.assert_counts(record, masks)
-    neurons = record.manifest["model"]["config"]["ffn_dim"]
+    neurons = record.identity.model.config.ffn_dim
     chosen = set(np.random.default_rng(0).choice(neurons, CHOSEN).tolist())
     # Most neurons detect nothing: so that detectors are checked too.
     chosen |= {

@@ -11,7 +11,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.figures import paper
-from jaxneurons.run import settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from tests.run import run_test
 from tests.support import planted
@@ -73,7 +73,7 @@ def run(folder, path, resources=None):
 @pytest.mark.fault(case=13)
 def test_hidden_states_that_fill_their_disk(folder, disk, tmp_path, monkeypatch):
     run_test.keep_hidden_states(monkeypatch, "disk")
-    resources = settings.Resources(spill_directory=disk)
+    resources = Resources(spill_directory=disk)
     # No layer fits, then one, then two that take turns.
     for size in (100, 200):
         with pytest.raises(errors.InputOutputError) as stop:

@@ -13,9 +13,8 @@ import pytest
 from flax import traverse_util
 
 from jaxneurons import errors
-from jaxneurons.analysis import drawing
 from jaxneurons.store import reading
-from jaxneurons.studies import contents, study
+from jaxneurons.studies import results
 from tests.support import dying, planted, studies
 
 Arrays = dict[str, bytes]
@@ -45,19 +44,18 @@ def read_store(path: pathlib.Path) -> Arrays:
 
 def read_study(path: pathlib.Path) -> Arrays:
     """Everything that a study holds which other code reads back."""
-    record = study.open_finished(path)
-    names = record.manifest["arrays"]
-    pieces, real = contents.read_vocabulary(record)
-    vocabulary = json.dumps([pieces, real]).encode()
-    summary = json.dumps(drawing.read_summary(path)).encode()
-    texts = {"vocabulary": vocabulary, "summary": summary}
-    return {n: record.read(n).tobytes() for n in names} | texts
+    found = results.open_study(path)
+    tables = {str(n): found.detectors(n) for n in (1, 2, 3)}
+    tables |= {"positional": found.positional(), "neurons": found.neurons()}
+    texts = {name: table.to_json().encode() for name, table in tables.items()}
+    texts["summary"] = json.dumps(found.summary).encode()
+    return {n: a.values.tobytes() for n, a in found.arrays.items()} | texts
 
 
 # What reads a mutant, and the files that nothing reads back.
 KINDS: dict[str, tuple[Callable[[pathlib.Path], Arrays], tuple[str, ...]]] = {
     "store": (read_store, ()),
-    "study": (read_study, ("*.jsonl", "study.log", "figures/*")),
+    "study": (read_study, ("study.log", "figures/*")),
 }
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.studies import study
+from jaxneurons.studies import directory
 from tests.support import planted, studies
 
 CHOSEN = {"window": 8, "windows_per_batch": 2}
@@ -23,7 +23,7 @@ def begun(tmp_path_factory):
     planted.write_store(folder / "store", _layers(4))
     planted.write_documents(folder / "text.jsonl", [[4, 5, 7, 8], [9] * 30])
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(study.Study, "write_layer", _stop)
+        patch.setattr(directory.Study, "write_layer", _stop)
         _resume(folder)
     return folder
 

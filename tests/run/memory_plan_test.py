@@ -13,9 +13,10 @@ from flax import traverse_util
 from jaxneurons import config, devices, errors
 from jaxneurons.model import block
 from jaxneurons.run import memory_plan, passes, settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import loop, step
-from jaxneurons.studies import study
+from jaxneurons.studies import opening
 from jaxneurons.text import corpus
 from tests.run import edges_test
 from tests.support import planted, studies
@@ -38,7 +39,7 @@ def windows():
 
 def plan(model, windows, device, host, **chosen):
     wanted = settings.resolve(model.config, windows_per_batch=2, **chosen)
-    resources = settings.Resources(device_memory_bytes=device, host_memory_bytes=host)
+    resources = Resources(device_memory_bytes=device, host_memory_bytes=host)
     spread = devices.spread(WINDOWS, 2, 1)
     return memory_plan.make_plan(model, windows, wanted, resources, spread)
 
@@ -95,10 +96,10 @@ def test_defaults_are_what_the_machine_and_its_container_have(monkeypatch, tmp_p
     limit = tmp_path / "memory.max"
     limit.write_text("1000\n")
     monkeypatch.setattr(memory_plan, "CONTAINER_LIMITS", (limit,))
-    assert memory_plan.budgets(settings.Resources()) == (800, 800)
+    assert memory_plan.budgets(Resources()) == (800, 800)
     limit.write_text("max\n")
-    assert memory_plan.budgets(settings.Resources())[1] > 2**28
-    given = settings.Resources(device_memory_bytes=5, host_memory_bytes=0)
+    assert memory_plan.budgets(Resources())[1] > 2**28
+    given = Resources(device_memory_bytes=5, host_memory_bytes=0)
     assert memory_plan.budgets(given) == (5, 0)
 
 
@@ -151,7 +152,7 @@ def study_in_child(folder, stored, text, *flags):
         command, capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
-    return study.open_study(folder), int(re.search(r"peak (\d+)", done.stdout)[1])
+    return opening.open_any(folder), int(re.search(r"peak (\d+)", done.stdout)[1])
 
 
 @pytest.mark.slow
@@ -177,8 +178,8 @@ def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
         windows_per_batch=64,
         ngrams=False,
     )
-    places = [record.manifest["layers"]["done"] for record in (spilled, roomy)]
-    assert [{e["hidden_states"] for e in p} for p in places] == [{"disk"}, {"memory"}]
+    places = [study.facts.done for study in (spilled, roomy)]
+    assert [{e.hidden_states for e in p} for p in places] == [{"disk"}, {"memory"}]
     for name in ("activation_count", "special_activation_count", "position_count"):
         np.testing.assert_array_equal(spilled.read(name), roomy.read(name))
     assert peak <= (gigabytes + 0.7) * 2**30

@@ -8,13 +8,14 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.analysis import analyze
 from jaxneurons.figures import paper
-from jaxneurons.run import passes, settings
+from jaxneurons.run import passes
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import step
-from jaxneurons.studies import contents, study
+from jaxneurons.studies import contents, directory, opening
 from tests.run import edges_test, run_test
 
-PASSES = settings.Resources(tokens_per_pass=50)
+PASSES = Resources(tokens_per_pass=50)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,8 +69,8 @@ def test_several_passes_give_the_same_bits(
     assert len(compiled) == 1
     assert run_test.digests(path) == run_test.digests(finished)
     # 19 windows of 10 tokens; 50 tokens are two batches of two windows.
-    assert study.open_study(finished).manifest["passes"] == [19]
-    assert study.open_study(path).manifest["passes"] == [4, 8, 12, 16, 19]
+    assert opening.open_any(finished).passes == (19,)
+    assert opening.open_any(path).passes == (4, 8, 12, 16, 19)
     assert run_test.logged_layers(path) == [0, 1] * 5
     assert not (path / "partial").exists()
 
@@ -92,11 +93,11 @@ def stop_at(patch, owner, name, number):
     [
         (contents, "save_counts", 2, None),
         (contents, "save_counts", 5, 50),
-        (study.Study, "finish_pass", 2, 30),
+        (directory.Study, "finish_pass", 2, 30),
         (contents, "remove_counts", 2, 90),
-        (study.Study, "write_layer", 7, 50),
-        (study.Study, "finish_layer", 2, None),
-        (study.Study, "finish_pass", 5, 50),
+        (directory.Study, "write_layer", 7, 50),
+        (directory.Study, "finish_layer", 2, None),
+        (directory.Study, "finish_pass", 5, 50),
     ],
 )
 def test_an_interrupted_pass_begins_again(
@@ -106,7 +107,7 @@ def test_an_interrupted_pass_begins_again(
     with monkeypatch.context() as patch, pytest.raises(run_test.Stop):
         stop_at(patch, owner, name, number)
         run_without_ngrams(model, sources, path, resources=PASSES)
-    resources = settings.Resources(tokens_per_pass=again)
+    resources = Resources(tokens_per_pass=again)
     run_without_ngrams(model, sources, path, resume=True, resources=resources)
     assert run_test.digests(path) == run_test.digests(finished)
 
@@ -116,7 +117,7 @@ def test_one_pass_begun_may_end_in_several(
 ):
     path = tmp_path / "study"
     with monkeypatch.context() as patch, pytest.raises(run_test.Stop):
-        stop_at(patch, study.Study, "finish_layer", 2)
+        stop_at(patch, directory.Study, "finish_layer", 2)
         run_without_ngrams(model, sources, path)
     run_without_ngrams(model, sources, path, resume=True, resources=PASSES)
     assert run_test.digests(path) == run_test.digests(finished)
@@ -142,8 +143,8 @@ def test_ngrams_in_several_passes_are_refused(model, sources, tmp_path):
 
 
 def test_a_study_without_ngrams_says_so(model, sources, tmp_path, finished):
-    record = study.open_study(finished)
-    assert record.manifest["settings"]["ngrams"] is False
+    record = opening.open_any(finished)
+    assert record.identity.settings.ngrams is False
     for name in contents.NGRAM_ARRAYS:
         assert (record.read(name) == -1).all()
     assert not list(record.arrays_path.glob("candidate*"))
@@ -157,14 +158,14 @@ def test_a_study_without_ngrams_says_so(model, sources, tmp_path, finished):
 
 def test_counts_are_those_of_a_study_with_ngrams(model, sources, tmp_path, finished):
     run_without_ngrams(model, sources, tmp_path / "study", ngrams=True)
-    both = [study.open_study(path) for path in (finished, tmp_path / "study")]
+    both = [opening.open_any(path) for path in (finished, tmp_path / "study")]
     for name in ("activation_count", "position_count", "mutual_information"):
         np.testing.assert_array_equal(*[record.read(name) for record in both])
 
 
 def test_spill_directory(model, sources, tmp_path, finished, monkeypatch):
     run_test.keep_hidden_states(monkeypatch, "disk")
-    resources = settings.Resources(spill_directory=tmp_path / "spilled")
+    resources = Resources(spill_directory=tmp_path / "spilled")
     path = tmp_path / "study"
     seen = []
     keep = passes._keep
@@ -185,7 +186,7 @@ def test_a_full_spill_disk_stops_the_run_and_it_goes_on(
     model, sources, tmp_path, finished, monkeypatch
 ):
     run_test.keep_hidden_states(monkeypatch, "disk")
-    resources = settings.Resources(spill_directory=tmp_path / "spilled")
+    resources = Resources(spill_directory=tmp_path / "spilled")
     path = tmp_path / "study"
     (tmp_path / "spilled").mkdir()
     with monkeypatch.context() as patch, pytest.raises(errors.InputOutputError) as stop:

@@ -32,7 +32,7 @@ def test_any_name_will_do_and_a_link_to_an_empty_folder(folder, tmp_path):
     assert files.is_free(tmp_path / "link")
     (tmp_path / NAME).mkdir()
     record = _study(folder, tmp_path / "link")
-    assert record.complete and record.read("activation_count").shape == (1, 3, 8)
+    assert record.facts.complete and record.read("activation_count").shape == (1, 3, 8)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / NAME / "summary.json").is_file()
     assert sorted(os.listdir(tmp_path)) == sorted([NAME, "link"])

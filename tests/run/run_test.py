@@ -18,9 +18,10 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.run import memory_plan, run, settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import format, reading, writing
 from jaxneurons.stream import step
-from jaxneurons.studies import study
+from jaxneurons.studies import directory, opening
 from tests.support import planted, studies
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -94,7 +95,7 @@ def test_planted_neurons_are_found_as_planted(finished):
 
 
 def test_counts_are_those_of_the_text(finished):
-    record = study.open_study(finished)
+    record = opening.open_any(finished)
     count = record.read("activation_count")
     special = record.read("special_activation_count")
     tokens = record.read("tokens")
@@ -125,14 +126,14 @@ def test_layers_stop_after_the_last_and_fill_the_others(
     planted_store, sources, tmp_path, finished
 ):
     run_planted(planted_store, sources, tmp_path / "study", layers=(1, 1))
-    record = study.open_study(tmp_path / "study")
-    whole = study.open_study(finished)
+    record = opening.open_any(tmp_path / "study")
+    whole = opening.open_any(finished)
     count = record.read("activation_count")
     assert (count[:, [0, 2]] == -1).all()
     np.testing.assert_array_equal(count[:, 1], whole.read("activation_count")[:, 1])
     assert np.isnan(record.read("max_preactivation")[[0, 2]]).all()
-    assert record.manifest["layers"]["asked"] == [1]
-    assert record.manifest["layers"]["not_asked"] == [0, 2]
+    layers = json.loads((tmp_path / "study" / "study.json").read_bytes())["layers"]
+    assert layers["asked"] == [1] and layers["not_asked"] == [0, 2]
     assert record.done_layers == [0, 1]
 
 
@@ -163,11 +164,11 @@ def test_hidden_states_elsewhere_give_the_same_bits(
     planted_store, sources, tmp_path, finished, monkeypatch, place
 ):
     keep_hidden_states(monkeypatch, place)
-    resources = settings.Resources(checkpoint_every=0)
+    resources = Resources(checkpoint_every=0)
     run_planted(planted_store, sources, tmp_path / "study", resources=resources)
     assert digests(tmp_path / "study") == digests(finished)
-    done = study.open_study(tmp_path / "study").manifest["layers"]["done"]
-    assert {entry["hidden_states"] for entry in done} == {place}
+    done = opening.open_any(tmp_path / "study").facts.done
+    assert {entry.hidden_states for entry in done} == {place}
 
 
 class Stop(Exception):
@@ -183,17 +184,17 @@ def test_resumed_study_has_the_same_bits(
 ):
     keep_hidden_states(monkeypatch, place)
     path = tmp_path / "study"
-    finish_layer = study.Study.finish_layer
+    finish_layer = directory.Study.finish_layer
 
     def finish_and_stop(self, entry, checksums):
         finish_layer(self, entry, checksums)
-        if entry["layer"] == stop_after:
+        if entry.layer == stop_after:
             raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
         run_planted(planted_store, sources, path)
-    with pytest.raises(errors.OutputExistsError, match="--resume"):
+    with pytest.raises(errors.OutputExistsError, match="Resume it"):
         run_planted(planted_store, sources, path)
     run_planted(planted_store, sources, path, resume=True)
     assert digests(path) == digests(finished)
@@ -206,14 +207,14 @@ def test_resume_without_its_copy_recomputes_it(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
     path = tmp_path / "study"
-    finish_layer = study.Study.finish_layer
+    finish_layer = directory.Study.finish_layer
 
     def finish_and_stop(self, entry, checksums):
         finish_layer(self, entry, checksums)
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
         run_planted(planted_store, sources, path)
     for copy in (path / "partial").glob("hidden*"):
         copy.write_bytes(bytes(len(copy.read_bytes())))
@@ -226,15 +227,15 @@ def test_damaged_candidates_cost_their_layer_only(
     planted_store, sources, tmp_path, finished, monkeypatch
 ):
     path = tmp_path / "study"
-    finish_layer = study.Study.finish_layer
+    finish_layer = directory.Study.finish_layer
 
     def finish_and_stop(self, entry, checksums):
         finish_layer(self, entry, checksums)
-        if entry["layer"] == 1:
+        if entry.layer == 1:
             raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
         run_planted(planted_store, sources, path)
     candidates = path / "partial" / "candidates_000.npz"
     candidates.write_bytes(candidates.read_bytes()[:200])
@@ -257,7 +258,7 @@ def test_resume_with_something_else_is_refused(
     path = tmp_path / "study"
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(
-            study.Study, "write_layer", lambda *_: (_ for _ in ()).throw(Stop)
+            directory.Study, "write_layer", lambda *_: (_ for _ in ()).throw(Stop)
         )
         run_planted(planted_store, sources, path)
     with pytest.raises(errors.MismatchError) as caught:
@@ -283,7 +284,7 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(study.Study, "write_layer", interrupted)
+        patch.setattr(directory.Study, "write_layer", interrupted)
         with pytest.raises(errors.InterruptedRunError, match="--resume"):
             run_planted(planted_store, sources, tmp_path / "study")
     run_planted(planted_store, sources, tmp_path / "study", resume=True)
@@ -337,7 +338,7 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
 def test_a_study_without_the_means_is_not_begun(
     planted_store, sources, tmp_path, chosen, kind, message
 ):
-    few = settings.Resources(**chosen)
+    few = Resources(**chosen)
     with pytest.raises(kind, match=message):
         run_planted(planted_store, sources, tmp_path / "study", resources=few)
     assert not any(tmp_path.iterdir())
@@ -451,7 +452,7 @@ def test_study_without_room_stops_in_one_line_and_resumes(planted_store, tmp_pat
 
 def _layers_done(path):
     try:
-        return len(study.open_study(path).done_layers)
+        return len(opening.open_any(path).done_layers)
     except errors.StudyError:
         return 0
 

@@ -36,7 +36,7 @@ def test_study_writes_everything_and_names_its_figures(finished):
         "study.json",
         "study.log",
         "summary.json",
-        "vocabulary.json",
+        "tokenizer.json",
     }
     summary = json.loads((finished / "summary.json").read_bytes())
     assert summary["activation"]["tokens"] == 20000

@@ -14,10 +14,10 @@ import pytest
 
 from jaxneurons import devices
 from jaxneurons.counting import ngram_coverage, reductions
-from jaxneurons.run import settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import hidden, loop, step
-from jaxneurons.studies import candidates, study
+from jaxneurons.studies import candidates, directory, opening
 from jaxneurons.text.corpus import Windows
 from tests.run import run_test
 from tests.support import mask_oracle, studies
@@ -32,21 +32,21 @@ def run_study(folder, name, number):
         folder / name,
         folder / "store",
         [("text", folder / "text.jsonl")],
-        resources=settings.Resources(devices=number),
+        resources=Resources(devices=number),
         **CHOSEN,
     )
     return run_test.digests(folder / name)
 
 
 def stop_after_the_first_layer(folder, name, number):
-    finish_layer = study.Study.finish_layer
+    finish_layer = directory.Study.finish_layer
 
     def finish_and_stop(self, entry, checksums):
         finish_layer(self, entry, checksums)
         raise run_test.Stop
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(run_test.Stop):
-        patch.setattr(study.Study, "finish_layer", finish_and_stop)
+        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
         run_study(folder, name, number)
 
 
@@ -104,7 +104,7 @@ def check_own_statistic_and_small_blocks(folder):
         model, batches, reduction, "float32", range(1), hidden.InMemory()
     )
     found = ngram_coverage.join_candidates(reduction.finalize(result.state))
-    record = study.open_study(folder / "all")
+    record = opening.open_any(folder / "all")
     for name in ("ngram_coverage", "ngram_activation_count"):
         np.testing.assert_array_equal(found[name], record.read_layer(name, 0))
     mine = record.read("candidate_2_layer") == 0
@@ -141,7 +141,7 @@ def make_coverage(windows, config, spread, **chosen):
 
 def read(folder):
     """The model, and the windows of a study of it."""
-    record = study.open_study(folder / "all")
+    record = opening.open_any(folder / "all")
     arrays = map(record.read, ("tokens", "window_length", "window_domain"))
     return reading.open_store(folder / "store"), Windows(*arrays, ("text",), ("",))
 

@@ -13,8 +13,10 @@ from matplotlib import figure
 
 from jaxneurons.figures import paper
 from jaxneurons.run import run, settings
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
-from jaxneurons.studies import study
+from jaxneurons.studies import opening
+from jaxneurons.studies.directory import Study
 
 
 def undrawn() -> contextlib.AbstractContextManager:
@@ -27,9 +29,9 @@ def run_study(
     path: pathlib.Path,
     stored: pathlib.Path,
     sources: Sequence[tuple[str, pathlib.Path]],
-    resources: settings.Resources | None = None,
+    resources: Resources | None = None,
     **chosen: Any,
-) -> study.Study:
+) -> Study:
     """The finished study of a layer store, begun or gone on with; chosen: what `settings.resolve` takes.
 
     No figure is drawn: they would take most of the time.
@@ -38,13 +40,12 @@ def run_study(
     wanted = settings.resolve(model.config, **chosen)
     with mock.patch.object(paper, "draw", return_value={}):
         run.run_study(model, "model", sources, path, wanted, None, True, resources)
-    return study.open_study(path)
+    return opening.open_any(path)
 
 
-def integer_arrays(record: study.Study) -> dict[str, tuple[str, bytes]]:
+def integer_arrays(study: Study) -> dict[str, tuple[str, bytes]]:
     """Type and bytes of every array of integers, by name."""
-    names = [path.name for path in record.arrays_path.iterdir() if path.is_dir()]
-    arrays = {name: record.read(name) for name in names}
+    arrays = {name: study.read(name) for name in study.facts.arrays}
     return {
         name: (str(array.dtype), array.tobytes())
         for name, array in arrays.items()
@@ -52,22 +53,22 @@ def integer_arrays(record: study.Study) -> dict[str, tuple[str, bytes]]:
     }
 
 
-def summary(record: study.Study) -> dict[str, Any]:
+def summary(study: Study) -> dict[str, Any]:
     """The content of summary.json."""
-    return json.loads((record.path / "summary.json").read_bytes())
+    return json.loads((study.path / "summary.json").read_bytes())
 
 
-def read_lines(record: study.Study, name: str) -> dict[tuple[int, int], dict[str, Any]]:
+def read_lines(study: Study, name: str) -> dict[tuple[int, int], dict[str, Any]]:
     """The records of a .jsonl file by layer and neuron."""
-    lines = (record.path / name).read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    by_place = {(record["layer"], record["neuron"]): record for record in records}
-    assert len(by_place) == len(records)
+    lines = (study.path / name).read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    by_place = {(each["layer"], each["neuron"]): each for each in found}
+    assert len(by_place) == len(found)
     return by_place
 
 
 def read_triggers(
-    record: study.Study, n: int
+    study: Study, n: int
 ) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
     """Activations and occurrences of each trigger of each n-gram detector."""
     return {
@@ -75,16 +76,16 @@ def read_triggers(
             tuple(trigger["ids"]): (trigger["activations"], trigger["occurrences"])
             for trigger in line["triggers"]
         }
-        for place, line in read_lines(record, f"detectors_{n}.jsonl").items()
+        for place, line in read_lines(study, f"detectors_{n}.jsonl").items()
     }
 
 
 def read_candidates(
-    record: study.Study, n: int
+    study: Study, n: int
 ) -> dict[tuple[int, int], dict[tuple[int, ...], tuple[int, int]]]:
     """Activations and occurrences of each candidate n-gram of each neuron that has any."""
     names = ("layer", "neuron", "ngram", "activations", "occurrences")
-    columns = [record.read(f"candidate_{n}_{name}").tolist() for name in names]
+    columns = [study.read(f"candidate_{n}_{name}").tolist() for name in names]
     by_neuron: dict[tuple[int, int], dict] = collections.defaultdict(dict)
     for layer, neuron, ngram, activations, occurrences in zip(*columns, strict=True):
         assert tuple(ngram) not in by_neuron[layer, neuron]

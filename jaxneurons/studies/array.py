@@ -1,13 +1,13 @@
 """One array of a study: written and read whole or part by part, each part with its digest.
 
-A part is a layer, or so many rows of an array that may be too long to hold at once. In: integers or
-floats of the array's shape. Out: the same values, or an error: study.json holds a digest of every
-part, so that a layer which another layer's chunk was put in place of is noticed.
+A part is a layer, or a number of rows of an array that may be too long to hold at once. In:
+integers or floats of the array's shape. Out: the same values, or an error: study.json holds a
+digest of every part, so that swapped chunks are detected.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class ArraySpec:
         return (slice(first, min(first + self.rows, shape[0])),)
 
     def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The array's zarr3 metadata; a chunk holds the rows of a part, or one layer of one domain where there are such axes."""
+        """The array's zarr3 metadata; a chunk holds a part, and where there are domains one domain of it."""
         chunk = [
             1 if dimension in ("layer", "domain") else size
             for dimension, size in zip(self.dimensions, shape, strict=True)
@@ -76,40 +76,82 @@ class ArraySpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyArray:
-    """An array on disk, and the entry of study.json that describes it.
+class Entry:
+    """What study.json says of an array.
 
     Attributes:
-        folder: where it is.
-        what: the study and the array's name, for messages.
-        entry: dimensions, shape, dtype, rows where parts have so many, metadata_digest and digests;
-            `write` notes digests there.
+        spec: its kind.
+        shape: its shape.
+        metadata_digest: of its zarr.json.
+        digests: of each part; None for those that are not written yet.
+    """
+
+    spec: ArraySpec
+    shape: tuple[int, ...]
+    metadata_digest: str
+    digests: tuple[str | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as study.json has it; `rows` only where parts are rows."""
+        entry = dataclasses.asdict(self)
+        entry |= entry.pop("spec")
+        return {name: value for name, value in entry.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "Entry":
+        """The entry that `to_json` gave."""
+        dimensions, rows = tuple(entry["dimensions"]), entry.get("rows")
+        return cls(
+            ArraySpec(dimensions, entry["dtype"], rows),
+            tuple(entry["shape"]),
+            entry["metadata_digest"],
+            tuple(entry["digests"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyArray:
+    """An array on disk.
+
+    Attributes:
+        folder: where it is, STUDY/arrays/NAME.
+        entry: what study.json says of it.
     """
 
     folder: pathlib.Path
-    what: str
-    entry: dict[str, Any]
+    entry: Entry
 
-    def write(self, data: np.ndarray, part: int | None = None) -> None:
+    def write(self, data: np.ndarray, part: int | None = None) -> "StudyArray":
         """Writes the whole of an array of one part, or one part; a layer is without its axis.
+
+        Returns:
+            The array whose entry has the new digest.
 
         Raises:
             StudyError: data has another shape, or values that the array's type cannot hold.
             InputOutputError: the operating system refuses.
         """
         target = self._open(part)
-        stored = data.astype(self.entry["dtype"])
+        stored = data.astype(self.entry.spec.dtype)
         if data.shape != target.shape or not _holds(stored, data):
             raise errors.StudyError(
-                f"{self.what}: {data.dtype}{list(data.shape)} does not fit "
+                f"{self._what}: {data.dtype}{list(data.shape)} does not fit "
                 f"{stored.dtype}{list(target.shape)}"
             )
-        self.entry["digests"][part or 0] = arrays.write(target, stored)
+        digests = list(self.entry.digests)
+        digests[part or 0] = arrays.write(target, stored)
+        entry = dataclasses.replace(self.entry, digests=tuple(digests))
+        return StudyArray(self.folder, entry)
 
-    def write_rows(self, pieces: Iterable[np.ndarray]) -> None:
-        """Writes an array of `ArraySpec.rows`, part by part, from at least one piece of any length; raises as `write`."""
-        for part, data in enumerate(_regrouped(pieces, self._part_rows)):
-            self.write(data, part)
+    def write_rows(self, pieces: Iterable[np.ndarray]) -> "StudyArray":
+        """Writes an array of `ArraySpec.rows`, part by part, from at least one piece of any length.
+
+        Returns and raises as `write`.
+        """
+        array = self
+        for part, data in enumerate(_regrouped(pieces, self.part_rows)):
+            array = array.write(data, part)
+        return array
 
     def read(self, part: int | None = None) -> np.ndarray:
         """The whole array, or one part; a layer is without its axis.
@@ -118,57 +160,54 @@ class StudyArray:
             StudyError: it is missing, damaged or not all written yet.
             InputOutputError: the operating system refuses.
         """
-        data = arrays.read(self._open(part), self.what, errors.StudyError)
+        data = arrays.read(self._open(part), self._what, errors.StudyError)
         if part is not None:
             self._verify(part, data)
             return data
-        for each in range(len(self.entry["digests"])):
-            self._verify(each, data[self._spec.place(each, data.shape)])
+        for each in range(len(self.entry.digests)):
+            self._verify(each, data[self.entry.spec.place(each, data.shape)])
         return data
 
     def read_rows(self, first: int, last: int) -> np.ndarray:
         """Rows `first` to `last`, that one left out, from the parts that hold them; raises as `read`."""
-        rows = self._part_rows
+        rows = self.part_rows
         parts = range(first // rows, -(-last // rows) if last > first else 0)
-        none = np.zeros((0, *self.entry["shape"][1:]), self.entry["dtype"])
+        none = np.zeros((0, *self.entry.shape[1:]), self.entry.spec.dtype)
         joined = np.concatenate([none, *map(self.read, parts)])
         return joined[first - parts.start * rows :][: last - first]
 
     def read_parts(self) -> Iterator[np.ndarray]:
         """Each part, one in memory at a time; raises as `read`."""
-        return map(self.read, range(len(self.entry["digests"])))
+        return map(self.read, range(len(self.entry.digests)))
 
     @property
-    def _spec(self) -> ArraySpec:
-        dimensions, rows = tuple(self.entry["dimensions"]), self.entry.get("rows")
-        return ArraySpec(dimensions, self.entry["dtype"], rows)
+    def _what(self) -> str:
+        """The study and the array's name, for messages."""
+        return f"{self.folder.parents[1]}: arrays/{self.folder.name}"
 
     @property
-    def _part_rows(self) -> int:
+    def part_rows(self) -> int:
         """Rows of each part but the last, of an array without a layer axis."""
-        return self._spec.rows or max(1, self.entry["shape"][0])
+        return self.entry.spec.rows or max(1, self.entry.shape[0])
 
     def _open(self, part: int | None) -> ts.TensorStore:
         target = arrays.open_checked(
             arrays.file_kvstore(self.folder),
-            self._spec.metadata(self.entry["shape"]),
-            self.entry["metadata_digest"],
-            self.what,
+            self.entry.spec.metadata(self.entry.shape),
+            self.entry.metadata_digest,
+            self._what,
             errors.StudyError,
         )
         if part is None:
             return target
-        place = self._spec.place(part, self.entry["shape"])
+        place = self.entry.spec.place(part, self.entry.shape)
         return target[place][ts.d[:].translate_to[0]]
 
     def _verify(self, part: int, data: np.ndarray) -> None:
-        wanted = self.entry["digests"][part]
-        kind = "part" if self._spec.layer_axis is None else "layer"
-        where = (
-            f"{self.what}, {kind} {part},"
-            if len(self.entry["digests"]) > 1
-            else self.what
-        )
+        wanted, where = self.entry.digests[part], self._what
+        if len(self.entry.digests) > 1:
+            kind = "part" if self.entry.spec.layer_axis is None else "layer"
+            where = f"{where}, {kind} {part},"
         if wanted is None:
             raise errors.StudyError(f"{where} is not written yet")
         if arrays.digest(data) != wanted:
@@ -177,28 +216,21 @@ class StudyArray:
 
 def create(
     folder: pathlib.Path,
-    what: str,
     shape: Sequence[int],
     spec: ArraySpec,
     filled_layers: Sequence[int],
 ) -> StudyArray:
-    """A new array in place of one that may be there, with these layers filled and the rest to be written."""
+    """A new array in place of one that may be there: some layers filled, the rest to be written."""
     target = arrays.create(arrays.file_kvstore(folder), spec.metadata(shape))
-    rows = {} if spec.rows is None else {"rows": spec.rows}
-    array = StudyArray(
-        folder,
-        what,
-        {
-            "dimensions": list(spec.dimensions),
-            "shape": list(shape),
-            "dtype": spec.dtype,
-            **rows,
-            "metadata_digest": arrays.stored_metadata_digest(target),
-            "digests": [None] * spec.part_count(shape),
-        },
+    entry = Entry(
+        spec,
+        tuple(shape),
+        arrays.stored_metadata_digest(target),
+        (None,) * spec.part_count(shape),
     )
+    array = StudyArray(folder, entry)
     for layer in filled_layers:
-        array.write(spec.fill(shape), layer)
+        array = array.write(spec.fill(shape), layer)
     return array
 
 

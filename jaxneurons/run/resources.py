@@ -1,0 +1,41 @@
+"""What a study may use of the machine, which decides no number."""
+
+import dataclasses
+import pathlib
+
+from jaxneurons import errors
+from jaxneurons.studies.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a study may use of the machine; decides no number.
+
+    Attributes:
+        device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
+            None is what the machine has.
+        host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
+        spill_directory: where hidden states are written that no memory holds, and the copies of them
+            from which a killed run goes on; None is the study's own.
+        checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more than
+            about that; 0 copies after every layer, infinity never. Hidden states on disk are their own copy.
+        tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
+            weights again. None is all.
+        devices: of this host; None is all.
+    """
+
+    device_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+    spill_directory: pathlib.Path | None = None
+    checkpoint_minutes: float = 10.0
+    tokens_per_pass: int | None = None
+    devices: int | None = None
+
+
+def check_passes(settings: Settings, resources: Resources) -> None:
+    """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
+    if settings.ngrams and resources.tokens_per_pass is not None:
+        raise errors.UsageError(
+            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, "
+            "since a neuron's coverage is found from its counts on all of them; add --nongrams"
+        )

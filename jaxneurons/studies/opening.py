@@ -1,0 +1,92 @@
+"""A study begun, gone on with, or opened to read.
+
+In: a path, and to write what the study is of. Out: a `Study`, or an error that says what is there
+instead.
+"""
+
+import contextlib
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from jaxneurons import errors
+from jaxneurons.disk import files
+from jaxneurons.studies import facts
+from jaxneurons.studies.directory import Study
+from jaxneurons.studies.facts import Facts, Identity
+
+
+@contextlib.contextmanager
+def creating(path: pathlib.Path, identity: Identity) -> Iterator[Study]:
+    """Begins a study: what the block writes appears at `path` when it ends, with study.json.
+
+    Args:
+        path: a directory that does not exist or is empty.
+        identity: what is studied, how and with what.
+
+    Raises:
+        OutputExistsError: path is taken; says so if an unfinished study there can be resumed.
+    """
+    _refuse_unfinished(path)
+    with files.partial_directory(path, "a study") as partial:
+        study = Study(partial, Facts(identity=identity))
+        with files.translated("write", path):
+            study.partial.mkdir()
+            study.arrays_path.mkdir()
+        yield study
+        study.save()
+
+
+def resume(path: pathlib.Path, identity: Identity) -> Study:
+    """Opens an unfinished study to go on with it.
+
+    Raises:
+        StudyError: there is none, or it is damaged.
+        OutputExistsError: it is finished.
+        MismatchError: it was begun with something else; names all that differs.
+    """
+    study = open_any(path)
+    if study.facts.complete:
+        # A process killed in its last moment may have left this.
+        shutil.rmtree(study.partial, ignore_errors=True)
+        raise errors.OutputExistsError(f"{path} is finished: nothing to resume")
+    if differences := facts.differences(study.identity, identity):
+        raise errors.MismatchError(
+            f"{path} cannot be resumed, it was begun with something else: "
+            + "; ".join(differences)
+        )
+    return study
+
+
+def open_any(path: pathlib.Path) -> Study:
+    """Opens a study, finished or not.
+
+    Raises:
+        StudyError: there is none, or study.json is damaged.
+        FormatVersionError: it was written in another version of the format.
+        InputOutputError: the operating system refuses.
+    """
+    path = pathlib.Path(path).absolute()
+    return Study(path, facts.read(path))
+
+
+def open_finished(path: pathlib.Path) -> Study:
+    """Opens a study that is complete; raises as `open_any`, and StudyError for an unfinished one."""
+    study = open_any(path)
+    if not study.facts.complete:
+        raise errors.StudyError(
+            f"{path} is not finished. Resume the run that makes it."
+        )
+    return study
+
+
+def _refuse_unfinished(path: pathlib.Path) -> None:
+    try:
+        unfinished = not open_any(path).facts.complete
+    except errors.BadDataError:
+        # No study of ours; whether something else is in the way is seen when it is made.
+        return
+    if unfinished:
+        raise errors.OutputExistsError(
+            f"{path} holds an unfinished study. Resume it, or write to another path."
+        )

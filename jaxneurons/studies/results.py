@@ -1,0 +1,176 @@
+"""A finished study, opened to work with: tables for pandas, arrays for xarray, what was studied.
+
+In: the directory of a study. Out: `Results`. pandas and xarray take a second to import, so that is
+done where a table or an array is asked for.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jaxneurons import errors
+from jaxneurons.studies import opening, summary
+from jaxneurons.studies.directory import Study
+from jaxneurons.studies.facts import Device, Domain, Model
+from jaxneurons.studies.settings import Settings
+from jaxneurons.terms import ORDERS
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Results:
+    """What a study found; made by `open_study`.
+
+    Everything is read when it is asked for, and checked against the digests that the study was
+    written with: what is missing or damaged raises StudyError.
+
+    Attributes:
+        path: the study's directory.
+        model: the model that was studied.
+        corpus: the domains of its text.
+        special_tokens: ids that only windows put into text, ascending.
+        settings: what else decides the numbers: window, layers, type.
+        versions: version of each package that may change a bit, by name.
+        device: what it was computed on.
+    """
+
+    path: pathlib.Path
+    model: Model
+    corpus: tuple[Domain, ...]
+    special_tokens: tuple[int, ...]
+    settings: Settings
+    versions: Mapping[str, str]
+    device: Device
+    _study: Study
+
+    def neurons(self) -> "pandas.DataFrame":
+        """One row per neuron of every layer that was asked for.
+
+        Columns:
+            layer, neuron: its place in the model, from 0.
+            activations: tokens on which it is active; frequency: the share of all tokens, and
+                frequency_<domain> of one domain's.
+            dead: whether it is never active on this text; certified_dead, certified_active: whether
+                it cannot be, or always is, on any text.
+            coverage_<n>: how many distinct n-grams account for 95 % of its activations; 0 where none
+                activates it.
+            detector_<n>: how many n-grams trigger it, as an n-gram detector; 0 where it is none.
+            mean_trigger_projection: of a token detector's output row onto its triggers' rows of the
+                unembedding; NaN for all others.
+            mutual_information: of activation and position, nats, over all domains.
+            positional_type, positional_strength: of its pattern; "none" where it is not positional.
+
+        Where no n-grams were counted, coverage and detector are -1.
+
+        Example:
+            >>> result = jaxneurons.open_study("studies/demo")
+            >>> neurons = result.neurons()
+            >>> len(neurons)
+            4096
+            >>> dead_by_layer = neurons.groupby("layer")["dead"].mean()
+            >>> strongest = neurons.nlargest(10, "mutual_information")
+        """
+        from jaxneurons.studies import tables
+
+        return tables.neurons(self._study)
+
+    def detectors(self, n: int) -> "pandas.DataFrame":
+        """One row per n-gram detector, n = 1, 2 or 3.
+
+        Columns are the keys of `detectors_{n}.jsonl`: layer, neuron, coverage, triggers, and for
+        n = 1 also promoted, suppressed and mean_projection, where the model was at hand.
+
+        Raises:
+            UsageError: n is another number, or the study counted no n-grams.
+
+        Example:
+            >>> detectors = jaxneurons.open_study("studies/demo").detectors(2)
+            >>> list(detectors.columns)
+            ['layer', 'neuron', 'coverage', 'triggers']
+        """
+        from jaxneurons.studies import tables
+
+        if n not in ORDERS:
+            raise errors.UsageError(f"n is {n!r}. Detectors are of n = 1, 2 or 3.")
+        if not self.settings.ngrams:
+            raise errors.UsageError(
+                f"{self.path} counted no n-grams. Run a study that does to find detectors."
+            )
+        return tables.detectors(self._study, n)
+
+    def positional(self) -> "pandas.DataFrame":
+        """One row per positional neuron; the columns are the keys of `positional.jsonl`.
+
+        Example:
+            >>> positional = jaxneurons.open_study("studies/demo").positional()
+            >>> counts = positional.groupby(["type", "strength"]).size()
+        """
+        from jaxneurons.studies import tables
+
+        return tables.positional(self._study)
+
+    @functools.cached_property
+    def arrays(self) -> "xarray.Dataset":
+        """All arrays, with coordinates; numbers are read when they are looked at.
+
+        A layer that was not asked for holds -1, 0 where integers have no sign, NaN for floats.
+
+        Example:
+            >>> arrays = jaxneurons.open_study("studies/demo").arrays
+            >>> arrays["activation_count"].sel(domain="wikipedia", layer=2).shape
+            (1024,)
+        """
+        from jaxneurons.studies import dataset
+
+        return dataset.open_dataset(self._study)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says: the numbers behind every figure.
+
+        Example:
+            >>> summary = jaxneurons.open_study("studies/demo").summary
+            >>> summary["model"]
+            {'layers': 4, 'name': 'opt-1.9m', 'neurons': 1024}
+        """
+        return summary.read(self.path)
+
+    def __repr__(self) -> str:
+        config, settings = self.model.config, self.settings
+        tokens = ", ".join(f"{each.name} {each.tokens:,}" for each in self.corpus)
+        ngrams = "with" if settings.ngrams else "without"
+        return (
+            f"Study of {self.model.name} in {self.path}\n"
+            f"  layers  {settings.first_layer} to {settings.last_layer} of "
+            f"{config.num_hidden_layers}, {config.ffn_dim:,} neurons each\n"
+            f"  tokens  {tokens}; in windows of {settings.window:,}\n"
+            f"  run     {settings.dtype} on {self.device.kind}, {ngrams} n-grams"
+        )
+
+
+def open_study(path: os.PathLike | str) -> Results:
+    """Opens a finished study.
+
+    Args:
+        path: the directory that `jaxneurons.study` or `scripts/study.py` wrote.
+
+    Raises:
+        StudyError: there is no study, or it is not finished, or damaged.
+        FormatVersionError: it was written in another version of the format.
+        InputOutputError: the operating system refuses.
+
+    Example:
+        >>> result = jaxneurons.open_study("studies/demo")
+        >>> result.model.name
+        'opt-1.9m'
+        >>> [domain.name for domain in result.corpus]
+        ['code_python', 'dm_mathematics', 'freelaw', 'wikipedia']
+    """
+    study = opening.open_finished(pathlib.Path(path))
+    return Results(path=study.path, _study=study, **vars(study.identity))

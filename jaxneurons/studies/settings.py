@@ -1,0 +1,31 @@
+"""What decides the numbers of a study besides model and text, as one frozen value."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides the numbers of a study; made by `run.settings.resolve`.
+
+    Attributes:
+        window: T, tokens per window.
+        first_layer, last_layer: layers to report, both included. Those below the first still run,
+            those above the last do not.
+        windows_per_batch: B, windows that each device takes at a time.
+        dtype: the type to compute in.
+        max_tokens: the most tokens of text to read, over all domains; None reads all.
+        ngrams: whether n-grams are counted.
+    """
+
+    window: int
+    first_layer: int
+    last_layer: int
+    windows_per_batch: int
+    dtype: str
+    max_tokens: int | None
+    ngrams: bool
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers to report, ascending."""
+        return tuple(range(self.first_layer, self.last_layer + 1))
