@@ -171,10 +171,8 @@ def _open_model(cache_directory: pathlib.Path) -> tuple[str, reading.Store]:
         directory = str(demo.model_directory())
         return demo.MODEL_NAME, cached.open_model(directory, cache_directory)[1]
     if training:
-        path = export.store_of_checkpoint(
-            pathlib.Path(_MODEL.value), _STEP.value, cache_directory
-        )
-        return pathlib.Path(_MODEL.value).name, reading.open_store(path)
+        out = pathlib.Path(_MODEL.value)
+        return out.name, export.store_of_checkpoint(out, _STEP.value, cache_directory)
     return cached.open_model(_MODEL.value, cache_directory, _REVISION.value)
 
 

@@ -26,7 +26,8 @@ FOLDERS = {
     "analysis": "root disk store studies stats figures",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis convert",
-    "training": "root disk command text model store figures",
+    # A given tokenizer is in a model's form.
+    "training": "root disk command text model store figures convert",
     "benchmark": "root disk command text model store counting stream convert",
     "scripts": "root demo disk command text model store stats studies analysis run training benchmark convert",
 }
@@ -47,7 +48,7 @@ PACKAGES = {
     "tokenizers": "text training convert",
     "torch": "convert benchmark",
     "tqdm": "command",
-    "transformers": "text training convert benchmark",
+    "transformers": "convert benchmark",
     "xxhash": "disk",
 }
 

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 
 from jaxneurons import devices, errors
@@ -15,9 +14,10 @@ from jaxneurons.analysis import analyze
 from jaxneurons.disk import files
 from jaxneurons.run import beginning, passes
 from jaxneurons.run.settings import Resources, Settings, check_passes
-from jaxneurons.store import reading
+from jaxneurons.store import format, reading
 from jaxneurons.studies import candidates, study
 from jaxneurons.text import corpus
+from jaxneurons.text.tokenizer import Tokenizer
 
 
 def run_study(
@@ -82,18 +82,12 @@ def run_study(
     return sorted((record.path / "figures").iterdir())
 
 
-def read_tokenizer(model: reading.Store) -> corpus.Tokenizer | None:
+def read_tokenizer(model: reading.Store) -> Tokenizer | None:
     """The tokenizer that the store carries; None where it has none."""
-    contents = model.tokenizer_files()
-    if not contents:
+    content = model.read_tokenizer()
+    if content is None:
         return None
-    with (
-        files.translated("write", tempfile.gettempdir()),
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        for name, content in contents.items():
-            (pathlib.Path(folder) / name).write_bytes(content)
-        return corpus.load_tokenizer(pathlib.Path(folder), model.config)
+    return Tokenizer.from_json(content, f"{model.location}/{format.TOKENIZER}")
 
 
 @contextlib.contextmanager
