@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 from flax import traverse_util
 
 from convert import export as huggingface
@@ -16,7 +17,6 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.model import block, embed
 from jaxneurons.store import reading
-from jaxneurons.text import corpus
 from jaxneurons.training import checkpoints, export, parameters, recipe
 from jaxneurons.training import record as records
 from tests.support import tiny_tokenizers
@@ -70,8 +70,6 @@ def our_logits(model, tokens):
 
 def their_logits(directory, tokens):
     torch = pytest.importorskip("torch")
-    import transformers
-
     model, report = transformers.OPTForCausalLM.from_pretrained(
         directory, output_loading_info=True, dtype=torch.float32
     )
@@ -113,7 +111,10 @@ def test_export_and_conversion_give_the_store_back(tmp_path):
     assert len({file.stat().st_mode for file in (tmp_path / "hf").iterdir()}) == 1
     opt.convert(tmp_path / "hf", tmp_path / "again")
     assert reading.open_store(tmp_path / "again").fingerprint == model.fingerprint
-    assert corpus.load_tokenizer(tmp_path / "hf", model.config)
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert loaded("a </s>").input_ids == [2, *tiny_tokenizers.encode_bytes("a "), 2]
+    special = (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id)
+    assert special == (2, 2, 1)
 
 
 def test_store_of_checkpoint_is_written_once(tmp_path):
