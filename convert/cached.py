@@ -1,20 +1,11 @@
-"""Any way to name a model in, a layer store out: what is not one is converted once and kept.
+"""Any way to name a model in, a layer store out: what is not one is converted once and kept."""
 
-A conversion is found again by the real paths, sizes and times of change of the files it came from, and by the
-version of the store's format.
-"""
-
-import hashlib
-import os
+import functools
 import pathlib
 
-from convert import hub, opt
+from convert import checkpoint, hf_config, hub, opt, tokenizer
 from jaxneurons import errors
-from jaxneurons.disk import files
-from jaxneurons.store import format, reading
-
-# Of files that a conversion depends on.
-SUFFIXES = (".json", ".bin", ".safetensors", ".txt")
+from jaxneurons.store import cache, reading
 
 
 def open_model(
@@ -39,24 +30,16 @@ def open_model(
             raise errors.UsageError(f"{name} is a layer store: it has no revisions")
         return title, reading.open_store(name)
     directory = hub.resolve(name, revision)
-    path = cache_directory / "stores" / f"{title}-{_fingerprint(directory)[:16]}"
-    if not reading.is_store(path):
-        try:
-            opt.convert(directory, path, name=name)
-        except errors.OutputExistsError:
-            # Another process has just finished the same conversion.
-            if not reading.is_store(path):
-                raise
-    return title, reading.open_store(path)
+    convert = functools.partial(opt.convert, directory, name=name)
+    sources = _files(directory)
+    return title, cache.open_or_make(cache_directory, title, [], sources, convert)
 
 
-def _fingerprint(directory: pathlib.Path) -> str:
-    identity: list[object] = [format.FORMAT.version]
-    with files.translated("read", directory):
-        for file in sorted(directory.iterdir()):
-            # A link to what is not there yet is named when the model is converted.
-            if file.suffix in SUFFIXES and file.exists():
-                status = os.stat(file)
-                real = str(file.resolve())
-                identity.append((file.name, real, status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(repr(identity).encode()).hexdigest()
+def _files(directory: pathlib.Path) -> list[pathlib.Path]:
+    """All files that a conversion reads; one that is missing is named when it is converted."""
+    names = (hf_config.CONFIG_NAME, *tokenizer.NAMES)
+    listed = [
+        *(directory / name for name in names),
+        *checkpoint.weight_files(directory),
+    ]
+    return [path for path in listed if path.is_file()]

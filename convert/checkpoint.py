@@ -85,6 +85,21 @@ def open_checkpoint(directory: pathlib.Path) -> Checkpoint:
     return Checkpoint(directory, shards)
 
 
+def weight_files(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The files that `open_checkpoint` reads: an index, if there is one, and the shards.
+
+    Raises:
+        CheckpointError: there are no weights, or the index is damaged.
+        InputOutputError: the operating system refuses.
+    """
+    single = directory / _weights_name(directory)
+    index = directory / f"{single.name}.index.json"
+    if not index.is_file():
+        return [single]
+    names = sorted(set(_read_weight_map(index).values()))
+    return [index, *(directory / name for name in names)]
+
+
 def file_problem(path: pathlib.Path) -> str | None:
     """What is wrong with a file of a download as a file, in words; None if nothing is."""
     with files.translated("read", path):

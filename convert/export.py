@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 from flax import traverse_util
 
-from convert import hf_config, key_map
+from convert import hf_config, key_map, tokenizer
 from jaxneurons import errors
 from jaxneurons.config import POSITION_OFFSET, Config
 from jaxneurons.disk import arrays, files
@@ -45,7 +45,7 @@ def write_huggingface(
             # Not by save_file, whose file nobody else may read.
             content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
             (partial / "model.safetensors").write_bytes(content)
-            for name, content in model.tokenizer_files().items():
+            for name, content in _tokenizer_files(model).items():
                 (partial / name).write_bytes(content)
             content = arrays.to_json_bytes(config_attributes(model.config, dtype))
             (partial / hf_config.CONFIG_NAME).write_bytes(content)
@@ -65,6 +65,14 @@ def config_attributes(config: Config, dtype: str) -> dict[str, Any]:
         "dropout": 0.0,
         "attention_dropout": 0.0,
     }
+
+
+def _tokenizer_files(model: reading.Store) -> dict[str, bytes]:
+    content = model.read_tokenizer()
+    if content is None:
+        return {}
+    settings = tokenizer.settings(content, model.config)
+    return {tokenizer.FILE: content, tokenizer.SETTINGS: arrays.to_json_bytes(settings)}
 
 
 def _tensors(model: reading.Store, dtype: str) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import re
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from convert import hf_config, opt
+from convert import hf_config, tokenizer
 from jaxneurons import errors
 from jaxneurons.disk import files
 
@@ -22,7 +22,7 @@ SAFETENSORS = (
     "model.safetensors.index.json",
 )
 TORCH = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
-OTHERS = (hf_config.CONFIG_NAME, *opt.TOKENIZER_NAMES)
+OTHERS = (hf_config.CONFIG_NAME, *tokenizer.NAMES)
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 MAIN = "main"
 

@@ -14,20 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from convert import checkpoint as checkpoints
-from convert import hf_config, key_map, plan
+from convert import hf_config, key_map, plan, tokenizer
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import ahead, files
 from jaxneurons.store import format, writing
 
-TOKENIZER_NAMES = (
-    "added_tokens.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-)
 # While one waits for the disk, another is copied and checked.
 WRITTEN_TOGETHER = 2
 # Elements looked at together: checks need a few masks and copies of a piece, which stay in the cache.
@@ -64,6 +56,7 @@ def convert(
         UsageError: an unknown dtype.
         ConfigError: the model is not one that is supported.
         CheckpointError: the checkpoint is not whole, or has values that are not finite.
+        TokenizerError: the tokenizer is damaged or does not fit the model.
         OutputExistsError: store_path is taken.
         InputOutputError: the operating system refuses.
     """
@@ -81,6 +74,7 @@ def convert(
         "name": name or directory.resolve().name,
         "weights": checkpoint.file_sizes(),
     }
+    tokenizer_json = tokenizer.normalise(directory, config)
     read = functools.partial(_read_array, checkpoint, config, dtype, allow_nonfinite)
     workers = ahead.start_workers(WRITTEN_TOGETHER)
     # The workers end before the writer does: what one wrote after that would stay.
@@ -89,7 +83,8 @@ def convert(
         workers,
         contextlib.closing(ahead.load_ahead(read, assignments)) as loaded,
     ):
-        writer.add_tokenizer(_tokenizer_files(directory))
+        if tokenizer_json is not None:
+            writer.add_tokenizer(tokenizer_json)
         nonfinite = []
         write = functools.partial(_write_array, writer)
         written = ahead.finish_together(write, loaded, workers, WRITTEN_TOGETHER)
@@ -115,17 +110,6 @@ def _stored_dtype(
             f"{checkpoint.directory}: tensors are stored {found}: choose one with --dtype"
         )
     return next(iter(counts))
-
-
-def _tokenizer_files(directory: pathlib.Path) -> dict[str, bytes]:
-    """Contents of those tokenizer files that there are."""
-    present = [name for name in TOKENIZER_NAMES if os.path.lexists(directory / name)]
-    problems = [checkpoints.file_problem(directory / name) for name in present]
-    found = [problem for problem in problems if problem]
-    if found:
-        raise errors.CheckpointError(f"{directory}: {checkpoints.listing(found)}")
-    with files.translated("read", directory):
-        return {name: files.read_file(directory / name) for name in present}
 
 
 def _read_array(

@@ -13,14 +13,12 @@ import pathlib
 
 from absl import flags
 
-from convert import cached
-from jaxneurons import demo, errors
+import jaxneurons
+from jaxneurons import errors
 from jaxneurons.command import cache, compilation_cache, script
-from jaxneurons.run import run, settings
+from jaxneurons.run import settings
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import reading
 from jaxneurons.text import corpus
-from jaxneurons.training import export
 
 flags.adopt_module_key_flags(compilation_cache)
 
@@ -129,26 +127,28 @@ def main() -> None:
         tokens_per_pass=_TOKENS_PER_PASS.value,
         devices=_DEVICES.value,
     )
-    name, model = _open_model(cache_directory)
-    wanted = settings.resolve(
-        model.config,
+    model = jaxneurons.open_model(
+        _MODEL.value, revision=_REVISION.value, step=_STEP.value, cache=cache_directory
+    )
+    text = jaxneurons.load_text(
+        model,
+        dict(corpus.parse_sources(_CORPUS.value)) or None,
         window=_WINDOW.value,
+        max_tokens=_MAX_TOKENS.value,
+        cache=cache_directory,
+    )
+    result = jaxneurons.study(
+        model,
+        text,
+        _STUDY.value,
         layers=settings.parse_layers(_LAYERS.value),
         windows_per_batch=_WINDOWS_PER_BATCH.value,
         dtype=_DTYPE.value,
-        max_tokens=_MAX_TOKENS.value,
         ngrams=_NGRAMS.value,
+        resume=_RESUME.value,
+        resources=resources,
     )
-    figures = run.run_study(
-        model,
-        name,
-        corpus.parse_sources(_CORPUS.value) if _CORPUS.value else demo.sources(),
-        pathlib.Path(_STUDY.value),
-        wanted,
-        cache_directory,
-        _RESUME.value,
-        resources,
-    )
+    figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
 
 
@@ -159,24 +159,6 @@ def _bytes(flag: flags.FlagHolder) -> int | None:
     if not math.isfinite(number):
         raise errors.UsageError(f"--{flag.name}={flag.value}: wanted a number of GiB")
     return int(number)
-
-
-def _open_model(cache_directory: pathlib.Path) -> tuple[str, reading.Store]:
-    """What to call the model, and its store."""
-    training = export.is_training_directory(_MODEL.value or "")
-    if _STEP.value is not None and not training:
-        raise errors.UsageError("--step: --model is no training directory")
-    if _REVISION.value is not None and (_MODEL.value is None or training):
-        raise errors.UsageError("--revision: --model is none of the hub")
-    if _MODEL.value is None:
-        directory = str(demo.model_directory())
-        return demo.MODEL_NAME, cached.open_model(directory, cache_directory)[1]
-    if training:
-        path = export.store_of_checkpoint(
-            pathlib.Path(_MODEL.value), _STEP.value, cache_directory
-        )
-        return pathlib.Path(_MODEL.value).name, reading.open_store(path)
-    return cached.open_model(_MODEL.value, cache_directory, _REVISION.value)
 
 
 if __name__ == "__main__":

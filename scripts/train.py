@@ -17,7 +17,6 @@ from absl import flags
 from convert import export as huggingface
 from jaxneurons import errors
 from jaxneurons.command import compilation_cache, script
-from jaxneurons.store import reading
 from jaxneurons.training import export, options, run
 
 flags.adopt_module_key_flags(options)
@@ -50,10 +49,8 @@ def main() -> None:
     if EXPORT_FORMAT.value == "store":
         export.write_store(out, STEP.value, path, EXPORT_DTYPE.value)
     else:
-        cached = export.store_of_checkpoint(out, STEP.value, options.cache_directory())
-        huggingface.write_huggingface(
-            reading.open_store(cached), path, EXPORT_DTYPE.value
-        )
+        model = export.store_of_checkpoint(out, STEP.value, options.cache_directory())
+        huggingface.write_huggingface(model, path, EXPORT_DTYPE.value)
     print(f"wrote {path}")
 
 

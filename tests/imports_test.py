@@ -25,8 +25,9 @@ FOLDERS = {
     "figures": "",
     "analysis": "root disk store studies stats figures",
     "convert": "root disk text store",
-    "run": "root demo disk command text model store counting stream studies stats analysis convert",
-    "training": "root disk command text model store figures",
+    "run": "root demo disk command text model store counting stream studies stats analysis training convert",
+    # A given tokenizer is in a model's form.
+    "training": "root disk command text model store figures convert",
     "benchmark": "root disk command text model store counting stream convert",
     "scripts": "root demo disk command text model store stats studies analysis run training benchmark convert",
 }
@@ -48,7 +49,7 @@ PACKAGES = {
     "tokenizers": "text studies training convert",
     "torch": "convert benchmark",
     "tqdm": "command",
-    "transformers": "text training convert benchmark",
+    "transformers": "convert benchmark",
     "xarray": "studies",
     "xxhash": "disk",
     "zarr": "studies",

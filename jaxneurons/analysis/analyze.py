@@ -47,7 +47,11 @@ class Thresholds:
 
 
 def analyze(
-    study: Study, model: Store | None, wanted: Thresholds, folder: pathlib.Path
+    study: Study,
+    model: Store | None,
+    wanted: Thresholds,
+    folder: pathlib.Path,
+    figures: bool = True,
 ) -> None:
     """Finds what a study's arrays hold and writes it.
 
@@ -57,6 +61,7 @@ def analyze(
             suppress.
         wanted: the thresholds.
         folder: where to write: the study's own, for what belongs to it.
+        figures: whether to draw the paper's figures.
 
     Raises:
         StudyError: an array is missing or damaged.
@@ -85,7 +90,8 @@ def analyze(
     }
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
-    drawing.save({sections["model"]["name"]: sections}, folder / "figures")
+    if figures:
+        drawing.save({sections["model"]["name"]: sections}, folder / "figures")
     orders = terms.ORDERS if found.ngrams else ()
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
     summary.write(folder, sections, written)

@@ -153,9 +153,12 @@ def _merged(states: Examples, number: int) -> Examples:
 
 
 def _arrays(name: str, kept: Examples) -> dict[str, np.ndarray]:
-    value = np.where(kept.window < 0, np.float32(np.nan), kept.value)
-    columns = {"value": value, "window": kept.window, "position": kept.position}
-    return {f"{name}_{column}": array.T.copy() for column, array in columns.items()}
+    value = np.where(kept.window < 0, np.float32(np.nan), np.asarray(kept.value))
+    arrays = (value, np.asarray(kept.window), np.asarray(kept.position))
+    return {
+        f"{name}_{column}": array.T.copy()
+        for column, array in zip(NAMES, arrays, strict=True)
+    }
 
 
 def merge_passes(

@@ -15,7 +15,7 @@ from jaxneurons.command import cache as caches
 from jaxneurons.config import Config
 from jaxneurons.model import embed
 from jaxneurons.store import reading
-from jaxneurons.text import corpus
+from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.training import export
 
 
@@ -42,9 +42,12 @@ class Model:
         return jax.device_put(self.store.read_embed())
 
     @functools.cached_property
-    def tokenizer(self) -> corpus.Tokenizer | None:
+    def tokenizer(self) -> Tokenizer | None:
         """The tokenizer; None where the model came without one."""
-        return read_tokenizer(self.store)
+        content = self.store.read_tokenizer()
+        if content is None:
+            return None
+        return Tokenizer.from_json(content, self.store.location)
 
     def embed(self, tokens: jax.typing.ArrayLike, dtype: str = "float32") -> jax.Array:
         """Looks tokens up.
@@ -114,6 +117,6 @@ def open_model(
         _, store = cached.open_model(str(demo.model_directory()), directory)
         return Model(demo.MODEL_NAME, store)
     if training:
-        path = export.store_of_checkpoint(pathlib.Path(text), step, directory)
-        return Model(pathlib.Path(text).name, reading.open_store(path))
+        store = export.store_of_checkpoint(pathlib.Path(text), step, directory)
+        return Model(pathlib.Path(text).name, store)
     return Model(*cached.open_model(text, directory, revision))

@@ -18,6 +18,7 @@ from jaxneurons.run.models import Model
 from jaxneurons.run.resources import Resources, check_passes
 from jaxneurons.studies import candidates, opening, results
 from jaxneurons.studies.directory import Study
+from jaxneurons.studies.results import Results
 from jaxneurons.text.windows import Windows
 
 
@@ -30,28 +31,31 @@ def study(
     windows_per_batch: int | None = None,
     dtype: str = "float32",
     ngrams: bool = True,
+    figures: bool = True,
     resume: bool = False,
     resources: Resources | None = None,
-) -> results.Results:
+) -> Results:
     """Studies a model on text, as `scripts/study.py` does: which neurons fire, when, and on what.
 
     >>> result = jaxneurons.study(model, text, "studies/demo")
-    >>> result.neurons().query("dead").shape
+    >>> dead_share = result.neurons()["dead"].mean()
 
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
         path: the study's directory, which must not exist or be empty unless `resume`.
         layers: first and last to report, both included; None is all. Those below still run.
-        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens, 16,384 on
-            accelerators.
+        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
+            16,384 on accelerators.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         ngrams: whether n-grams are counted.
-        resume: go on with an unfinished study of the same model, text and settings, or begin where there is none.
+        figures: whether the paper's figures are drawn.
+        resume: go on with an unfinished study of the same model, text and settings, or begin where
+            there is none.
         resources: what may be used of the machine; None is what `Resources` has as defaults.
 
     Returns:
-        What it found.
+        The finished study, opened to read.
 
     Raises:
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
@@ -78,25 +82,32 @@ def study(
     identity = beginning.identify(model.store, model.name, text, chosen)
     if not resume or files.is_free(path):
         beginning.create(path, text, model.tokenizer, identity)
-    record = opening.resume(path, identity)
-    with record.locked(), _interruptible(record):
-        if chosen.ngrams and (lost := candidates.layers_without(record)):
-            record.forget_layers(lost)
-        passes.run_passes(record, work)
-        if chosen.ngrams:
-            candidates.join(record)
-        analyze.analyze(record, model.store, analyze.Thresholds(), record.path)
-        record.finish()
-        shutil.rmtree(passes.spill_folder(record, resources), ignore_errors=True)
-    return results.open_study(record.path)
+    begun = opening.resume(path, identity)
+    with begun.locked(), _interruptible(begun):
+        _finish(begun, work, figures)
+    return results.open_study(path)
+
+
+def _finish(begun: Study, work: job.Job, figures: bool) -> None:
+    """Runs and analyzes what is not done yet."""
+    ngrams = work.settings.ngrams
+    if ngrams and (lost := candidates.layers_without(begun)):
+        begun.forget_layers(lost)
+    passes.run_passes(begun, work)
+    if ngrams:
+        candidates.join(begun)
+    thresholds = analyze.Thresholds()
+    analyze.analyze(begun, work.model, thresholds, begun.path, figures)
+    begun.finish()
+    shutil.rmtree(passes.spill_folder(begun, work.resources), ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _interruptible(record: Study) -> Iterator[None]:
+def _interruptible(begun: Study) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        done = len(record.done_layers)
+        done = len(begun.done_layers)
         raise errors.InterruptedRunError(
             f"interrupted with {done} layers done"
         ) from None

@@ -3,7 +3,7 @@
 STORE/manifest.json             format version, config, per array its shape, type and digests
 STORE/layers/007/<parameter>    zarr3, chunks of up to 64 MiB of rows, codecs bytes + crc32c
 STORE/embed/<parameter>
-STORE/tokenizer/<file>
+STORE/tokenizer/tokenizer.json  of the `tokenizers` library; absent where the model has none
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files, manifest
+from jaxneurons.disk import arrays, manifest
 from jaxneurons.model import block, embed
 
 FORMAT = manifest.Format(
-    "jaxneurons-layer-store", 2, errors.StoreError, "convert the model again"
+    "jaxneurons-layer-store", 3, errors.StoreError, "convert the model again"
 )
 DTYPES = {
     "float16": np.dtype(np.float16),
@@ -26,7 +26,7 @@ DTYPES = {
     "float32": np.dtype(np.float32),
 }
 MANIFEST = "manifest.json"
-TOKENIZER = "tokenizer"
+TOKENIZER = "tokenizer/tokenizer.json"
 _CHUNK_BYTES = 64 * 2**20
 _KEYS = {"config", "arrays", "tokenizer", "source"}
 _ARRAY_KEYS = {"shape", "dtype", "digest", "metadata_digest"}
@@ -64,20 +64,11 @@ def check_manifest(entries: Mapping[str, Any], where: str) -> Config:
     except errors.ConfigError as error:
         raise errors.StoreError(f"{where}: {error}") from error
     _check_arrays(entries["arrays"], config, where)
-    for key in ("tokenizer", "source"):
-        if not isinstance(entries[key], dict):
-            raise errors.StoreError(f"{where}: {key} is not an object")
-    for name in entries["tokenizer"]:
-        check_file_name(name, where)
+    if not isinstance(entries["source"], dict):
+        raise errors.StoreError(f"{where}: source is not an object")
+    if not isinstance(entries["tokenizer"], str | None):
+        raise errors.StoreError(f"{where}: tokenizer is not a digest")
     return config
-
-
-def check_file_name(name: str, where: str) -> None:
-    """Raises StoreError for the name of a tokenizer file that is not plainly a name."""
-    if not files.is_plain_name(name):
-        raise errors.StoreError(
-            f"{where}: tokenizer file {name!r:.80}: wanted a name without folders"
-        )
 
 
 def _check_arrays(listed: Any, config: Config, where: str) -> None:

@@ -65,18 +65,22 @@ class Store:
         """The parameters outside the layers, nested as `embed` wants them; raises as `read_layer`."""
         return self._read_group("embed")
 
-    def tokenizer_files(self) -> dict[str, bytes]:
-        """Contents of the tokenizer's files by name; empty where the model came without."""
-        root = _open_root(self.location)
-        contents = {}
-        for name, expected in self.manifest["tokenizer"].items():
-            content = _read_file(root, f"{TOKENIZER}/{name}", self.location)
-            if _sha256(content) != expected:
-                raise errors.StoreError(
-                    f"{self.location}: {TOKENIZER}/{name} is damaged: checksum mismatch"
-                )
-            contents[name] = content
-        return contents
+    def read_tokenizer(self) -> bytes | None:
+        """The model's `tokenizer.json`, as `text.tokenizer.Tokenizer` reads it; None where it has none.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+            InputOutputError: the operating system refuses.
+        """
+        expected = self.manifest["tokenizer"]
+        if expected is None:
+            return None
+        content = _read_file(_open_root(self.location), TOKENIZER, self.location)
+        if _sha256(content) != expected:
+            raise errors.StoreError(
+                f"{self.location}: {TOKENIZER} is damaged: checksum mismatch"
+            )
+        return content
 
     def _read_group(self, group: str) -> dict[str, Any]:
         root = _open_root(self.location)

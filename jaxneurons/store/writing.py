@@ -1,6 +1,7 @@
 """A new layer store, written array by array under a temporary name and renamed when it is whole.
 
-In: float arrays by name, as `format.array_shapes` lists them, and tokenizer files. Out: a store that `reading.open_store` opens.
+In: float arrays by name, as `format.array_shapes` lists them, and a tokenizer. Out: a store that
+`reading.open_store` opens.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ class Writer:
         self._config = config
         self._expected = array_shapes(config)
         self._arrays: dict[str, dict[str, Any]] = {}
-        self._tokenizer: dict[str, str] = {}
+        self._tokenizer: str | None = None
         self._published = False
         self._stack = contextlib.ExitStack()
 
@@ -70,15 +71,13 @@ class Writer:
             "metadata_digest": arrays.stored_metadata_digest(target),
         }
 
-    def add_tokenizer(self, contents: Mapping[str, bytes]) -> None:
-        """Carries tokenizer files along, by plain file name."""
-        folder = self._partial / TOKENIZER
-        with files.translated("write", folder):
-            folder.mkdir(exist_ok=True)
-        for name, content in contents.items():
-            format.check_file_name(name, str(self._path))
-            files.write_atomically(folder / name, content)
-            self._tokenizer[name] = hashlib.sha256(content).hexdigest()
+    def add_tokenizer(self, content: bytes) -> None:
+        """Carries the model's `tokenizer.json` along."""
+        path = self._partial / TOKENIZER
+        with files.translated("write", path):
+            path.parent.mkdir(exist_ok=True)
+        files.write_atomically(path, content)
+        self._tokenizer = hashlib.sha256(content).hexdigest()
 
     def publish(self, source: Mapping[str, Any]) -> None:
         """Writes the manifest; the store appears under its name when the `with` block ends."""

@@ -1,181 +1,129 @@
-"""Text by domain in, windows of tokens out: the only file that tokenizes.
+"""Text by domain in; streams of tokens, or windows of them, out.
 
-The stream of a domain is the tokens of its documents, file after file, joined by the
-separator `eos_token_id`: n documents have n - 1 separators, and none is left out or read
-twice. Special tokens are put in by us alone: a literal `</s>` in a document is text, and a
-document that turns into special tokens all the same is refused.
+Only this code adds special tokens: a literal `</s>` in a document is text like any other, and a
+document that becomes special tokens all the same is refused.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import tokenizers
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import files
-from jaxneurons.text import inputs, streams, token_vocabulary, windows
+from jaxneurons.text import documents, files, streams, windows
+from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.text.windows import Windows
 
-# Without torch, transformers says on import that models are not to be had; tokenizers are enough.
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-import transformers
+# Name and path of each domain's text, in order.
+Sources = Sequence[tuple[str, pathlib.Path]]
 
-# What a tokenizer is read from; the digest covers those that are there.
-TOKENIZER_FILES = (
-    "added_tokens.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-)
-_SUFFICIENT_FILES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
-_PROBE = "Hello world!"
 _STREAM_FORMAT = 1
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tokenizer:
-    """A tokenizer that fits its model.
+class DomainStream(NamedTuple):
+    """A domain as one sequence of tokens.
 
     Attributes:
-        digest: SHA-256 over the tokenizer's files.
-        vocabulary: the entries, id to piece as the vocabulary spells it ("Ġtitle"); a model
-            may have more embedding rows than that, which mean nothing.
-        backend: turns text into ids and takes no part of it for a special token.
+        name: of the domain.
+        tokens: int32[tokens], its documents joined by the separator.
+        separator: what no document contains.
+        fingerprint: of its text, file names and tokenizer.
     """
 
-    digest: str
-    vocabulary: Mapping[int, str]
-    backend: tokenizers.Tokenizer
+    name: str
+    tokens: np.ndarray
+    separator: int
+    fingerprint: str
 
-    def __len__(self) -> int:
-        """Counts the ids that mean something."""
-        return len(self.vocabulary)
-
-    def token_text(self, token: int) -> str:
-        """Spells an id as the vocabulary does; `<id 50270>` for an id without an entry."""
-        return self.vocabulary.get(token, f"<id {token}>")
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Turns each text into ids, with no special token before, in or after it."""
-        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-
-def load_tokenizer(directory: pathlib.Path, config: Config) -> Tokenizer:
-    """Loads the tokenizer in `directory`; nothing in there is ever run as code.
-
-    Where `tokenizer.json` stands beside `vocab.json` and `merges.txt`, all must say the same.
-
-    Raises:
-        TokenizerError: it is missing or damaged, contradicts itself, has ids that the model has no embedding
-            for, or does not begin a text with exactly one BOS.
-    """
-    contents = _read_files(directory)
-    token_vocabulary.refuse_contradictions(contents, directory)
-    tokenizer = _load_pretrained(directory)
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    _check_beginning(backend.encode(_PROBE).ids, directory, config)
-    # Without this, a literal "</s>" in a text is taken for the special token.
-    backend.encode_special_tokens = True
-    vocabulary = {token: text for text, token in backend.get_vocab().items()}
-    last = max(vocabulary)
-    if last >= config.vocab_size:
-        raise errors.TokenizerError(
-            f"{directory}: token {last} ({vocabulary[last]!r}) of {len(vocabulary)} has no"
-            f" embedding, wanted ids below the model's vocab_size {config.vocab_size}"
-        )
-    return Tokenizer(_digest(contents), vocabulary, backend)
-
-
-def _read_files(directory: pathlib.Path) -> dict[str, bytes]:
-    """Contents of those of the tokenizer's files that there are, which must be enough."""
-    contents = {}
-    for name in TOKENIZER_FILES:
-        try:
-            contents[name] = files.read_file(directory / name)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise files.io_error("read", directory / name, error) from error
-    if not any(needed <= contents.keys() for needed in _SUFFICIENT_FILES):
-        raise errors.TokenizerError(
-            f"{directory}: no tokenizer here,"
-            " wanted tokenizer.json, or vocab.json and merges.txt"
-        )
-    return contents
-
-
-def _digest(contents: Mapping[str, bytes]) -> str:
-    digests = {
-        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
-    }
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-
-
-def _load_pretrained(directory: pathlib.Path) -> transformers.PreTrainedTokenizerFast:
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            str(directory),
-            # Given, so that the directory's own config.json is neither needed nor read.
-            config=transformers.OPTConfig(),
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    except Exception as error:  # Of any type: tokenizers raises bare Exception.
-        raise errors.TokenizerError(
-            f"{directory}: not a tokenizer that transformers can load: "
-            f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
-        ) from error
-    if not tokenizer.is_fast:
-        raise errors.TokenizerError(
-            f"{directory}: {type(tokenizer).__name__} is a tokenizer in Python,"
-            " wanted one of the tokenizers library"
-        )
-    return tokenizer
-
-
-def _check_beginning(
-    tokens: list[int], directory: pathlib.Path, config: Config
-) -> None:
-    bos = config.bos_token_id
-    if tokens[:1] != [bos] or tokens[1:2] == [bos]:
-        raise errors.TokenizerError(
-            f"{directory}: adds {'two' if tokens[:1] == [bos] else 'no'} BOS:"
-            f" {_PROBE!r} begins with {tokens[:3]}, wanted exactly one {bos}"
-            " (see add_bos_token in tokenizer_config.json)"
-        )
+    def documents(self) -> list[np.ndarray]:
+        """Its documents, int32[tokens] each, in order."""
+        return streams.split_documents(self.tokens, self.separator)
 
 
 def parse_sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
-    """Splits each "NAME=PATH" into the name of a domain and where its text is."""
+    """Splits each "NAME=PATH" into the name of a domain and where its text is.
+
+    Raises:
+        UsageError: a value is not of this form, or two have the same name.
+        CorpusError: there is nothing at a path.
+    """
     sources: dict[str, pathlib.Path] = {}
     for value in values:
         name, equals, path = value.partition("=")
         if not (equals and name and path):
-            raise errors.UsageError(f"corpus {value!r}: wanted NAME=PATH")
+            raise errors.UsageError(f"corpus {value!r} is not of the form NAME=PATH")
         if "/" in name or not name.isprintable():
             raise errors.UsageError(
-                f"corpus {value!r}: a name with '/' or a character that does not print"
+                f"corpus {value!r}: a name may not contain '/' or characters that do not print"
             )
         if name in sources:
-            raise errors.UsageError(f"corpus {value!r}: {name!r} is given twice")
+            raise errors.UsageError(
+                f"corpus {value!r}: the name {name!r} is given twice"
+            )
         if not os.path.exists(path):
             raise errors.CorpusError(f"corpus {value!r}: no such file or directory")
         sources[name] = pathlib.Path(path)
     return list(sources.items())
 
 
+def read_documents(sources: Sources) -> Iterator[documents.Document]:
+    """Yields the documents of all domains in order; raises as `documents.read_documents` does."""
+    for _, path in sources:
+        for file in files.list_files(path):
+            yield from documents.read_documents(file)
+
+
+def load_streams(
+    sources: Sources,
+    tokenizer: Tokenizer | None,
+    config: Config,
+    limit: windows.Limit | None = None,
+    cache_directory: pathlib.Path | None = None,
+) -> list[DomainStream]:
+    """Reads every domain's text as one stream of tokens.
+
+    Args:
+        sources: name and path of each domain, in order.
+        tokenizer: may be None if all documents are ready tokens.
+        config: of the model.
+        limit: on the tokens of all domains together, which get equal shares of it: each gets the
+            smaller of what it has and the largest share for which all of them stay within the
+            limit. A domain is read and tokenized no further than its share. None reads everything.
+        cache_directory: where tokenized text is kept; None keeps none.
+
+    Raises:
+        UsageError: there is no domain.
+        CorpusError: the text cannot be read, a domain has none, or two share a file; the message
+            says where.
+        TokenizerError: there is text, but no tokenizer.
+        InputOutputError: the operating system refuses.
+    """
+    if not sources:
+        raise errors.UsageError("there is no corpus. Give at least one domain of text.")
+    listed = [files.list_files(path) for _, path in sources]
+    files.refuse_repeated(listed)
+    fingerprints = [_fingerprint(domain, tokenizer, config) for domain in listed]
+    encode = tokenizer.encode if tokenizer else None
+    domains = [
+        streams.Domain(domain, encode, config, _cache_folder(cache_directory, digest))
+        for domain, digest in zip(listed, fingerprints, strict=True)
+    ]
+    read = streams.read(domains, limit)
+    separator = windows.marks_of(config).separator
+    return [
+        DomainStream(name, tokens, separator, digest)
+        for (name, _), tokens, digest in zip(sources, read, fingerprints, strict=True)
+    ]
+
+
 def load_windows(
-    sources: Sequence[tuple[str, pathlib.Path]],
+    sources: Sources,
     tokenizer: Tokenizer | None,
     config: Config,
     window: int,
@@ -184,76 +132,58 @@ def load_windows(
 ) -> Windows:
     """Reads every domain's text, or its beginning, as windows of T = `window` tokens.
 
-    With `max_tokens`, domains get equal shares of it: each gets the smaller of what it has
-    and the largest share for which all of them stay within `max_tokens`, BOS counted and
-    padding not. A domain is read and tokenized no further than its share.
-
     Args:
         sources: name and path of each domain, in order.
         tokenizer: may be None if all documents are ready tokens.
         config: of the model.
         window: T, from 2 to the model's longest context.
-        max_tokens: tokens of all windows together, at most; None reads everything.
+        max_tokens: tokens of all windows together, at most, starts included and padding not;
+            domains share it as in `load_streams`. None reads everything.
         cache_directory: where tokenized text is kept; None keeps none.
 
     Raises:
-        UsageError: the window or the limit means nothing for this model or these domains.
-        CorpusError: the text cannot be read, a domain has none, or two share a file; the message says where.
+        UsageError: the window or the limit does not fit this model or these domains.
+        JaxneuronsError: as `load_streams` does.
     """
     _check_request(sources, config, window, max_tokens)
-    listed = [inputs.list_files(path) for _, path in sources]
-    inputs.refuse_repeated(listed)
-    fingerprints = tuple(_fingerprint(text, tokenizer, config) for text in listed)
-    domains = [
-        streams.open_domain(
-            text,
-            tokenizer.encode if tokenizer else None,
-            config,
-            _cache_folder(cache_directory, fingerprint),
-        )
-        for text, fingerprint in zip(listed, fingerprints, strict=True)
-    ]
-    arrays = windows.cut(
-        streams.read_shares(domains, window, max_tokens),
-        window,
-        config.bos_token_id,
-        config.pad_token_id,
+    limit = None if max_tokens is None else windows.Limit(max_tokens, window)
+    read = load_streams(sources, tokenizer, config, limit, cache_directory)
+    tokens = [stream.tokens for stream in read]
+    return Windows(
+        *windows.cut(tokens, window, windows.marks_of(config)),
+        names=tuple(stream.name for stream in read),
+        fingerprints=tuple(stream.fingerprint for stream in read),
+        max_tokens=max_tokens,
     )
-    return Windows(*arrays, tuple(name for name, _ in sources), fingerprints)
 
 
 def _check_request(
-    sources: Sequence[tuple[str, pathlib.Path]],
-    config: Config,
-    window: int,
-    max_tokens: int | None,
+    sources: Sources, config: Config, window: int, max_tokens: int | None
 ) -> None:
-    if not sources:
-        raise errors.UsageError("no corpus, wanted at least one NAME=PATH")
     longest = config.max_position_embeddings
     if not 2 <= window <= longest:
         raise errors.UsageError(
-            f"window {window}: wanted 2 to {longest}, the model's longest context"
+            f"window {window} is not between 2 and {longest}, the model's longest context"
         )
-    if max_tokens is not None and max_tokens < 2 * len(sources):
+    # The start of a window and one token of text.
+    least = 2 * len(sources)
+    if max_tokens is not None and max_tokens < least:
         raise errors.UsageError(
-            f"max_tokens {max_tokens}: leaves a domain nothing,"
-            f" wanted at least 2 (BOS and a token) for each of {len(sources)} domains"
+            f"max_tokens {max_tokens} leaves a domain nothing. Allow at least {least} tokens for"
+            f" {len(sources)} domains."
         )
 
 
 def _fingerprint(
-    listed: Sequence[inputs.TextFile],
-    tokenizer: Tokenizer | None,
-    config: Config,
+    listed: Sequence[files.TextFile], tokenizer: Tokenizer | None, config: Config
 ) -> str:
-    """Digests all that decides a domain's stream: every byte of its files is read."""
+    """Digests everything that decides a domain's stream, every byte of its files included."""
     facts = {
         "format": _STREAM_FORMAT,
-        "files": [(file.name, file.size, inputs.digest_of(file)) for file in listed],
+        "files": [(file.name, file.size, files.digest_of(file)) for file in listed],
         "tokenizer": tokenizer.digest if tokenizer else None,
         "special_tokens": config.special_tokens,
-        "separator": config.eos_token_id,
+        "separator": windows.marks_of(config).separator,
         "vocab_size": config.vocab_size,
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -262,8 +192,8 @@ def _fingerprint(
 def _cache_folder(
     cache_directory: pathlib.Path | None, fingerprint: str
 ) -> pathlib.Path | None:
-    """Names the folder of a domain; other releases may tokenize otherwise."""
+    """Names the folder of a domain; another release may tokenize otherwise."""
     if cache_directory is None:
         return None
-    releases = f"tokenizers-{tokenizers.__version__}-{transformers.__version__}"
-    return cache_directory / "tokens" / fingerprint / releases
+    release = f"tokenizers-{tokenizers.__version__}"
+    return cache_directory / "tokens" / fingerprint / release

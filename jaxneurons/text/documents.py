@@ -1,25 +1,26 @@
 """A text file in, its documents out, one at a time: the only reader of text.
 
-`.txt` holds one document; `.jsonl` holds one a line, `{"text": "..."}` or ready
-`{"tokens": [5, ...]}` beside any other keys; blank lines are no documents. All text is
-UTF-8. A byte order mark at the start of a file is not part of its text; U+0000 is refused,
-since it means that the file is something else than text. A document, which is a line of
-`.jsonl`, has at most `DOCUMENT_LIMIT` bytes: that bounds the memory that reading takes.
-Every fault names `file:line`, the same whether the file is compressed or not.
+A `.txt` file is one document. A `.jsonl` file has one per line, `{"text": "..."}` or ready
+`{"tokens": [5, ...]}`; other keys are ignored and blank lines are skipped. All text is UTF-8. A
+byte order mark at the start of a file is not part of its text, and U+0000 is refused, since a file
+that contains it is not text. The size of a document, which is that of its line in a `.jsonl` file,
+is limited: this bounds the memory that reading and tokenizing take. Every error names `file:line`,
+the same whether the file is compressed or not.
 """
 
 import codecs
 import collections
 import json
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
-from jaxneurons.text import inputs
+from jaxneurons.text import files
 
-# Tokenizing that much at once takes up to 2.6 GB and 19 s (OPT, any script, 2 cores).
+# Bytes. To tokenize that much at once takes up to 2.6 GB and 19 s (OPT, any script, 2 cores).
 DOCUMENT_LIMIT = 16 * 2**20
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Document(NamedTuple):
@@ -29,55 +30,72 @@ class Document(NamedTuple):
     content: str | list[int]
 
 
-def read_documents(file: inputs.TextFile) -> Iterator[Document]:
+def read_documents(
+    file: files.TextFile,
+    limit: int = DOCUMENT_LIMIT,
+    piece_bytes: int = files.PIECE_BYTES,
+) -> Iterator[Document]:
     """Yields the documents of one file in order.
 
+    Args:
+        file: as `files.list_files` lists it.
+        limit: the most bytes that a document may have.
+        piece_bytes: the most bytes that are read at a time.
+
     Raises:
-        CorpusError: the file is empty, damaged, or holds something else than documents.
+        CorpusError: the file is empty or damaged, or contains something that is not a document.
+        InputOutputError: the operating system refuses.
     """
+    pieces = files.read_pieces(file.path, piece_bytes)
     is_plain = file.name.endswith((".txt", ".txt.gz"))
-    documents = _read_plain(file.path) if is_plain else _read_records(file.path)
+    read = _read_plain if is_plain else _read_records
     is_empty = True
-    for document in documents:
+    for document in read(pieces, file.path, limit):
         is_empty = False
         yield document
     if is_empty:
         raise errors.CorpusError(
-            f"{file.path}: empty, wanted at least one document"
-            f" (the file has {file.size} bytes as stored)"
+            f"{file.path} has no document ({file.size} bytes as stored)."
+            " Remove the file or put text into it."
         )
 
 
-def _read_plain(path: pathlib.Path) -> Iterator[Document]:
+def _read_plain(
+    pieces: Iterator[bytes], path: pathlib.Path, limit: int
+) -> Iterator[Document]:
     data = bytearray()
-    for chunk in inputs.read_chunks(path):
-        data += chunk
-        _check_size(data, f"{path}:1")
+    for piece in pieces:
+        data += piece
+        _check_size(data, f"{path}:1", limit)
     if text := _decode(data.removeprefix(codecs.BOM_UTF8), path, 1):
         yield Document(f"{path}:1", text)
 
 
-def _read_records(path: pathlib.Path) -> Iterator[Document]:
-    for number, data in _read_lines(path):
+def _read_records(
+    pieces: Iterator[bytes], path: pathlib.Path, limit: int
+) -> Iterator[Document]:
+    for number, data in _read_lines(pieces, path, limit):
         line = _decode(data, path, number)
-        if not line.isspace() and line:
+        if line and not line.isspace():
             yield Document(f"{path}:{number}", _parse(line, f"{path}:{number}"))
 
 
-def _read_lines(path: pathlib.Path) -> Iterator[tuple[int, bytearray]]:
-    """Yields (number from 1, line without its line feed)."""
+def _read_lines(
+    pieces: Iterator[bytes], path: pathlib.Path, limit: int
+) -> Iterator[tuple[int, bytearray]]:
+    """Yields lines, numbered from 1, without their line feeds."""
     number = 1
     line = bytearray()
-    for chunk in inputs.read_chunks(path):
-        *ends, rest = chunk.split(b"\n")
+    for piece in pieces:
+        *ends, rest = piece.split(b"\n")
         for end in ends:
             line += end
-            _check_size(line, f"{path}:{number}")
+            _check_size(line, f"{path}:{number}", limit)
             yield number, _without_mark(line, number)
             number += 1
             line = bytearray()
         line += rest
-        _check_size(line, f"{path}:{number}")
+        _check_size(line, f"{path}:{number}", limit)
     yield number, _without_mark(line, number)
 
 
@@ -85,11 +103,11 @@ def _without_mark(line: bytearray, number: int) -> bytearray:
     return line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
-def _check_size(data: bytearray, place: str) -> None:
-    if len(data) > DOCUMENT_LIMIT:
+def _check_size(data: bytearray, place: str, limit: int) -> None:
+    if len(data) > limit:
         raise errors.CorpusError(
-            f"{place}: a document of more than {DOCUMENT_LIMIT} bytes;"
-            " wanted shorter documents, as lines of a .jsonl file"
+            f"{place}: this document has more than {limit} bytes."
+            " Split it into several, as lines of a .jsonl file."
         )
 
 
@@ -98,22 +116,26 @@ def _decode(data: bytearray, path: pathlib.Path, line: int) -> str:
     try:
         zero = data.find(b"\0")
         if zero >= 0:
-            raise UnicodeDecodeError("utf-8", data, zero, zero + 1, "no text has it")
+            raise UnicodeDecodeError("utf-8", data, zero, zero + 1, "not text")
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
+        if line == 1 and data.startswith(_UTF16_MARKS):
+            raise errors.CorpusError(
+                f"{path} is UTF-16 text. Convert it to UTF-8."
+            ) from error
         line += data.count(b"\n", 0, error.start)
         raise errors.CorpusError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8 text:"
-            f" {error.reason}"
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8"
+            f" ({error.reason}). Convert the file to UTF-8."
         ) from error
 
 
 def _parse(line: str, place: str) -> str | list[int]:
-    """Returns the text or the ready tokens of one JSON line."""
+    """Returns the text or the ready tokens of one line of JSON."""
     record = _load_json(line, place)
     if not isinstance(record, dict):
         raise errors.CorpusError(
-            f"{place}: JSON of type {type(record).__name__}, wanted an object"
+            f"{place}: expected a JSON object, found {_kind(record)}"
         )
     match [key for key in ("text", "tokens") if key in record]:
         case ["text"]:
@@ -123,7 +145,7 @@ def _parse(line: str, place: str) -> str | list[int]:
         case both_or_none:
             given = "both" if both_or_none else "neither"
             raise errors.CorpusError(
-                f'{place}: an object with {given} of "text" and "tokens", wanted one'
+                f'{place}: an object needs either "text" or "tokens", this has {given}'
             )
 
 
@@ -138,8 +160,8 @@ def _load_json(line: str, place: str) -> Any:
         ) from error
     except RecursionError as error:
         raise errors.CorpusError(f"{place}: JSON is nested too deeply") from error
-    except ValueError as error:  # The hooks below, and integers of too many digits.
-        raise errors.CorpusError(f"{place}: not JSON to trust: {error}") from error
+    except ValueError as error:  # The hooks below, and integers with too many digits.
+        raise errors.CorpusError(f"{place}: not valid JSON: {error}") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,22 +173,22 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _check_text(text: Any, place: str) -> str:
     if not isinstance(text, str):
         raise errors.CorpusError(
-            f"{place}: text is of type {type(text).__name__}, wanted a string"
+            f'{place}: expected a string as "text", found {_kind(text)}'
         )
     if "\0" in text:
-        raise errors.CorpusError(f"{place}: text holds U+0000, wanted text without")
+        raise errors.CorpusError(f"{place}: the text contains U+0000. Remove it.")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise errors.CorpusError(
-            f"{place}: text holds U+{ord(text[error.start]):04X},"
-            " half of a surrogate pair, wanted whole characters"
+            f"{place}: the text contains U+{ord(text[error.start]):04X}, half of a"
+            " surrogate pair. Write whole characters."
         ) from error
     return text
 
@@ -174,18 +196,19 @@ def _check_text(text: Any, place: str) -> str:
 def _check_tokens(tokens: Any, place: str) -> list[int]:
     if not isinstance(tokens, list):
         raise errors.CorpusError(
-            f"{place}: tokens is of type {type(tokens).__name__}, wanted a list"
+            f'{place}: expected a list as "tokens", found {_kind(tokens)}'
         )
-    wrong = _first(
-        index for index, token in enumerate(tokens) if type(token) is not int
-    )
-    if wrong is not None:
-        raise errors.CorpusError(
-            f"{place}: tokens[{wrong}] is of type {type(tokens[wrong]).__name__},"
-            " wanted an integer"
-        )
+    for index, token in enumerate(tokens):
+        if type(token) is not int:
+            raise errors.CorpusError(
+                f"{place}: expected an integer as tokens[{index}], found {_kind(token)}"
+            )
     return tokens
 
 
-def _first(indices: Iterable[int]) -> int | None:
-    return next(iter(indices), None)
+def _kind(value: Any) -> str:
+    """What JSON calls the type of a value."""
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
+    if isinstance(value, bool):
+        return "a boolean"
+    return names.get(type(value), "a number")

@@ -1,25 +1,21 @@
 """A token stream in, a file out, and back: text is tokenized once.
 
 A folder holds what was read of one domain under one fingerprint, as little-endian int32:
-`whole-<tokens>-<sha256>` is the domain's stream, `first-<tokens>-<sha256>` the beginning of
-a longer one. The name holds all that is needed to check a file, so a file is either as it
-was written or not used. Nothing here is needed: without a folder to write to, text is
-tokenized again.
+`whole-<tokens>-<sha256>` is the domain's stream, `first-<tokens>-<sha256>` the beginning of a
+longer one. The name is all that is needed to check a file, so a file is either what was written or
+not used. The cache is a convenience: where it cannot be written, text is tokenized again.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxneurons.disk import files
+from jaxneurons.disk import files, locks
 
 _NAME = re.compile(r"(whole|first)-([1-9][0-9]*)-([0-9a-f]{64})", re.ASCII)
 _DTYPE = np.dtype("<i4")
@@ -27,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Stream(NamedTuple):
-    """A domain's tokens, int32[tokens], and whether they are all it has."""
+    """A domain's tokens, int32[tokens], and whether they are all that it has."""
 
     tokens: np.ndarray
     is_whole: bool
@@ -54,7 +50,7 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
     name = f"{kind}-{len(tokens)}-{hashlib.sha256(tokens).hexdigest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _partial(folder) as file:
+        with locks.locked_file(folder / f".tokens{files.PARTIAL}") as file:
             file.write(tokens)
             file.flush()
             os.fsync(file.fileno())
@@ -63,46 +59,20 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
         _logger.warning("%s: tokens are not cached: %s", folder, error.strerror)
 
 
-@contextlib.contextmanager
-def _partial(folder: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens the one file that is being written in a folder, empty; removes it unless it was renamed.
-
-    Its lock is waited for; what a killed process left has none, and is written over.
-    """
-    path = folder / f".tokens{files.PARTIAL}"
-    while True:
-        with open(path, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Its former owner may have renamed or removed it between our open and our lock.
-            if _stands_at(path, file):
-                try:
-                    file.truncate(0)
-                    yield file
-                finally:
-                    if _stands_at(path, file):
-                        path.unlink()
-                return
-
-
-def _stands_at(path: pathlib.Path, file: BinaryIO) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
 def _entries(folder: pathlib.Path) -> list[tuple[pathlib.Path, int, bool]]:
-    """Lists (file, tokens, whole) of the folder, in an order that names alone decide."""
+    """Lists (file, tokens, whole) of the folder, in an order that only names decide."""
     try:
         names = sorted(os.listdir(folder))
-    except OSError:  # Not made yet, or not for us: nothing is cached.
+    except (
+        OSError
+    ):  # Nothing is cached: the folder is not there, or not for us to read.
         return []
     matches = [match for name in names if (match := _NAME.fullmatch(name))]
     return [(folder / m[0], int(m[2]), m[1] == "whole") for m in matches]
 
 
 def _open(path: pathlib.Path, count: int) -> np.ndarray | None:
-    """Maps a file's tokens; None, and a log line, if they are not those written."""
+    """Maps a file's tokens; None, and a line in the log, if they are not those written."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -114,5 +84,5 @@ def _open(path: pathlib.Path, count: int) -> np.ndarray | None:
         problem = "damaged"
     except OSError as error:
         problem = f"unreadable ({error.strerror})"
-    _logger.warning("%s: %s, its text is tokenized again", path, problem)
+    _logger.warning("%s is %s, its text is tokenized again", path, problem)
     return None

@@ -1,151 +1,181 @@
-"""Files of documents in, one token stream a domain out, read no further than is asked.
+"""The files of each domain in, one stream of tokens per domain out, read no further than needed.
 
-The stream of a domain is the tokens of its documents, file after file, joined by the
-separator `eos_token_id`.
+A stream is the tokens of a domain's documents, file after file, joined by the separator: n
+documents have n - 1 separators, and no document contains one, so separators are where documents
+end.
 """
 
-import dataclasses
 import logging
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.text import documents, inputs, stream_cache, windows
+from jaxneurons.text import documents, files, stream_cache, windows
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
-# Characters (or ready tokens) encoded together: enough for every core, little to hold.
-_BATCH_SIZE = 2**20
+# Characters (or ready tokens) that are encoded together: enough for every core, little to hold.
+BATCH_SIZE = 2**20
 _logger = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Domain:
-    """A domain on its way from text to tokens.
+class Domain(NamedTuple):
+    """What the stream of a domain is read from.
 
     Attributes:
-        files: its text.
+        listed: its text files.
+        encode: turns texts into tokens; None if all documents must be ready tokens.
+        config: of the model.
         folder: where its stream is cached; None caches nothing.
-        read: the stream as far as it was read from text, int32[tokens] each.
-        unread: yields the rest.
     """
 
-    files: tuple[inputs.TextFile, ...]
-    folder: pathlib.Path | None
-    read: list[np.ndarray]
-    unread: Iterator[np.ndarray]
+    listed: tuple[files.TextFile, ...]
+    encode: Encode | None
+    config: Config
+    folder: pathlib.Path | None = None
 
 
-def open_domain(
-    files: tuple[inputs.TextFile, ...],
-    encode: Encode | None,
-    config: Config,
-    folder: pathlib.Path | None,
-) -> Domain:
-    """Prepares a domain; no text is read yet. Without `encode`, only ready tokens will do."""
-    return Domain(files, folder, [], _tokenize(files, encode, config))
+def split_documents(stream: np.ndarray, separator: int) -> list[np.ndarray]:
+    """Splits a stream, int32[tokens], into its documents."""
+    pieces = np.split(stream, np.flatnonzero(stream == separator))
+    return [pieces[0], *(piece[1:] for piece in pieces[1:])]
 
 
-def read_shares(
-    domains: Sequence[Domain], window: int, max_tokens: int | None
+def join_documents(split: Sequence[np.ndarray], separator: int) -> np.ndarray:
+    """Joins documents to the stream, int32[tokens], that `split_documents` splits."""
+    mark = np.array([separator], np.int32)
+    parts = [part for document in split for part in (mark, document)]
+    return np.concatenate(parts[1:]) if parts else np.empty(0, np.int32)
+
+
+def read(
+    domains: Sequence[Domain],
+    limit: windows.Limit | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> list[np.ndarray]:
-    """Reads of each domain, int32[tokens], what an equal share of `max_tokens` allows.
+    """Reads the streams of all domains, or their beginnings, int32[tokens] each.
 
-    What a domain leaves of its share goes to the others, which are then read further.
+    With a limit, domains get equal shares of it. What a domain leaves of its share goes to the
+    others, which are then read further.
+
+    Args:
+        domains: what to read.
+        limit: on the tokens of all domains together; None reads everything.
+        batch_size: the characters or ready tokens that are encoded together, about.
+
+    Raises:
+        CorpusError: a document cannot be read or holds a special token, a domain has no token, or
+            a file changed.
+        TokenizerError: there is text, but no tokenizer.
     """
-    share = None if max_tokens is None else max_tokens // len(domains)
-    while True:
-        limit = None if share is None else windows.stream_limit(share, window)
-        streams = [_read(domain, limit) for domain in domains]
-        larger = _larger_share(streams, window, max_tokens)
-        if larger is None or larger == share:
-            break
-        share = larger
-    for domain, stream in zip(domains, streams, strict=True):
-        _keep(domain, stream)
+    readers = [_Reader(domain, batch_size) for domain in domains]
+    if limit is None:
+        streams = [reader.read(None) for reader in readers]
+    else:
+        streams = _read_shares(readers, limit)
+    for reader, stream in zip(readers, streams, strict=True):
+        reader.keep(stream)
     return [stream.tokens for stream in streams]
 
 
+def _read_shares(
+    readers: Sequence["_Reader"], limit: windows.Limit
+) -> list[stream_cache.Stream]:
+    share = limit.max_tokens // len(readers)
+    while True:
+        most = windows.stream_limit(share, limit.window)
+        streams = [reader.read(most) for reader in readers]
+        larger = _larger_share(streams, limit)
+        if larger is None or larger == share:
+            return streams
+        share = larger
+
+
 def _larger_share(
-    streams: Sequence[stream_cache.Stream], window: int, max_tokens: int | None
+    streams: Sequence[stream_cache.Stream], limit: windows.Limit
 ) -> int | None:
     """Returns the share of domains that have more, given what the others need."""
     needs = [
-        windows.counted_tokens(len(stream.tokens), window) if stream.is_whole else None
+        windows.counted_tokens(len(stream.tokens), limit.window)
+        if stream.is_whole
+        else None
         for stream in streams
     ]
-    if max_tokens is None or None not in needs:
-        return None
-    return windows.equal_share(max_tokens, needs)
+    return windows.equal_share(limit.max_tokens, needs) if None in needs else None
 
 
-def _read(domain: Domain, limit: int | None) -> stream_cache.Stream:
-    """Returns the first `limit` tokens of a domain, from the cache or from its text."""
-    if not domain.read:
-        cached = stream_cache.find(domain.folder, limit) if domain.folder else None
-        if cached is not None:
-            return cached
-        _logger.info("%s: tokenizing", _describe(domain.files))
-    count = sum(map(len, domain.read))
-    is_whole = False
-    while not is_whole and (limit is None or count <= limit):
-        piece = next(domain.unread, None)
-        is_whole = piece is None
-        if piece is not None:
-            domain.read.append(piece)
-            count += len(piece)
-    # One array from here on, so that no token is held twice.
-    domain.read[:] = [np.concatenate(domain.read)]
-    return stream_cache.Stream(domain.read[0][:limit], is_whole)
+class _Reader:
+    """Reads a domain's stream from the cache or from its text, which it reads once at most."""
+
+    def __init__(self, domain: Domain, batch_size: int):
+        self._domain = domain
+        self._unread = _tokenize(domain, batch_size)
+        self._tokens: np.ndarray | None = None
+
+    def read(self, limit: int | None) -> stream_cache.Stream:
+        """Returns the first `limit` tokens, or all of them."""
+        folder = self._domain.folder
+        if self._tokens is None:
+            cached = stream_cache.find(folder, limit) if folder else None
+            if cached is not None:
+                return cached
+            _logger.info("%s: tokenizing", _describe(self._domain.listed))
+        pieces = [] if self._tokens is None else [self._tokens]
+        count = sum(map(len, pieces))
+        is_whole = False
+        # One token more than the limit shows that there are more.
+        while not is_whole and (limit is None or count <= limit):
+            piece = next(self._unread, None)
+            is_whole = piece is None
+            if piece is not None:
+                pieces.append(piece)
+                count += len(piece)
+        self._tokens = np.concatenate(pieces)
+        return stream_cache.Stream(self._tokens[:limit], is_whole)
+
+    def keep(self, stream: stream_cache.Stream) -> None:
+        """Caches what was read from text, if the text is still what it was."""
+        if self._tokens is not None:
+            files.refuse_changed(self._domain.listed)
+            if self._domain.folder is not None:
+                stream_cache.save(self._domain.folder, stream)
 
 
-def _keep(domain: Domain, stream: stream_cache.Stream) -> None:
-    """Caches what was read from text, if the text is still what it was."""
-    if domain.read:
-        inputs.refuse_changed(domain.files)
-        if domain.folder is not None:
-            stream_cache.save(domain.folder, stream)
-
-
-def _tokenize(
-    files: Sequence[inputs.TextFile], encode: Encode | None, config: Config
-) -> Iterator[np.ndarray]:
-    """Yields a domain's stream in pieces, int32[tokens].
-
-    Raises:
-        CorpusError: a document cannot be read or holds a special token, or there is no
-            token in all of them.
-    """
+def _tokenize(domain: Domain, batch_size: int) -> Iterator[np.ndarray]:
+    """Yields a domain's stream in pieces, int32[tokens]."""
+    separator = windows.marks_of(domain.config).separator
     is_first = is_empty = True
-    for batch in _batches(files):
+    for batch in _batches(domain.listed, batch_size):
         piece: list[int] = []
-        for document, tokens in zip(batch, _encode(batch, encode), strict=True):
-            _check_tokens(tokens, document, config)
+        encoded = _encode(batch, domain.encode)
+        for document, tokens in zip(batch, encoded, strict=True):
+            _check_tokens(tokens, document, domain.config)
             if not is_first:
-                piece.append(config.eos_token_id)
+                piece.append(separator)
             piece += tokens
             is_first = False
             is_empty = is_empty and not tokens
         yield np.array(piece, np.int32)
     if is_empty:
         raise errors.CorpusError(
-            f"{_describe(files)}: no text in any document, wanted at least one token"
+            f"{_describe(domain.listed)}: no document has any text. Add some."
         )
 
 
 def _batches(
-    files: Sequence[inputs.TextFile],
+    listed: Sequence[files.TextFile], batch_size: int
 ) -> Iterator[list[documents.Document]]:
     batch: list[documents.Document] = []
     size = 0
-    for file in files:
+    for file in listed:
         for document in documents.read_documents(file):
             batch.append(document)
             size += 1 + len(document.content)
-            if size >= _BATCH_SIZE:
+            if size >= batch_size:
                 yield batch
                 batch, size = [], 0
     if batch:
@@ -155,14 +185,14 @@ def _batches(
 def _encode(
     batch: Sequence[documents.Document], encode: Encode | None
 ) -> Iterator[list[int]]:
-    """Yields the tokens of each document; those of the texts come from one call."""
-    texts = [text.content for text in batch if isinstance(text.content, str)]
+    """Yields the tokens of each document; those of all texts come from one call."""
+    texts = [document for document in batch if isinstance(document.content, str)]
     if texts and encode is None:
-        place = next(text.place for text in batch if isinstance(text.content, str))
         raise errors.TokenizerError(
-            f"{place}: text, but the model has no tokenizer; wanted ready tokens"
+            f"{texts[0].place}: the model has no tokenizer, so it cannot read text."
+            ' Give documents as {"tokens": [...]}.'
         )
-    encoded = iter(encode(texts) if encode else [])
+    encoded = iter(encode([str(text.content) for text in texts]) if encode else [])
     for document in batch:
         content = document.content
         yield next(encoded) if isinstance(content, str) else content
@@ -171,23 +201,26 @@ def _encode(
 def _check_tokens(
     tokens: Sequence[int], document: documents.Document, config: Config
 ) -> None:
-    """Refuses ids outside the vocabulary, and special ones."""
-    is_text = isinstance(document.content, str)
+    """Refuses ids outside the vocabulary, and special tokens."""
     if tokens and not 0 <= min(tokens) <= max(tokens) < config.vocab_size:
         wrong = min(tokens) if min(tokens) < 0 else max(tokens)
         raise errors.CorpusError(
-            f"{document.place}: token {wrong!s:.20}, wanted 0 to"
-            f" {config.vocab_size - 1} (vocab_size {config.vocab_size})"
+            f"{document.place}: token {wrong!s:.20} is not one of the model's, which are 0 to"
+            f" {config.vocab_size - 1}"
         )
     special = sorted(set(config.special_tokens).intersection(tokens))
     if special:
-        source = "text that the tokenizer turns into" if is_text else "ready"
+        source = (
+            "the tokenizer turns this text into"
+            if isinstance(document.content, str)
+            else "there is"
+        )
         raise errors.CorpusError(
-            f"{document.place}: {source} special token {special[0]},"
-            " wanted none in a document (windows put them in)"
+            f"{document.place}: {source} special token {special[0]}, which no document may"
+            " contain. Remove it: windows add special tokens where they belong."
         )
 
 
-def _describe(files: Sequence[inputs.TextFile]) -> str:
-    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
-    return f"{files[0].path}{more}"
+def _describe(listed: Sequence[files.TextFile]) -> str:
+    more = f" and {len(listed) - 1} more files" if len(listed) > 1 else ""
+    return f"{listed[0].path}{more}"

@@ -1,7 +1,7 @@
-"""Token streams in, padded windows out; and how a limit on tokens is shared by domains.
+"""Token streams in, padded windows out; and how several domains share a limit on tokens.
 
-A window is T tokens: BOS, then T - 1 tokens of its domain's stream, in order. All windows
-of a domain are full but the last, which is padded on the right.
+A window is T tokens: the one that begins a document, then T - 1 tokens of its domain's stream, in
+order. All windows of a domain are full except for the last, which is padded on the right.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,38 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxneurons.config import Config
+
+
+class Marks(NamedTuple):
+    """The tokens that streams and windows add to the text, and that no document contains.
+
+    Attributes:
+        start: begins every window.
+        separator: stands between two documents of a stream.
+        padding: fills the last window of a domain.
+    """
+
+    start: int
+    separator: int
+    padding: int
+
+
+def marks_of(config: Config) -> Marks:
+    """The marks of a model: the one place where its special tokens get their meaning."""
+    return Marks(config.bos_token_id, config.eos_token_id, config.pad_token_id)
+
 
 class Windows(NamedTuple):
     """A corpus as the model reads it: W windows of T tokens, domain after domain.
 
     Attributes:
-        tokens: int32[W, T], BOS first; what lies beyond a window's length is padding.
+        tokens: int32[W, T]; what lies beyond a window's length is padding.
         lengths: int32[W], tokens that are not padding.
         domains: int32[W], index into `names`.
         names: of the domains.
         fingerprints: of each domain's text, file names and tokenizer.
+        max_tokens: the most tokens that were asked for, over all domains; None is all.
     """
 
     tokens: np.ndarray
@@ -26,6 +48,7 @@ class Windows(NamedTuple):
     domains: np.ndarray
     names: tuple[str, ...]
     fingerprints: tuple[str, ...]
+    max_tokens: int | None = None
 
     def part(self, first: int, stop: int) -> "Windows":
         """The windows from `first` up to and without `stop`, of the same domains."""
@@ -39,19 +62,31 @@ class Windows(NamedTuple):
         return np.bincount(full, minlength=len(self.names)).tolist()
 
 
+class Limit(NamedTuple):
+    """How much text to read.
+
+    Attributes:
+        max_tokens: tokens of all windows together, starts included and padding not.
+        window: T.
+    """
+
+    max_tokens: int
+    window: int
+
+
 def cut(
-    streams: Sequence[np.ndarray], window: int, bos: int, pad: int
+    streams: Sequence[np.ndarray], window: int, marks: Marks
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cuts one stream a domain, each int32[tokens], into windows of T = `window` tokens.
+    """Cuts one stream per domain, int32[tokens] each, into windows of T = `window` tokens.
 
     Returns:
-        tokens int32[W, T], the windows of the first domain first; lengths int32[W], BOS
+        tokens int32[W, T], the windows of the first domain first; lengths int32[W], starts
         included and padding not; domains int32[W].
     """
     text = window - 1
     counts = [-(-len(stream) // text) for stream in streams]
-    tokens = np.full((sum(counts), window), pad, np.int32)
-    tokens[:, 0] = bos
+    tokens = np.full((sum(counts), window), marks.padding, np.int32)
+    tokens[:, 0] = marks.start
     lengths = np.full(sum(counts), window, np.int32)
     first = 0
     for stream, count in zip(streams, counts, strict=True):
@@ -66,23 +101,23 @@ def cut(
 
 
 def counted_tokens(stream: int, window: int) -> int:
-    """Returns how many tokens the windows of a stream of `stream` tokens hold, BOS included."""
+    """Returns how many tokens the windows of a stream of `stream` tokens have, starts included."""
     return stream + -(-stream // (window - 1))
 
 
 def stream_limit(share: int, window: int) -> int:
-    """Returns the longest stream whose windows hold at most `share` tokens."""
+    """Returns the length of the longest stream whose windows have at most `share` tokens."""
     full, rest = divmod(share, window)
     return full * (window - 1) + max(rest - 1, 0)
 
 
 def equal_share(max_tokens: int, needs: Sequence[int | None]) -> int:
-    """Returns what each domain that wants more than its share gets.
+    """Returns what each domain gets that wants more than its share.
 
     Args:
-        max_tokens: what there is to share.
-        needs: the tokens of each domain that has no more than its share; None for the
-            others, of which there is at least one.
+        max_tokens: what all domains share.
+        needs: the tokens of each domain that has no more than its share; None for the others, of
+            which there is at least one.
     """
     known = [need for need in needs if need is not None]
     return (max_tokens - sum(known)) // (len(needs) - len(known))

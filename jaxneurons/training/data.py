@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.text import corpus, windows
+from jaxneurons.text import corpus, streams, windows
+from jaxneurons.text.tokenizer import Tokenizer
 
 
 class Data(NamedTuple):
@@ -29,7 +30,7 @@ class Data(NamedTuple):
 
 def load(
     sources: Sequence[tuple[str, pathlib.Path]],
-    tokenizer: corpus.Tokenizer,
+    tokenizer: Tokenizer,
     config: Config,
     validation_share: float,
     validation_windows: int,
@@ -53,32 +54,26 @@ def load(
         raise errors.UsageError(
             f"validation_share {validation_share}: wanted more than 0 and less than 1"
         )
-    length = config.max_position_embeddings
-    read = corpus.load_windows(
-        sources, tokenizer, config, length, cache_directory=cache_directory
+    read = corpus.load_streams(
+        sources, tokenizer, config, cache_directory=cache_directory
     )
     training: list[np.ndarray] = []
     validation: list[np.ndarray] = []
-    for domain in range(len(read.names)):
-        texts = split_documents(_stream(read, domain), config.eos_token_id)
+    for stream in read:
+        texts = stream.documents()
         held_out = choose_held_out(len(texts), validation_share)
         for target, keep in ((training, ~held_out), (validation, held_out)):
             chosen = [text for text, kept in zip(texts, keep, strict=True) if kept]
             target.append(_cut(chosen, config))
+    length = config.max_position_embeddings
     return Data(
         _checked(np.concatenate(training), "to learn from", length),
         _spread(
             _checked(np.concatenate(validation), "to validate on", length),
             validation_windows,
         ),
-        dict(zip(read.names, read.fingerprints, strict=True)),
+        {stream.name: stream.fingerprint for stream in read},
     )
-
-
-def split_documents(stream: np.ndarray, separator: int) -> list[np.ndarray]:
-    """The documents, int32[tokens] each, of a stream in which they are joined by a separator."""
-    pieces = np.split(stream, np.flatnonzero(stream == separator))
-    return [pieces[0], *(piece[1:] for piece in pieces[1:])]
 
 
 def choose_held_out(documents: int, share: float) -> np.ndarray:
@@ -116,25 +111,12 @@ def _order(count: int, seed: int, number: int) -> np.ndarray:
     return np.random.default_rng([seed, number]).permutation(count)
 
 
-def _stream(read: windows.Windows, domain: int) -> np.ndarray:
-    """The tokens of a domain as they were before they were cut into windows."""
-    rows = read.domains == domain
-    tokens, lengths = read.tokens[rows], read.lengths[rows]
-    is_text = np.arange(tokens.shape[1]) < lengths[:, None]
-    is_text[:, 0] = False
-    return tokens[is_text]
-
-
 def _cut(texts: list[np.ndarray], config: Config) -> np.ndarray:
     """Full windows int32[W, T + 1] of documents; there may be none."""
-    separator = np.array([config.eos_token_id], np.int32)
+    marks = windows.marks_of(config)
+    stream = streams.join_documents(texts, marks.separator)
     length = config.max_position_embeddings + 1
-    if not texts:
-        return np.empty((0, length), np.int32)
-    stream = np.concatenate([part for text in texts for part in (separator, text)][1:])
-    cut, lengths, _ = windows.cut(
-        [stream], length, config.bos_token_id, config.pad_token_id
-    )
+    cut, lengths, _ = windows.cut([stream], length, marks)
     return cut[lengths == length]
 
 

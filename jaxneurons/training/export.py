@@ -1,6 +1,6 @@
 """A checkpoint of a training run in, a layer store out: what a study and the Hugging Face export read."""
 
-import hashlib
+import functools
 import os
 import pathlib
 
@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from jaxneurons import errors
-from jaxneurons.disk import files
-from jaxneurons.store import format, reading, writing
+from jaxneurons.store import cache, format, reading, writing
 from jaxneurons.training import checkpoints, loop, parameters, step
 from jaxneurons.training import record as records
 from jaxneurons.training.recipe import Recipe
@@ -22,8 +21,8 @@ def is_training_directory(path: os.PathLike | str) -> bool:
 
 def store_of_checkpoint(
     directory: pathlib.Path, step_number: int | None, cache_directory: pathlib.Path
-) -> pathlib.Path:
-    """The layer store of a checkpoint, float32, written to the cache unless it is there.
+) -> reading.Store:
+    """Opens the layer store of a checkpoint, float32, which is written to the cache if need be.
 
     Args:
         directory: of the training run.
@@ -35,20 +34,12 @@ def store_of_checkpoint(
     """
     record = records.open_record(directory)
     number = _existing_step(record, step_number)
-    format_version = format.FORMAT.version
-    identity = (record.run, number, _commit_time(record, number), format_version)
-    digest = hashlib.sha256(repr(identity).encode()).hexdigest()
-    path = (
-        cache_directory / "stores" / f"{record.path.name}-step-{number}-{digest[:16]}"
-    )
-    if not reading.is_store(path):
-        try:
-            write_store(directory, number, path)
-        except errors.OutputExistsError:
-            # Another process has just finished the same export.
-            if not reading.is_store(path):
-                raise
-    return path
+    saved = sorted((record.checkpoints_path / str(number)).rglob("*"))
+    sources = [record.tokenizer_path, *(path for path in saved if path.is_file())]
+    write = functools.partial(write_store, directory, number)
+    title = f"{record.path.name}-step-{number}"
+    facts = [record.run, number]
+    return cache.open_or_make(cache_directory, title, facts, sources, write)
 
 
 def write_store(
@@ -81,10 +72,7 @@ def write_store(
                     f"{record.path}: step {number}: {name} has values too large for {dtype}"
                 )
             writer.write(name, cast)
-        folder = record.tokenizer_path
-        with files.translated("read", folder):
-            contents = {file.name: file.read_bytes() for file in folder.iterdir()}
-        writer.add_tokenizer(contents)
+        writer.add_tokenizer(record.read_tokenizer())
         writer.publish(source=_source(record, number))
 
 
@@ -118,7 +106,3 @@ def _existing_step(record: records.Record, number: int | None) -> int:
             f"{record.path}: no checkpoint of step {number}, wanted one of {steps}"
         )
     return steps[-1] if number is None else number
-
-
-def _commit_time(record: records.Record, number: int) -> int:
-    return (record.checkpoints_path / str(number)).stat().st_mtime_ns

@@ -1,7 +1,7 @@
 """A training run on disk: what it was begun with, its losses, and where everything lies.
 
     DIRECTORY/train.json         format version, model, recipe, corpus, baselines, status, kept steps
-    DIRECTORY/tokenizer/         the tokenizer
+    DIRECTORY/tokenizer/         the tokenizer, its tokenizer.json as in a store
     DIRECTORY/checkpoints/1500/  the state after 1500 updates
     DIRECTORY/loss.jsonl         a line per logged step
     DIRECTORY/loss.png           the same as a figure
@@ -26,6 +26,7 @@ FORMAT = manifest.Format(
     "jaxneurons-training", 1, errors.TrainingError, "train the model again"
 )
 MANIFEST = "train.json"
+TOKENIZER_FOLDER = "tokenizer"
 _KEYS = {"status", "identity", "baselines"}
 _RUNNING, _FINISHED = "running", "finished"
 
@@ -68,8 +69,13 @@ class Record:
 
     @property
     def tokenizer_path(self) -> pathlib.Path:
-        """The directory of the tokenizer's files."""
-        return self.path / "tokenizer"
+        """The tokenizer's file."""
+        return self.path / TOKENIZER_FOLDER / "tokenizer.json"
+
+    def read_tokenizer(self) -> bytes:
+        """The content of its `tokenizer.json`."""
+        with files.translated("read", self.tokenizer_path):
+            return files.read_file(self.tokenizer_path)
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises MismatchError unless the run was begun with this; names all that differs."""

@@ -16,7 +16,7 @@ from jaxneurons import config as configuration
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files
-from jaxneurons.text import corpus
+from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.training import baselines, data, loop, tokenizer
 from jaxneurons.training import record as records
 from jaxneurons.training.recipe import Recipe
@@ -98,14 +98,9 @@ def train(request: Request) -> records.Record:
 def _begin(request: Request) -> data.Data:
     """Makes the directory, with the tokenizer and train.json in it."""
     with files.partial_directory(request.out, "a training run") as partial:
-        folder = partial / "tokenizer"
-        if request.tokenizer is None:
-            size = request.vocab_size or DEFAULT_VOCAB_SIZE
-            tokenizer.train(request.sources, size, folder)
-        else:
-            tokenizer.copy(request.tokenizer, folder)
-        # A given one is read where it was given, so that errors name that place.
-        config, text, identity = _prepare(request, request.tokenizer or folder)
+        content = _tokenizer(request)
+        config, text, identity = _prepare(request, content)
+        tokenizer.write(partial / records.TOKENIZER_FOLDER, content, config)
         losses = {
             name: function(text.training, text.validation, config.vocab_size)
             for name, function in (
@@ -124,9 +119,19 @@ def check(request: Request) -> data.Data:
         MismatchError: it was begun with something else.
     """
     record = records.open_record(request.out)
-    _, text, identity = _prepare(request, request.tokenizer or record.tokenizer_path)
+    given = request.tokenizer
+    content = _tokenizer(request) if given else record.read_tokenizer()
+    _, text, identity = _prepare(request, content)
     record.check_identity(identity)
     return text
+
+
+def _tokenizer(request: Request) -> bytes:
+    """The `tokenizer.json` of the given tokenizer, or of one that is trained here."""
+    if request.tokenizer is None:
+        size = request.vocab_size or DEFAULT_VOCAB_SIZE
+        return tokenizer.train(request.sources, size)
+    return tokenizer.read(request.tokenizer, _config(request, _ANY_VOCABULARY))
 
 
 def _refuse_finished(record: records.Record) -> None:
@@ -153,10 +158,10 @@ def _config(request: Request, vocab_size: int) -> Config:
 
 
 def _prepare(
-    request: Request, folder: pathlib.Path
+    request: Request, content: bytes
 ) -> tuple[Config, data.Data, dict[str, Any]]:
     """The model's config, the data, and all that decides the run's numbers."""
-    found = corpus.load_tokenizer(folder, _config(request, _ANY_VOCABULARY))
+    found = Tokenizer.from_json(content, str(request.tokenizer or request.out))
     rows = max(found.vocabulary) + 1
     config = _config(request, request.vocab_size or rows)
     if rows > config.vocab_size:

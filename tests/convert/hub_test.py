@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from convert import hub
 from jaxneurons import errors
 from jaxneurons.store import reading
+from jaxneurons.text.tokenizer import Tokenizer
 from tests.support import tiny_models
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -122,7 +123,8 @@ def model_files(tmp_path, **options):
         "flax_model.msgpack": b"flax",
         "tf_model.h5": b"tensorflow",
         "modeling_opt.py": b"raise SystemExit",
-        "vocab.json": b"{}",
+        "vocab.json": b'{"a": 0}',
+        "merges.txt": b"#version: 0.2\n",
     }
     contents = {path.name: path.read_bytes() for path in directory.iterdir()}
     return contents | extra
@@ -132,7 +134,8 @@ def test_safetensors_alone_are_downloaded_where_there_are_both(serve, tmp_path):
     contents = model_files(tmp_path, shards=2)
     server = serve(contents | {"pytorch_model.bin": b"torch"})
     directory = hub.resolve("tiny/opt")
-    wanted = {name for name in contents if "model-" in name or ".json" in name}
+    unwanted = {"flax_model.msgpack", "tf_model.h5", "modeling_opt.py"}
+    wanted = contents.keys() - unwanted
     assert (
         set(server.downloads) == {path.name for path in directory.iterdir()} == wanted
     )
@@ -144,7 +147,7 @@ def test_bin_is_downloaded_where_there_is_nothing_else(serve, tmp_path):
     server = serve(model_files(tmp_path, shards=2, suffix=".bin"))
     directory = hub.resolve("tiny/opt")
     shards = {f"pytorch_model-0000{shard}-of-00002.bin" for shard in (1, 2)}
-    others = {"config.json", "pytorch_model.bin.index.json", "vocab.json"}
+    others = {"config.json", "pytorch_model.bin.index.json", "vocab.json", "merges.txt"}
     assert {path.name for path in directory.iterdir()} == shards | others
     assert len(server.downloads) == len(set(server.downloads))
 
@@ -236,4 +239,5 @@ def test_the_script_downloads_and_converts(serve, tmp_path):
     assert done.returncode == 0, done.stderr
     opened = reading.open_store(tmp_path / "store")
     assert opened.manifest["source"]["name"] == "tiny/opt"
-    assert opened.tokenizer_files() == {"vocab.json": b"{}"}
+    found = Tokenizer.from_json(opened.read_tokenizer(), "the store's")
+    assert found.encode(["aa"]) == [[0, 0]]

@@ -1,5 +1,6 @@
 """Whole conversions: what is in the store is what was in the checkpoint; else one clear error."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -11,6 +12,7 @@ from flax import traverse_util
 from convert import opt
 from jaxneurons import errors
 from jaxneurons.store import reading
+from jaxneurons.text.tokenizer import Tokenizer
 from tests.support import tiny_models
 
 STORAGE = {
@@ -122,15 +124,14 @@ def test_cache_snapshots_of_links_arrive(tmp_path):
 
 def test_tokenizer_and_source_are_carried_along(tmp_path):
     directory = tiny_models.write(tiny_models.random_model(), tmp_path / "model")
-    (directory / "vocab.json").write_text("{}")
-    (directory / "merges.txt").write_text("#version: 0.2\n")
+    (directory / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 2}')
+    (directory / "merges.txt").write_text("#version: 0.2\na b\n")
     (directory / "README.md").write_text("not this one")
     opt.convert(directory, tmp_path / "store", name="facebook/opt-tiny")
     opened = reading.open_store(tmp_path / "store")
-    assert opened.tokenizer_files() == {
-        "merges.txt": b"#version: 0.2\n",
-        "vocab.json": b"{}",
-    }
+    assert os.listdir(tmp_path / "store" / "tokenizer") == ["tokenizer.json"]
+    found = Tokenizer.from_json(opened.read_tokenizer(), "the store's")
+    assert found.encode(["abba"]) == [[2, 1, 0]]
     size = (directory / "model.safetensors").stat().st_size
     assert opened.manifest["source"] == {
         "format": "huggingface",

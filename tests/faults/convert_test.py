@@ -12,9 +12,9 @@ from concurrent import futures
 
 import pytest
 
-from convert import cached, checkpoint, export, opt
+from convert import checkpoint, export, opt
 from jaxneurons import errors
-from jaxneurons.store import format, reading
+from jaxneurons.store import reading
 from tests.support import dying, planted, stores
 
 
@@ -166,19 +166,3 @@ def _mount(folder: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path
 def _resize(folder: pathlib.Path, kilobytes: int) -> None:
     size = f"remount,size={kilobytes}k"
     subprocess.run(["mount", "-o", size, folder], check=True)
-
-
-@pytest.mark.fault(case=22)
-def test_a_cached_conversion_of_another_format_version_is_made_again(
-    folder, tmp_path, monkeypatch
-):
-    model = str(folder / "model")
-    with monkeypatch.context() as before:
-        old = format.FORMAT._replace(version=format.FORMAT.version - 1)
-        before.setattr(format, "FORMAT", old)
-        before.setattr(reading, "FORMAT", old)
-        cached.open_model(model, tmp_path)
-    _, opened = cached.open_model(model, tmp_path)
-    whole = reading.open_store(folder / "whole")
-    assert opened.fingerprint == whole.fingerprint
-    assert len(os.listdir(tmp_path / "stores")) == 2

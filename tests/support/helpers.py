@@ -34,3 +34,16 @@ def run_script(cache, name, *arguments):
         text=True,
         check=False,
     )
+
+
+def run_python(program, *arguments):
+    """Runs a program in a process of its own, which must succeed."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from jaxneurons import config
+from jaxneurons.text import tokenizer
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 # Ids follow the order of Unicode, and every byte has one piece: "!" is 4.
@@ -25,24 +26,33 @@ def encode_bytes(text: str) -> list[int]:
     return [ids[pieces[byte]] for byte in text.encode()]
 
 
-def save_tokenizer(
-    directory: pathlib.Path,
+def tokenizer_json(
     beginning: tuple[str, ...] = (BOS,),
     extra: tuple[str, ...] = (),
     special: tuple[str, ...] = SPECIAL,
-) -> pathlib.Path:
-    """Writes a tokenizer that puts `beginning` before a text and has `extra` entries."""
+) -> bytes:
+    """A tokenizer that puts `beginning` before a text and has `extra` entries."""
     vocabulary = {text: index for index, text in enumerate((*SPECIAL, *ALPHABET))}
-    tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(special))
-    tokenizer.add_tokens(list(extra))
-    tokenizer.post_processor = processors.TemplateProcessing(
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(list(special))
+    backend.add_tokens(list(extra))
+    backend.post_processor = processors.TemplateProcessing(
         single=" ".join((*beginning, "$A")), special_tokens=[(BOS, 2)]
     )
+    return backend.to_str().encode()
+
+
+def load(**options: tuple[str, ...]) -> tokenizer.Tokenizer:
+    """The same, ready to use."""
+    return tokenizer.Tokenizer.from_json(tokenizer_json(**options), "tiny tokenizer")
+
+
+def save_tokenizer(directory: pathlib.Path, **options: tuple[str, ...]) -> pathlib.Path:
+    """Writes it as a model's directory has it."""
     directory.mkdir(exist_ok=True)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer.json").write_bytes(tokenizer_json(**options))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
     return directory

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from jaxneurons.text import windows
 
+MARKS = windows.Marks(start=3, separator=2, padding=1)
+
 
 def test_windows_drawn_by_hand():
     streams = [np.arange(10, 15, dtype=np.int32), np.array([20, 21], np.int32)]
-    tokens, lengths, domains = windows.cut(streams, 3, bos=2, pad=1)
-    expected = [[2, 10, 11], [2, 12, 13], [2, 14, 1], [2, 20, 21]]
+    tokens, lengths, domains = windows.cut(streams, 3, MARKS)
+    expected = [[3, 10, 11], [3, 12, 13], [3, 14, 1], [3, 20, 21]]
     np.testing.assert_array_equal(tokens, expected)
     np.testing.assert_array_equal(lengths, [3, 3, 2, 3])
     np.testing.assert_array_equal(domains, [0, 0, 0, 1])
@@ -20,7 +22,7 @@ def test_windows_drawn_by_hand():
 
 @given(st.integers(0, 200), st.integers(2, 20))
 def test_counted_tokens_are_those_of_the_windows(stream, window):
-    tokens, lengths, _ = windows.cut([np.full(stream, 5, np.int32)], window, 2, 1)
+    tokens, lengths, _ = windows.cut([np.full(stream, 5, np.int32)], window, MARKS)
     assert (
         windows.counted_tokens(stream, window) == lengths.sum() == (tokens != 1).sum()
     )

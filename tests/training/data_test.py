@@ -7,7 +7,6 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.text import corpus
 from jaxneurons.training import data
 from tests.support import tiny_tokenizers
 
@@ -22,24 +21,19 @@ CONFIG = Config(
 )
 
 
-@pytest.fixture
-def tokenizer(tmp_path):
-    folder = tiny_tokenizers.save_tokenizer(tmp_path / "tokenizer")
-    return corpus.load_tokenizer(folder, CONFIG)
-
-
 def write(path, texts):
     path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
     return path
 
 
-def load(tokenizer, sources, share=0.25, most=100):
+def load(sources, share=0.25, most=100):
+    tokenizer = tiny_tokenizers.load()
     return data.load(list(sources.items()), tokenizer, CONFIG, share, most, None)
 
 
-def test_every_document_is_learned_from_or_held_out(tokenizer, tmp_path):
+def test_every_document_is_learned_from_or_held_out(tmp_path):
     texts = [f"{letter}" * 17 for letter in "abcdefgh"]
-    found = load(tokenizer, {"one": write(tmp_path / "one.jsonl", texts)})
+    found = load({"one": write(tmp_path / "one.jsonl", texts)})
     ids = [tiny_tokenizers.encode_bytes(text) for text in texts]
     # Evenly spaced: the third and the seventh of eight.
     held_out = [2, 6]
@@ -80,12 +74,12 @@ def test_last_validation_batch_is_filled_up():
     assert batches == [([0, 1, 2], 3), ([3, 4, 3], 2)]
 
 
-def test_validation_windows_are_spread(tokenizer, tmp_path):
+def test_validation_windows_are_spread(tmp_path):
     sources = {
         name: write(tmp_path / f"{name}.jsonl", [letter * 60, letter * 60])
         for name, letter in (("one", "a"), ("two", "b"))
     }
-    found = load(tokenizer, sources, most=4)
+    found = load(sources, most=4)
     first = found.validation[:, 1].tolist()
     assert first == [tiny_tokenizers.encode_bytes(c)[0] for c in "aabb"]
 
@@ -98,13 +92,13 @@ def test_validation_windows_are_spread(tokenizer, tmp_path):
         (["a" * 100, "b"], "to .*: no domain has"),
     ],
 )
-def test_too_little_text_is_refused(tokenizer, tmp_path, texts, message):
+def test_too_little_text_is_refused(tmp_path, texts, message):
     path = write(tmp_path / "short.jsonl", texts)
     with pytest.raises(errors.CorpusError, match=message):
-        load(tokenizer, {"short": path})
+        load({"short": path})
 
 
-def test_a_share_that_is_none_is_refused(tokenizer, tmp_path):
+def test_a_share_that_is_none_is_refused(tmp_path):
     path = write(tmp_path / "one.jsonl", ["a" * 30, "b" * 30])
     with pytest.raises(errors.UsageError, match="validation_share 0"):
-        load(tokenizer, {"one": path}, share=0)
+        load({"one": path}, share=0)

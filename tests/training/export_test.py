@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 from flax import traverse_util
 
 from convert import export as huggingface
@@ -14,8 +16,7 @@ from convert import hf_config, opt
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.model import block, embed
-from jaxneurons.store import format, reading
-from jaxneurons.text import corpus
+from jaxneurons.store import reading
 from jaxneurons.training import checkpoints, export, parameters, recipe
 from jaxneurons.training import record as records
 from tests.support import tiny_tokenizers
@@ -69,8 +70,6 @@ def our_logits(model, tokens):
 
 def their_logits(directory, tokens):
     torch = pytest.importorskip("torch")
-    import transformers
-
     model, report = transformers.OPTForCausalLM.from_pretrained(
         directory, output_loading_info=True, dtype=torch.float32
     )
@@ -112,33 +111,24 @@ def test_export_and_conversion_give_the_store_back(tmp_path):
     assert len({file.stat().st_mode for file in (tmp_path / "hf").iterdir()}) == 1
     opt.convert(tmp_path / "hf", tmp_path / "again")
     assert reading.open_store(tmp_path / "again").fingerprint == model.fingerprint
-    assert corpus.load_tokenizer(tmp_path / "hf", model.config)
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert loaded("a </s>").input_ids == [2, *tiny_tokenizers.encode_bytes("a "), 2]
+    special = (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id)
+    assert special == (2, 2, 1)
 
 
 def test_store_of_checkpoint_is_written_once(tmp_path):
     run = save_run(tmp_path / "run")
     assert export.is_training_directory(run)
-    path = export.store_of_checkpoint(run, 3, tmp_path / "cache")
-    written = (path / "manifest.json").stat().st_mtime_ns
-    assert export.store_of_checkpoint(run, 3, tmp_path / "cache") == path
-    assert (path / "manifest.json").stat().st_mtime_ns == written
-    last = export.store_of_checkpoint(run, None, tmp_path / "cache")
-    assert reading.open_store(last).manifest["source"]["step"] == 5
-    assert reading.open_store(last).fingerprint != reading.open_store(path).fingerprint
-
-
-def test_a_cached_store_of_another_format_version_is_written_again(
-    tmp_path, monkeypatch
-):
-    run = save_run(tmp_path / "run")
-    with monkeypatch.context() as before:
-        old = format.FORMAT._replace(version=format.FORMAT.version - 1)
-        before.setattr(format, "FORMAT", old)
-        before.setattr(reading, "FORMAT", old)
-        path = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+    model = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+    manifest = pathlib.Path(model.location, "manifest.json")
+    written = manifest.stat().st_mtime_ns
     again = export.store_of_checkpoint(run, 3, tmp_path / "cache")
-    assert again != path
-    assert reading.open_store(again).manifest["source"]["step"] == 3
+    assert again.location == model.location
+    assert manifest.stat().st_mtime_ns == written
+    last = export.store_of_checkpoint(run, None, tmp_path / "cache")
+    assert last.manifest["source"]["step"] == 5
+    assert last.fingerprint != model.fingerprint
 
 
 def test_a_step_without_checkpoint_is_refused(tmp_path):

@@ -1,0 +1,345 @@
+"""Tokenizers of any published form become one file, with the ids that transformers gives; others are refused."""
+
+import json
+import os
+import shutil
+
+import pytest
+import tokenizers
+import transformers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from convert import tokenizer
+from jaxneurons import config, errors
+from jaxneurons.text.tokenizer import Tokenizer
+from tests.support import helpers, tiny_tokenizers
+
+AWKWARD = [
+    "",
+    " ",
+    "  two spaces before, \t tab and\r\n line",
+    "a</s>b<pad></s> </s>",
+    "<s><unk><mask>",
+    "emoji 👩‍👩‍👧 🏳️‍🌈 and 中文字 かな 한글",
+    "NUL \0 and \x7f \x80 \ufeff \u2028 \U0010ffff",
+    "e\u0301 is é, ﬁ, İstanbul, ｆｕｌｌ",
+    "it's 3.14159 don't WE'LL   ",
+]
+
+
+def normalise(folder, model=tiny_tokenizers.CONFIG):
+    return tokenizer.normalise(folder, model)
+
+
+def load(folder, model=tiny_tokenizers.CONFIG):
+    return Tokenizer.from_json(normalise(folder, model), "here")
+
+
+def theirs(folder, texts):
+    """What transformers says, with no special token before, in or after a text."""
+    loaded = transformers.AutoTokenizer.from_pretrained(folder)
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    return [loaded(text, **options).input_ids for text in texts]
+
+
+@pytest.mark.fault(case=19)
+def test_opt_in_two_files_has_the_ids_of_transformers():
+    folder = helpers.shared_path("tokenizers", "opt")
+    found = load(folder, config.PUBLISHED["opt-125m"])
+    assert sorted(found.vocabulary) == list(range(50265))
+    assert found.encode(["Hello world!"]) == [[31414, 232, 328]]
+    assert [found.decode_token(token) for token in (31414, 232, 328)] == [
+        "Hello",
+        " world",
+        "!",
+    ]
+    [literal] = found.encode(["</s>"])
+    assert [found.token_text(token) for token in literal] == ["</", "s", ">"]
+    assert found.encode(AWKWARD) == theirs(folder, AWKWARD)
+    assert all(not set(ids) & {0, 1, 2} for ids in found.encode(AWKWARD))
+
+
+@pytest.mark.fault(case=19)
+def test_opt_is_one_tokenizer_whichever_files_it_is_read_from(tmp_path):
+    folder = helpers.shared_path("tokenizers", "opt")
+    model = config.PUBLISHED["opt-125m"]
+    two_files = load(folder, model)
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").is_file()
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(folder / name, tmp_path)
+    assert load(tmp_path, model).digest == two_files.digest
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(folder / name, bare)
+    found = load(bare, model)
+    assert found.encode(AWKWARD) == two_files.encode(AWKWARD)
+    assert found.vocabulary == two_files.vocabulary
+
+
+def test_opt_mini_has_the_ids_of_transformers():
+    folder = helpers.shared_path("models", "opt-mini")
+    found = load(folder, tiny_tokenizers.tiny_config(vocab_size=4096))
+    assert len(found) == 4088
+    assert found.encode(["Hello world!"]) == [[43, 498, 82, 1465, 4]]
+    assert found.encode(AWKWARD) == theirs(folder, AWKWARD)
+
+
+def test_what_was_normalised_stays_as_it_is(tmp_path):
+    content = normalise(tiny_tokenizers.save_tokenizer(tmp_path, extra=("αβ",)))
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    assert normalise(tmp_path) == content
+    (tmp_path / "tokenizer_config.json").unlink()
+    assert normalise(tmp_path) == content
+
+
+def test_steps_of_a_whole_file_are_kept(tmp_path):
+    # Neither OPT's nor GPT-2's: digits one by one, and text in NFC, as Galactica has it.
+    vocabulary = {c: i for i, c in enumerate((*tiny_tokenizers.ALPHABET, "12"))}
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, [("1", "2")]))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    found = load(tmp_path)
+    read = [found.token_text(t) for t in found.encode(["12 e\u0301"])[0]]
+    assert read == ["1", "2", "Ġ", "Ã", "©"]
+
+
+def change_file(folder, change):
+    path = folder / "tokenizer.json"
+    entries = json.loads(path.read_text())
+    change(entries)
+    path.write_text(json.dumps(entries))
+
+
+def _truncate(entries):
+    entries["truncation"] = {
+        "direction": "Right",
+        "max_length": 3,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+
+
+def _pad(entries):
+    entries["padding"] = {
+        "strategy": {"Fixed": 20},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 1,
+        "pad_type_id": 0,
+        "pad_token": "<pad>",
+    }
+
+
+def _drop_out(entries):
+    entries["model"]["dropout"] = 0.9
+    entries["model"]["merges"] = [["a", "a"]]
+    entries["model"]["vocab"]["aa"] = 260
+
+
+@pytest.mark.parametrize("change", [_truncate, _pad, _drop_out])
+def test_nothing_shortens_pads_or_varies_a_text(tmp_path, change):
+    change_file(tiny_tokenizers.save_tokenizer(tmp_path), change)
+    found = load(tmp_path)
+    encoded = found.encode(["a longer text aaaa"] * 50)
+    assert all(ids == encoded[0] for ids in encoded)
+    assert "".join(map(found.decode_token, encoded[0])) == "a longer text aaaa"
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("beginning", [(), ("</s>",)])
+def test_the_document_start_or_nothing_may_come_before_a_text(tmp_path, beginning):
+    tiny_tokenizers.save_tokenizer(tmp_path, beginning=beginning)
+    assert load(tmp_path).encode(["!"]) == [[4]]
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize(
+    "added", ["</s> </s> $A", "<s> $A", "<s> </s> $A", "$A </s>", "</s> $A </s>"]
+)
+def test_anything_else_around_a_text_is_refused(tmp_path, added):
+    path = tiny_tokenizers.save_tokenizer(tmp_path) / "tokenizer.json"
+    backend = tokenizers.Tokenizer.from_file(str(path))
+    backend.post_processor = processors.TemplateProcessing(
+        single=added, special_tokens=[("</s>", 2), ("<s>", 0)]
+    )
+    backend.save(str(path))
+    message = f"^{tmp_path}: the tokenizer turns 'Hello world!' into .*this model needs"
+    with pytest.raises(errors.TokenizerError, match=message):
+        normalise(tmp_path)
+    # What the message advises helps.
+    change_file(tmp_path, lambda entries: entries.update(post_processor=None))
+    assert load(tmp_path).encode(["!"]) == [[4]]
+
+
+@pytest.mark.fault(case=19)
+def test_anything_else_around_a_text_is_refused_of_two_files_too(tmp_path):
+    write_both_kinds(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    settings = {"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(errors.TokenizerError, match=r"into \[0, 43, .*add_bos_token"):
+        normalise(tmp_path)
+    settings["add_bos_token"] = False
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load(tmp_path).encode(["!"]) == [[4]]
+
+
+@pytest.mark.fault(case=19)
+def test_ids_beyond_the_embedding_are_refused(tmp_path):
+    tiny_tokenizers.save_tokenizer(tmp_path, extra=tuple("αβγδε"))
+    message = rf"^{tmp_path}: token 264 \('ε'\) has no embedding: .* is 264\."
+    with pytest.raises(errors.TokenizerError, match=message):
+        normalise(tmp_path)
+
+
+def test_special_tokens_beyond_the_embedding_are_left_out(tmp_path):
+    # transformers adds "<|endoftext|>" to a byte-level vocabulary that lacks it.
+    vocabulary = {c: i for i, c in enumerate(tiny_tokenizers.ALPHABET)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    found = load(tmp_path, tiny_tokenizers.tiny_config(vocab_size=256))
+    assert sorted(found.vocabulary) == list(range(256))
+    assert found.encode(["!"]) == [[0]]
+
+
+def test_a_folder_may_have_no_tokenizer(tmp_path):
+    assert normalise(tmp_path) is None
+    assert normalise(tmp_path / "absent") is None
+    # These two name no ids.
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "special_tokens_map.json").write_text("{}")
+    assert normalise(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "missing"), [("vocab.json", "merges.txt"), ("merges.txt", "vocab.json")]
+)
+def test_half_a_tokenizer_is_refused(tmp_path, found, missing):
+    (tmp_path / found).write_text("{}")
+    message = f"^{tmp_path} has a {found} but no {missing}"
+    with pytest.raises(errors.TokenizerError, match=message):
+        normalise(tmp_path)
+
+
+def test_files_that_are_none_are_all_named(tmp_path):
+    (tmp_path / "tokenizer.json").touch()
+    (tmp_path / "vocab.json").symlink_to("nowhere")
+    (tmp_path / "merges.txt").mkdir()
+    os.mkfifo(tmp_path / "added_tokens.json")
+    with pytest.raises(errors.CheckpointError) as caught:
+        normalise(tmp_path)
+    for said in (
+        "tokenizer.json is empty",
+        "vocab.json is missing",
+        "merges.txt is a directory",
+        "added_tokens.json is not a regular file",
+    ):
+        assert said in str(caught.value)
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("content", ["{", "{}", "[" * 10**5, '{"model": null}'])
+def test_a_damaged_tokenizer_is_refused(tmp_path, content):
+    tiny_tokenizers.save_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(content)
+    message = rf"^{tmp_path}: transformers cannot load this tokenizer [^\n]*$"
+    with pytest.raises(errors.TokenizerError, match=message):
+        normalise(tmp_path)
+
+
+def write_both_kinds(folder):
+    """A tokenizer as tokenizer.json, and as vocab.json and merges.txt; returns the vocabulary."""
+    tiny_tokenizers.save_tokenizer(folder)
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return vocabulary
+
+
+@pytest.mark.fault(case=19)
+def test_files_that_agree_are_one_tokenizer(tmp_path):
+    write_both_kinds(tmp_path)
+    normalise(tmp_path)
+    # In tokenizer.json an added token has its own list; elsewhere it may have a file.
+    tiny_tokenizers.save_tokenizer(tmp_path, extra=("αβ",))
+    assert load(tmp_path).encode(["αβ"]) == [[260]]
+    (tmp_path / "added_tokens.json").write_text('{"αβ": 260}')
+    assert load(tmp_path).encode(["αβ"]) == [[260]]
+
+
+def _swap(vocabulary):
+    vocabulary["!"], vocabulary["#"] = vocabulary["#"], vocabulary["!"]
+
+
+def _add(vocabulary):
+    vocabulary["αβ"] = 262
+
+
+def _drop(vocabulary):
+    del vocabulary["!"]
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_swap, "disagree on 2 tokens, such as '!': 4 and 6"),
+        (_add, "disagree on 1 tokens, such as 'αβ': None and 262"),
+        (_drop, "disagree on 1 tokens, such as '!': 4 and None"),
+    ],
+)
+def test_vocabularies_that_disagree_are_refused(tmp_path, change, message):
+    vocabulary = write_both_kinds(tmp_path)
+    change(vocabulary)
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(errors.TokenizerError, match=message):
+        normalise(tmp_path)
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("rules", [b"! #", b"\xff"])
+def test_merges_that_disagree_are_refused(tmp_path, rules):
+    write_both_kinds(tmp_path)
+    (tmp_path / "merges.txt").write_bytes(b"#version: 0.2\n" + rules + b"\n")
+    with pytest.raises(errors.TokenizerError, match="rule 1 is None in .* '.*' in mer"):
+        normalise(tmp_path)
+
+
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 10**5, b"[]"])
+def test_a_damaged_vocabulary_beside_is_refused(tmp_path, content):
+    write_both_kinds(tmp_path)
+    (tmp_path / "vocab.json").write_bytes(content)
+    with pytest.raises(errors.TokenizerError, match=r"^[^\n]*vocab.json: [^\n]*$"):
+        normalise(tmp_path)
+
+
+@pytest.mark.fault(case=11)
+@pytest.mark.fault(case=19)
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_code_in_the_directory_never_runs(tmp_path, place, is_whole):
+    write_both_kinds(tmp_path)
+    if not is_whole:
+        (tmp_path / "tokenizer.json").unlink()
+    auto_map = {"AutoTokenizer": ["canary.T", "canary.T"], "AutoConfig": "canary.C"}
+    settings = {"auto_map": auto_map, "model_type": "canary", "tokenizer_class": "T"}
+    (tmp_path / place).write_text(json.dumps(settings))
+    song = tmp_path / "song"
+    (tmp_path / "canary.py").write_text(
+        f"open({str(song)!r}, 'w')\nclass T: pass\nclass C: pass\n"
+    )
+    try:
+        normalise(tmp_path)
+    except errors.TokenizerError:
+        assert not is_whole
+    assert not song.exists()
