@@ -42,21 +42,22 @@ def write_summary(path: pathlib.Path, summary: Mapping[str, Any]) -> None:
     files.write_atomically(path / SUMMARY, manifest.seal(FORMAT, summary))
 
 
-def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Summaries by name from "DIR" or "NAME=DIR" each; without a name, the model's.
+def read_summaries(
+    studies: Sequence[tuple[str, pathlib.Path]],
+) -> dict[str, dict[str, Any]]:
+    """Summaries by name from name and directory each; without a name, the model's.
 
     Raises:
         StudyError: a directory holds no finished study.
         UsageError: two studies have the same name.
     """
     summaries: dict[str, dict[str, Any]] = {}
-    for value in values:
-        name, _, path = value.rpartition("=")
-        summary = read_summary(pathlib.Path(path))
+    for name, path in studies:
+        summary = read_summary(path)
         name = name or summary["model"]["name"]
         if name in summaries:
             raise errors.UsageError(
-                f"two studies are called {name!r}: name them, --study=NAME={path}"
+                f"two studies have the name {name!r}. Give {path} another one, as NAME={path}."
             )
         summaries[name] = summary
     return summaries

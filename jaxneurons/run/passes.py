@@ -72,6 +72,7 @@ def run_passes(
     settings: Settings,
     resources: Resources,
     mesh: Mesh,
+    progress: Progress,
 ) -> None:
     """Runs what is not done yet and writes each layer as it ends.
 
@@ -84,10 +85,10 @@ def run_passes(
     if len(record.done_layers) < layers:
         done = (record.manifest["passes"] or [0])[-1]
         steps: dict[Kind, Step] = {}
-        with Progress(record.path / "study.log", "tokens x layers") as progress:
-            progress.start(int(windows.lengths[done:].sum()) * layers)
-            for part in cut_passes(windows, done, settings, resources, mesh):
-                _run_pass(record, model, part, settings, resources, progress, steps)
+        total = int(windows.lengths[done:].sum()) * layers
+        progress.start(total, "tokens x layers", "tokens")
+        for part in cut_passes(windows, done, settings, resources, mesh):
+            _run_pass(record, model, part, settings, resources, progress, steps)
     if record.manifest["passes"][-1:] != [len(windows.tokens)]:
         record.finish_pass(len(windows.tokens))
 
@@ -98,8 +99,8 @@ def check_resources(
     settings: Settings,
     resources: Resources,
     mesh: Mesh,
-) -> None:
-    """Looks whether what the study may use will do, for the first pass, which none is larger than.
+) -> memory_plan.Plan:
+    """Looks whether what the study may use will do, for the first pass, which none is larger than; gives its plan.
 
     Raises:
         UsageError: it takes more memory.
@@ -109,7 +110,9 @@ def check_resources(
         with files.translated("write", resources.spill_directory):
             resources.spill_directory.mkdir(parents=True, exist_ok=True)
     first = next(cut_passes(windows, 0, settings, resources, mesh))
-    memory_plan.make_plan(model, first.windows, settings, resources, first.spread)
+    return memory_plan.make_plan(
+        model, first.windows, settings, resources, first.spread
+    )
 
 
 def cut_passes(
@@ -223,6 +226,7 @@ def _run_pass(
             if result.layer not in record.done_layers:
                 _keep(record, config, part, result, reduction, plan.hidden_states)
                 progress.log_line(_line(result, settings, part, sum(tokens)))
+            progress.describe(f"{result.layer + 1} of {settings.last_layer + 1} layers")
             # Or it would be held while the next layer is read and counted.
             del result
     if not part.is_last:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze
+from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
-from jaxneurons.run import beginning, passes
+from jaxneurons.run import announcement, beginning, memory_plan, passes
 from jaxneurons.run.settings import Resources, Settings, check_passes
 from jaxneurons.store import reading
 from jaxneurons.studies import candidates, study
@@ -29,6 +30,7 @@ def run_study(
     cache_directory: pathlib.Path | None,
     resume: bool = False,
     resources: Resources | None = None,
+    progress: Progress | None = None,
 ) -> list[pathlib.Path]:
     """Studies a model on text.
 
@@ -42,6 +44,7 @@ def run_study(
         resume: go on with an unfinished study of the same model, text and settings; begin where
             there is none.
         resources: what it may use; None is what `Resources` has as defaults.
+        progress: what it says while it runs; None shows a bar to who watches.
 
     Returns:
         The figures written.
@@ -51,8 +54,11 @@ def run_study(
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
     resources = resources or Resources()
+    progress = progress or Progress()
     check_passes(settings, resources)
     mesh = devices.make_mesh(resources.devices)
+    progress.log_line(announcement.model(model_name, model, settings))
+    progress.log_line(announcement.device(mesh))
     tokenizer = read_tokenizer(model)
     windows = corpus.load_windows(
         sources,
@@ -65,15 +71,18 @@ def run_study(
     per_batch = min(settings.windows_per_batch, len(windows.tokens))
     settings = dataclasses.replace(settings, windows_per_batch=per_batch)
     # Before anything is written: a study that cannot run should not be begun.
-    passes.check_resources(model, windows, settings, resources, mesh)
+    progress.log_line(announcement.text(windows, model.config))
+    plan = passes.check_resources(model, windows, settings, resources, mesh)
+    progress.log_line(announcement.memory(plan, memory_plan.budgets(resources), mesh))
     identity = beginning.identify(model, model_name, windows, settings)
     if not resume or files.is_free(path):
         beginning.create(path, model.config, windows, tokenizer, identity, settings)
     record = study.resume(path, identity)
-    with record.locked(), _interruptible(record):
+    with record.locked(), _interruptible(record), progress:
+        progress.keep_log(record.path / "study.log")
         if settings.ngrams and (lost := candidates.layers_without(record)):
             record.forget_layers(lost)
-        passes.run_passes(record, model, windows, settings, resources, mesh)
+        passes.run_passes(record, model, windows, settings, resources, mesh, progress)
         if settings.ngrams:
             candidates.join(record)
         analyze.analyze(record, model, analyze.Thresholds(), record.path)
@@ -103,5 +112,5 @@ def _interruptible(record: study.Study) -> Iterator[None]:
     except KeyboardInterrupt:
         done = len(record.done_layers)
         raise errors.InterruptedRunError(
-            f"interrupted with {done} layers done; go on by --resume"
+            f"{record.path}: interrupted with {done} layers done"
         ) from None

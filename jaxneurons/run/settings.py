@@ -4,12 +4,8 @@ import dataclasses
 import pathlib
 import re
 
-import jax
-
 from jaxneurons import errors
-from jaxneurons.config import Config
-
-DTYPES = ("float32", "bfloat16", "float16")
+from jaxneurons.config import DTYPES, Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +85,8 @@ def resolve(
 
 def _tokens_per_batch() -> int:
     """What a processor's caches like best (BUILD.md, "Performance notes"); more, not measured yet, elsewhere."""
+    import jax
+
     return 2048 if jax.default_backend() == "cpu" else 16384
 
 
@@ -135,6 +133,6 @@ def check_passes(settings: Settings, resources: Resources) -> None:
     """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
     if settings.ngrams and resources.tokens_per_pass is not None:
         raise errors.UsageError(
-            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, "
-            "since a neuron's coverage is found from its counts on all of them; add --nongrams"
+            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, since a "
+            "neuron's coverage is found from its counts on all of them. Leave one of the two out."
         )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tokenizers
 
@@ -153,25 +153,6 @@ def _check_beginning(
             f" {_PROBE!r} begins with {tokens[:3]}, wanted exactly one {bos}"
             " (see add_bos_token in tokenizer_config.json)"
         )
-
-
-def parse_sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
-    """Splits each "NAME=PATH" into the name of a domain and where its text is."""
-    sources: dict[str, pathlib.Path] = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not (equals and name and path):
-            raise errors.UsageError(f"corpus {value!r}: wanted NAME=PATH")
-        if "/" in name or not name.isprintable():
-            raise errors.UsageError(
-                f"corpus {value!r}: a name with '/' or a character that does not print"
-            )
-        if name in sources:
-            raise errors.UsageError(f"corpus {value!r}: {name!r} is given twice")
-        if not os.path.exists(path):
-            raise errors.CorpusError(f"corpus {value!r}: no such file or directory")
-        sources[name] = pathlib.Path(path)
-    return list(sources.items())
 
 
 def load_windows(
