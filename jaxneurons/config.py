@@ -10,6 +10,8 @@ from typing import Any
 
 from jaxneurons import errors
 
+# Types that weights are stored in, and that a model computes in.
+DTYPES = ("float32", "bfloat16", "float16")
 ACTIVATION_FUNCTIONS = ("relu", "gelu")
 POSITIONS = ("learned", "none")
 # OPT keeps two rows of the position table before position 0 (a fairseq habit).

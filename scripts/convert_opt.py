@@ -7,48 +7,50 @@ busy CPU cores, download aside. Expect `stores/opt-125m: 196 arrays, float16`.
 """
 
 import os
-import sys
 
 from absl import flags
 
-from convert import hub, opt
-from jaxneurons.command import script
-from jaxneurons.store import reading
+from jaxneurons.command import common_flags, progress, script
+from jaxneurons.config import DTYPES
 
-HF = flags.DEFINE_string(
-    "hf", None, "directory in Hugging Face format, or an id on its hub", required=True
+_HF = common_flags.required(
+    "hf",
+    "MODEL",
+    "Model to convert: a directory in Hugging Face format, or an id on its hub.",
 )
-STORE = flags.DEFINE_string("store", None, "where to write the store", required=True)
-DTYPE = flags.DEFINE_enum(
+_STORE = common_flags.required("store", "DIR", "Directory to write the store to.")
+_DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
-    ["float16", "bfloat16", "float32"],
-    "type to store weights in; by default the one they have",
+    DTYPES,
+    "Floating-point type to store weights in. Default: the type that they have.",
 )
-ALLOW_NONFINITE = flags.DEFINE_bool(
-    "allow_nonfinite", False, "keep NaN and infinity, and list them in the manifest"
+_ALLOW_NONFINITE = flags.DEFINE_bool(
+    "allow_nonfinite",
+    False,
+    "Whether to keep NaN and infinity in weights; the manifest lists where they are.",
 )
-REVISION = flags.DEFINE_string("revision", None, "branch, tag or commit on the hub")
+_REVISION = common_flags.revision()
 
 
+@script.command
 def main() -> None:
-    directory = hub.resolve(HF.value, REVISION.value)
-    opt.convert(
-        directory,
-        STORE.value,
-        dtype=DTYPE.value,
-        allow_nonfinite=ALLOW_NONFINITE.value,
-        name=None if os.path.isdir(HF.value) else HF.value,
-        progress=_show if sys.stderr.isatty() else None,
-    )
-    written = reading.open_store(STORE.value)
-    print(f"{STORE.value}: {len(written.manifest['arrays'])} arrays, {written.dtype}")
+    with progress.Progress() as shown:
+        shown.log_line(f"converting {_HF.value} to {_STORE.value}")
+        from convert import hub, opt
+        from jaxneurons.store import reading
 
-
-def _show(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r{done}/{total} arrays", end=end, file=sys.stderr, flush=True)
+        opt.convert(
+            hub.resolve(_HF.value, _REVISION.value),
+            _STORE.value,
+            dtype=_DTYPE.value,
+            allow_nonfinite=_ALLOW_NONFINITE.value,
+            name=None if os.path.isdir(_HF.value) else _HF.value,
+            progress=shown.counter("converting", "arrays"),
+        )
+    written = reading.open_store(_STORE.value)
+    print(f"{_STORE.value}: {len(written.manifest['arrays'])} arrays, {written.dtype}")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

@@ -2,30 +2,31 @@
 
     python scripts/figures.py --study=studies/opt-125m --study=studies/opt-1.3b --out=figures
 
-A study is called by its model's name; `--study=NAME=DIR` gives another. Takes seconds: it reads the
-studies' summary.json and nothing else.
+Takes seconds: it reads the studies' summary.json and nothing else.
 """
 
 import pathlib
 
-from absl import flags
+from jaxneurons.command import common_flags, named_paths, script
 
-from jaxneurons.analysis import drawing
-from jaxneurons.command import script
-
-_STUDY = flags.DEFINE_multi_string(
-    "study", None, "DIR or NAME=DIR of a finished study, repeatable.", required=True
+_STUDY = common_flags.required_list(
+    "study",
+    "DIR",
+    "Directory of a finished study, or NAME=DIR to give it another name than its model's",
 )
-_OUT = flags.DEFINE_string(
-    "out", None, "Directory to write; must not exist, or be empty.", required=True
+_OUT = common_flags.required(
+    "out", "DIR", "Directory to write the figures to. It must be new or empty."
 )
 
 
+@script.command
 def main() -> None:
-    summaries = drawing.read_summaries(_STUDY.value)
+    from jaxneurons.analysis import drawing
+
+    summaries = drawing.read_summaries(named_paths.studies(_STUDY.value))
     paths = drawing.draw_studies(summaries, pathlib.Path(_OUT.value))
     print(f"wrote {len(paths)} figures:", *paths, sep="\n  ")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

@@ -12,15 +12,25 @@ import sys
 
 from absl import flags
 
-from jaxneurons.benchmark.gpu import run
 from jaxneurons.command import script
 
-_MINUTES = flags.DEFINE_float("minutes", 9.0, "Time for all of it.", lower_bound=0.0)
-_TOY = flags.DEFINE_bool("toy", None, "Small sizes; default: on a CPU alone.")
-_OUT = flags.DEFINE_string("out", None, "JSON file to write all figures to.")
+_MINUTES = flags.DEFINE_float(
+    "minutes", 9.0, "Time that all parts together may take.", lower_bound=0.0
+)
+_TOY = flags.DEFINE_bool(
+    "toy",
+    None,
+    "Whether to use small sizes. Default: only where there is no accelerator.",
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "JSON file to write all figures to. Default: none is written."
+)
 
 
+@script.command
 def main() -> None:
+    from jaxneurons.benchmark.gpu import run
+
     report = run.run(
         _TOY.value,
         60 * _MINUTES.value,
@@ -32,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

@@ -9,23 +9,26 @@ import pathlib
 
 from absl import flags
 
-from jaxneurons import config
-from jaxneurons.benchmark import random_store
-from jaxneurons.command import script
-from jaxneurons.store import format
+from jaxneurons.command import common_flags, script
+from jaxneurons.config import DTYPES, PUBLISHED
 
-_SIZE = flags.DEFINE_enum("size", "opt-125m", list(config.PUBLISHED), "The shape.")
-_DTYPE = flags.DEFINE_enum(
-    "dtype", "float16", list(format.DTYPES), "The type of the weights."
+_SIZE = flags.DEFINE_enum(
+    "size", "opt-125m", list(PUBLISHED), "Published model whose shape the store has."
 )
-_STORE = flags.DEFINE_string("store", None, "Directory to write.", required=True)
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float16", DTYPES, "Floating-point type of the weights."
+)
+_STORE = common_flags.required("store", "DIR", "Directory to write the store to.")
 
 
+@script.command
 def main() -> None:
+    from jaxneurons.benchmark import random_store
+
     path = pathlib.Path(_STORE.value)
-    random_store.write(path, config.PUBLISHED[_SIZE.value], _DTYPE.value)
+    random_store.write(path, PUBLISHED[_SIZE.value], _DTYPE.value)
     print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

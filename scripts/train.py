@@ -5,7 +5,7 @@ r"""Trains an OPT model from scratch on text, and exports its checkpoints.
     python scripts/train.py --corpus=wikipedia=wiki.jsonl.gz --size=opt-125m --remat --out=models/125m
     python scripts/train.py --out=models/small --step=1500 --export=models/small-1500
 
-The same command again goes on with a run that was interrupted, bit for bit on a CPU. The defaults
+The same command again continues a run that was interrupted, bit for bit on a CPU. The defaults
 train a model of 2.6M parameters; 100 of its steps on the embedded Wikipedia and mathematics texts, with
 --accumulation=8, took 2.4 minutes on two busy CPU cores and ended at a loss of 5.4 nats on held-out text.
 """
@@ -14,45 +14,60 @@ import pathlib
 
 from absl import flags
 
-from convert import export as huggingface
 from jaxneurons import errors
-from jaxneurons.command import compilation_cache, script
-from jaxneurons.training import export, options, run
+from jaxneurons.command import script
+from jaxneurons.training import options
 
 flags.adopt_module_key_flags(options)
-flags.adopt_module_key_flags(compilation_cache)
 
-EXPORT = flags.DEFINE_string(
-    "export", None, "Write a checkpoint of the run in --out there, and train nothing."
+_EXPORT = flags.DEFINE_string(
+    "export",
+    None,
+    "Directory to write a checkpoint of the run in --out to; nothing is trained then.",
 )
-EXPORT_FORMAT = flags.DEFINE_enum(
-    "export_format", "huggingface", ["huggingface", "store"], "What to write."
+_EXPORT_FORMAT = flags.DEFINE_enum(
+    "export_format",
+    "huggingface",
+    ["huggingface", "store"],
+    "Format of the exported checkpoint.",
 )
-EXPORT_DTYPE = flags.DEFINE_enum(
-    "export_dtype", "float32", ["float16", "float32"], "The type of what is written."
+_EXPORT_DTYPE = flags.DEFINE_enum(
+    "export_dtype",
+    "float32",
+    ["float16", "float32"],
+    "Floating-point type of the exported checkpoint.",
 )
-STEP = flags.DEFINE_integer(
-    "step", None, "Of the checkpoint to export; default: the last.", 0
+_STEP = flags.DEFINE_integer(
+    "step", None, "Step of the checkpoint to export. Default: the last one.", 0
 )
 
 
+@script.command
 def main() -> None:
-    compilation_cache.enable(options.cache_directory())
-    if EXPORT.value is None:
-        for flag in (STEP, EXPORT_FORMAT, EXPORT_DTYPE):
-            if flag.present:
-                raise errors.UsageError(f"--{flag.name} is about what to --export")
-        record = run.train(options.request())
-        print(f"trained {record.path}")
+    if _EXPORT.value is not None:
+        _export(pathlib.Path(options.OUT.value), pathlib.Path(_EXPORT.value))
         return
-    out, path = pathlib.Path(options.OUT.value), pathlib.Path(EXPORT.value)
-    if EXPORT_FORMAT.value == "store":
-        export.write_store(out, STEP.value, path, EXPORT_DTYPE.value)
+    for flag in (_STEP, _EXPORT_FORMAT, _EXPORT_DTYPE):
+        if flag.present:
+            raise errors.UsageError(f"--{flag.name} needs --export.")
+    options.start(f"training a model in {options.OUT.value}")
+    from jaxneurons.training import run
+
+    print(f"trained {run.train(options.request()).path}")
+
+
+def _export(out: pathlib.Path, path: pathlib.Path) -> None:
+    options.start(f"exporting a checkpoint of {out} to {path}")
+    from convert import export as huggingface
+    from jaxneurons.training import export
+
+    if _EXPORT_FORMAT.value == "store":
+        export.write_store(out, _STEP.value, path, _EXPORT_DTYPE.value)
     else:
-        model = export.store_of_checkpoint(out, STEP.value, options.cache_directory())
-        huggingface.write_huggingface(model, path, EXPORT_DTYPE.value)
+        store = export.store_of_checkpoint(out, _STEP.value, options.cache_directory())
+        huggingface.write_huggingface(store, path, _EXPORT_DTYPE.value)
     print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

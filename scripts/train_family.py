@@ -3,29 +3,31 @@ r"""Trains three models that differ in one thing each: base, without positions, 
     python scripts/train_family.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ \
         --keep=500,1500 --out=models/family
 
-Takes the flags of train.py. The models lie in the folders base, no_positions and post_layer_norm
-of --out, and share tokenizer, seed and order of data. Run again, it goes on.
+Takes the flags of train.py. The models are written to the folders base, no_positions and post_layer_norm
+of --out, and share tokenizer, seed and order of data. The same command again continues an interrupted run.
 Takes three times as long as train.py does.
 """
 
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.command import compilation_cache, script
-from jaxneurons.training import family, options
+from jaxneurons.command import script
+from jaxneurons.training import options
 
 flags.adopt_module_key_flags(options)
-flags.adopt_module_key_flags(compilation_cache)
 
 
+@script.command
 def main() -> None:
     for flag in (options.POSITIONS, options.LAYER_NORM):
         if flag.present:
-            raise errors.UsageError(f"--{flag.name}: the family has a model of each")
-    compilation_cache.enable(options.cache_directory())
+            raise errors.UsageError(f"--{flag.name}: the family has a model of each.")
+    options.start(f"training a family of models in {options.OUT.value}")
+    from jaxneurons.training import family
+
     for path in family.train_family(options.request()):
         print(f"trained {path}")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    main()

@@ -23,7 +23,7 @@ FOLDERS = {
     "studies": "root disk text",
     "stats": "root counting",
     "figures": "",
-    "analysis": "root disk store studies stats figures",
+    "analysis": "root disk command store studies stats figures",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",
     # A given tokenizer is in a model's form.
@@ -33,7 +33,7 @@ FOLDERS = {
 }
 # Which folders may import a package of others; what is not listed nobody may.
 PACKAGES = {
-    "absl": "command scripts training",
+    "absl": "command scripts analysis run training",
     "chex": "model counting stream training",
     "flax": "model store training benchmark convert",
     "huggingface_hub": "convert",

@@ -10,21 +10,22 @@ from jaxneurons.figures import paper, style
 from jaxneurons.studies import summary
 
 
-def read_summaries(values: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Summaries by name from "DIR" or "NAME=DIR" each; without a name, the model's.
+def read_summaries(
+    studies: Sequence[tuple[str, pathlib.Path]],
+) -> dict[str, dict[str, Any]]:
+    """Summaries by name from name and directory each; without a name, the model's.
 
     Raises:
         StudyError: a directory holds no finished study.
         UsageError: two studies have the same name.
     """
     summaries: dict[str, dict[str, Any]] = {}
-    for value in values:
-        name, _, path = value.rpartition("=")
-        found = summary.read(pathlib.Path(path))
+    for name, path in studies:
+        found = summary.read(path)
         name = name or found["model"]["name"]
         if name in summaries:
             raise errors.UsageError(
-                f"two studies are called {name!r}: name them, --study=NAME={path}"
+                f"two studies have the name {name!r}. Give {path} another one, as NAME={path}."
             )
         summaries[name] = found
     return summaries

@@ -11,7 +11,6 @@ import numpy as np
 from jaxneurons import errors
 from jaxneurons.config import Config
 
-DTYPES = ("float32", "bfloat16", "float16")
 # The standard deviation of OPT's initial weights.
 WEIGHT_SCALE = 0.02
 # A neuron's threshold, in standard deviations of its input: from active on half of all tokens to

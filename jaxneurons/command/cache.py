@@ -1,16 +1,42 @@
 """The environment in, a directory out: where things that can be made again are kept."""
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
+
+from jaxneurons import errors
+
+VARIABLE = "JAXNEURONS_CACHE"
+_ADVICE = f"Set {VARIABLE} or pass --cache to use another directory."
 
 
-def default_cache_directory() -> pathlib.Path:
-    """Returns $JAXNEURONS_CACHE, else $XDG_CACHE_HOME/jaxneurons, else ~/.cache/jaxneurons.
+def directory(given: str | None = None) -> pathlib.Path:
+    """Returns `given`, else $JAXNEURONS_CACHE, else $XDG_CACHE_HOME/jaxneurons, else ~/.cache/jaxneurons.
 
-    An empty variable counts as unset. The directory need not exist.
+    What is empty counts as not set. The directory need not exist.
+
+    Raises:
+        UsageError: nothing is set, and no home directory is known.
     """
-    if own := os.environ.get("JAXNEURONS_CACHE"):
+    if own := given or os.environ.get(VARIABLE):
         return pathlib.Path(own)
     if shared := os.environ.get("XDG_CACHE_HOME"):
         return pathlib.Path(shared) / "jaxneurons"
-    return pathlib.Path.home() / ".cache" / "jaxneurons"
+    try:
+        return pathlib.Path.home() / ".cache" / "jaxneurons"
+    except RuntimeError:
+        raise errors.UsageError(
+            f"there is no home directory to cache in. {_ADVICE}"
+        ) from None
+
+
+@contextlib.contextmanager
+def needed(cache_directory: pathlib.Path) -> Iterator[None]:
+    """Adds what to do to an error of the block that is about the cache."""
+    try:
+        yield
+    except errors.InputOutputError as error:
+        if str(cache_directory) not in str(error):
+            raise
+        raise errors.InputOutputError(f"{error}. {_ADVICE}") from error

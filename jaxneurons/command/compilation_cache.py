@@ -1,4 +1,4 @@
-"""Compiled programs kept from run to run: the cache's place in, JAX's persistent compilation cache set up; and its flag.
+"""Compiled programs kept from run to run: a directory in, JAX's persistent compilation cache set up.
 
 XLA compiles for the very instructions of a processor, and one home directory can serve machines that
 differ in theirs, so each kind of processor has a folder of its own.
@@ -14,71 +14,78 @@ import pathlib
 import platform
 import re
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-import jax
-from absl import flags
-
-from jaxneurons.disk import files
-
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    None,
-    "Where compiled programs are kept, so that the next run begins sooner; none: nowhere; "
-    "default: $JAX_COMPILATION_CACHE_DIR, else `compiled` in the cache.",
-)
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 # What compiles faster than this, in seconds, is not worth a file.
 LEAST_SECONDS = 0.1
-_UNWRITTEN = "Error writing persistent compilation cache entry for '(.*?)': (.*)"
-_UNREADABLE = "Error reading persistent compilation cache entry for '(.*?)': (.*)"
+_PROBLEM = (
+    "Error (writing|reading) persistent compilation cache entry for '(.*?)': (.*)"
+)
 _logger = logging.getLogger(__name__)
 
 
-def enable(cache_directory: pathlib.Path) -> None:
-    """Has JAX keep what it compiles in `cache_directory`, or where the flag or JAX's own variable says.
+def enable(
+    given: str | None,
+    cache_directory: pathlib.Path,
+    least_seconds: float = LEAST_SECONDS,
+) -> None:
+    """Makes JAX keep what it compiles, where JAX's own variable says if `given` does not.
 
-    A damaged entry is compiled and written anew, and on a full disk nothing more is kept: a line says so.
+    Whatever goes wrong with the directory is one line, and the run goes on: a damaged entry is compiled
+    and written again, and nothing more is kept where nothing can be written.
 
-    Raises:
-        InputOutputError: the directory cannot be made.
+    Args:
+        given: the directory, or "none" to keep nothing; None is that of the variable, else
+            `compiled` in the cache.
+        cache_directory: the cache.
+        least_seconds: what compiles faster is not kept.
     """
-    wanted = _COMPILATION_CACHE.value
-    if wanted == "none" or (wanted is None and os.environ.get(VARIABLE)):
+    if given == "none":
         return
-    directory = pathlib.Path(wanted or cache_directory / "compiled") / _processor()
-    try:
-        # For nobody else: who writes there has his programs run here.
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise files.io_error("write", directory, error) from error
-    jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
-    warnings.showwarning = functools.partial(_show, warnings.showwarning, directory)
+    named = os.environ.get(VARIABLE)
+    if given or not named:
+        directory = pathlib.Path(given or cache_directory / "compiled") / _processor()
+        try:
+            # For nobody else: who can write there has programs run here.
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            _not_kept(directory, error.strerror)
+            return
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least_seconds)
+    else:
+        directory = pathlib.Path(named)
+    warnings.showwarning = functools.partial(_show, directory)
 
 
 def _show(
-    show: Callable[..., None],
-    directory: pathlib.Path,
-    message: Warning | str,
-    *where: Any,
-    **more: Any,
+    directory: pathlib.Path, message: Warning | str, *where: Any, **more: Any
 ) -> None:
-    """Shows a warning, those of JAX about the cache as one line each kind."""
+    """Takes the place of `warnings.showwarning`: a warning is one line in the log."""
+    del where, more
     text = " ".join(str(message).split())
-    if problem := re.fullmatch(_UNWRITTEN, text):
+    problem = re.fullmatch(_PROBLEM, text)
+    if problem is None:
+        _logger.warning("%s", text)
+    elif problem[1] == "writing":
         # The next programs would say the same.
-        warnings.filterwarnings("ignore", _UNWRITTEN)
-        _logger.warning("%s: compiled programs are not kept: %s", directory, problem[2])
-    elif problem := re.fullmatch(_UNREADABLE, text):
+        warnings.filterwarnings("ignore", "Error writing persistent compilation")
+        _not_kept(directory, problem[3])
+    else:
         # JAX never writes over an entry.
         with contextlib.suppress(OSError):
-            for entry in directory.glob(f"{glob.escape(problem[1])}-*"):
+            for entry in directory.glob(f"{glob.escape(problem[2])}-*"):
                 entry.unlink()
-        _logger.warning("%s: %s is compiled anew: %s", directory, *problem.groups())
-    else:
-        show(message, *where, **more)
+        _logger.warning(
+            "%s: %s is compiled again: %s", directory, *problem.groups()[1:]
+        )
+
+
+def _not_kept(directory: pathlib.Path, reason: str | None) -> None:
+    _logger.warning("%s: compiled programs are not kept: %s", directory, reason)
 
 
 def _processor() -> str:

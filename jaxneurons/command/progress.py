@@ -1,12 +1,17 @@
-"""How far a run is: a bar on a terminal, and a line per layer or step in a log."""
+"""What a long call says while it runs: a bar on a terminal or in a notebook, and lines for a log.
+
+In: numbers and lines, as they become known. Out: the bar and the log's file. Lines also go to the
+logger of this package, which the commands show and a user of the library may.
+"""
 
 import logging
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Self
 
-import tqdm
+from tqdm import auto
 
 from jaxneurons.disk import files
 
@@ -14,56 +19,120 @@ _logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts tokens::
+    """Says how far a call is, phase by phase::
 
-        with Progress(log, "tokens x layers") as progress:
-            progress.start(total)
+        with Progress() as progress:
+            progress.log_line("opt-125m: 12 layers")
+            progress.keep_log(path / "study.log")
+            progress.start(12 * 4096, "tokens x layers", "tokens")
+            progress.describe("layer 0 of 12")
             progress.advance(4096)
             progress.log_line("layer 0 ...")
+            progress.start(12, "analysis", "layers")
 
-    The bar, with tokens/s and the time left, goes to standard error if that is a terminal;
-    lines go to the log file, and to standard error if that is none.
+    It can be used again after it was closed.
 
     Args:
-        log: file to append to.
-        description: what the bar counts.
+        shown: whether there are bars; None shows them on a terminal and in a notebook.
     """
 
-    def __init__(self, log: pathlib.Path, description: str):
-        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._bar = tqdm.tqdm(
-            unit="token",
-            unit_scale=True,
-            desc=description,
-            disable=not self._on_terminal,
-        )
-        self._log = log
+    def __init__(self, shown: bool | None = None):
+        self._shown = _is_watched() if shown is None else shown
+        self._bar: auto.tqdm | None = None
+        self._log: pathlib.Path | None = None
+        self._before_log: list[str] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        self._bar.close()
+        self.close()
 
-    def start(self, total: int) -> None:
-        """Says how many tokens there are to run."""
-        self._bar.reset(total)
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
 
-    def advance(self, tokens: int) -> None:
+    def start(self, total: int, doing: str, unit: str) -> None:
+        """Begins a phase: a new bar in place of the one before.
+
+        Args:
+            total: what `advance` will count up to.
+            doing: what stands before the bar, such as "analysis".
+            unit: what is counted, in the plural.
+        """
+        self.close()
+        self._bar = auto.tqdm(
+            total=total,
+            desc=doing,
+            unit=f" {unit}",
+            unit_scale=total >= 10_000,
+            dynamic_ncols=True,
+            disable=not self._shown,
+        )
+
+    def advance(self, number: int = 1) -> None:
         """Moves the bar on."""
-        self._bar.update(tokens)
+        if self._bar is not None:
+            self._bar.update(number)
 
-    def log_line(self, line: str) -> None:
-        """Adds a line to the log.
+    def counter(self, doing: str, unit: str) -> Callable[[int, int], None]:
+        """A phase as a callback, to be called with what is done and the total after each of them."""
+
+        def count(done: int, total: int) -> None:
+            if done == 1:
+                self.start(total, doing, unit)
+            self.advance()
+
+        return count
+
+    def describe(self, state: str) -> None:
+        """Says behind the bar what is done at the moment, such as "layer 3 of 12"."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(state)
+
+    def keep_log(self, path: pathlib.Path) -> None:
+        """Appends all lines to a file, those that came before this call too.
 
         Raises:
             InputOutputError: the operating system refuses.
         """
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
+        self._log = path
+        self._write(self._before_log)
+        self._before_log = []
+
+    def log_line(self, line: str) -> None:
+        """Adds a line to the log; raises as `keep_log`."""
+        stamped = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n"
+        if self._log is None:
+            self._before_log.append(stamped)
+        else:
+            self._write([stamped])
+        _logger.info("%s", line)
+
+    def _write(self, lines: list[str]) -> None:
+        assert self._log is not None
         with (
             files.translated("write", self._log),
             open(self._log, "a", encoding="utf-8") as file,
         ):
-            file.write(f"{stamp} {line}\n")
-        if not self._on_terminal:
-            _logger.info("%s", line)
+            file.writelines(lines)
+
+
+def _is_watched() -> bool:
+    """Whether somebody sees standard error as it is written."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return terminal or "ipykernel" in sys.modules
+
+
+class LogHandler(logging.Handler):
+    """Shows messages on standard error, above a bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the message and nothing else, as a line."""
+        try:
+            auto.tqdm.write(self.format(record), file=sys.stderr)
+        except OSError:
+            # Standard error takes nothing: no reason to fail.
+            pass

@@ -1,39 +1,47 @@
-"""What every script shares: flags in, exit code and one line for an expected error out.
+"""What every command shares: flags in; an exit code, and one line for an expected error, out.
 
-A script imports this before anything that takes long: from then on Ctrl-C is one line, even while
-the rest is imported.
+Nothing happens when this is imported: `run` installs what a command needs.
 """
 
+import functools
 import io
 import itertools
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.command import allocator
+from jaxneurons.command import allocator, progress
 
-_INTERRUPTED = "interrupted; nothing half-written was left, run the same command again"
+_INTERRUPTED = (
+    "interrupted. Nothing incomplete was left behind: run the same command again."
+)
+_HELP_FLAGS = {"help", "helpfull", "helpshort", "h"}
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Makes a command of a function that reads its module's flags."""
+    return functools.partial(run, main)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags of the running script, calls `main`, and exits; freed memory is kept for reuse (`allocator`).
+    """Parses the flags of `main`'s module, calls it, and exits.
 
     Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted;
     1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
     standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
     """
+    _fill_closed_streams()
     _handle_signals(_interrupt)
     allocator.keep_freed_memory()
-    # By force: a package that configures logging when it is imported would come first.
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    logging.basicConfig(format="%(message)s", handlers=[progress.LogHandler()])
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding lacks is no reason to fail after hours.
@@ -45,28 +53,41 @@ def run(main: Callable[[], None]) -> None:
 
 def _exit_code(main: Callable[[], None]) -> int:
     try:
-        if help_text := _help(sys.argv):
-            print(help_text)
+        if _HELP_FLAGS & (given := _flag_names(sys.argv)):
+            print(_help(main, everything="helpfull" in given))
         else:
             _parse_flags(sys.argv)
+            _check_working_directory()
             main()
         _write_output()
-    except errors.InterruptedRunError as error:
-        return _fail(f"{error}: {_command_to_resume()}", error.exit_code)
-    except errors.JaxneuronsError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail(_INTERRUPTED, errors.InterruptedRunError.exit_code)
-    except BrokenPipeError:
-        return _fail("standard output was closed", errors.InputOutputError.exit_code)
-    except MemoryError as error:
-        return _fail(f"out of memory: {error}".rstrip(": "), 1)
-    except OSError as error:
-        if error.errno is None:
-            # Libraries raise these for what the operating system had no part in.
+    except (Exception, KeyboardInterrupt) as error:
+        expected = _expected(error)
+        if expected is None:
             raise
-        return _fail(str(error), errors.InputOutputError.exit_code)
+        return _fail(*expected)
     return 0
+
+
+def _expected(error: BaseException) -> tuple[str, int] | None:
+    """The line and the exit code for an error; None for a fault of ours."""
+    match error:
+        case errors.InterruptedRunError():
+            return f"{error}. To resume: {_command_to_resume()}", error.exit_code
+        case errors.JaxneuronsError():
+            return str(error), error.exit_code
+        case BrokenPipeError():
+            return "standard output was closed", errors.InputOutputError.exit_code
+        case MemoryError():
+            return f"out of memory: {error}".rstrip(": "), 1
+        # Libraries raise it without a number for what the operating system had no part in.
+        case OSError(errno=int()):
+            place = "" if error.filename is None else f"{error.filename}: "
+            line = f"{place}{error.strerror or error}"
+            return line, errors.InputOutputError.exit_code
+    # An import may turn the KeyboardInterrupt that it met into an error of its own.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        return _INTERRUPTED, errors.InterruptedRunError.exit_code
+    return None
 
 
 def _write_output() -> None:
@@ -80,35 +101,55 @@ def _write_output() -> None:
         ) from error
 
 
-def _help(arguments: list[str]) -> str | None:
-    """What to print if help is asked for: absl's own flags for it would exit with 1."""
+def _flag_names(arguments: list[str]) -> set[str]:
     before_rest = itertools.takewhile(lambda argument: argument != "--", arguments[1:])
-    names = {
+    return {
         argument.lstrip("-") for argument in before_rest if argument.startswith("-")
     }
-    if not names & {"help", "helpfull", "helpshort", "h"}:
-        return None
-    listing = (
-        flags.FLAGS.get_help()
-        if "helpfull" in names
-        else flags.FLAGS.main_module_help()
-    )
-    return f"{sys.modules['__main__'].__doc__}\n{listing}"
+
+
+def _help(main: Callable[[], None], everything: bool) -> str:
+    """The module's docstring and flags; absl's own flags for help would exit with 1."""
+    module = sys.modules[main.__module__]
+    if everything:
+        return f"{module.__doc__}\n{flags.FLAGS.get_help()}"
+    # Without the name of the module, which stands above its flags.
+    listing = flags.FLAGS.module_help(module).partition(":\n")[2]
+    return f"{module.__doc__}\nFlags:\n{listing}"
+
+
+def _command_line() -> list[str]:
+    """How this command was started, without its arguments."""
+    path = sys.argv[0]
+    return ["python", path] if path.endswith(".py") else [os.path.basename(path)]
 
 
 def _command_to_resume() -> str:
-    command = shlex.join(["python", *sys.argv])
-    begun = "resume" in flags.FLAGS and not flags.FLAGS.resume
-    return f"{command} --resume" if begun else command
+    resume = "resume" in flags.FLAGS and not flags.FLAGS.resume
+    arguments = [*sys.argv[1:], *["--resume"] * resume]
+    return shlex.join([*_command_line(), *arguments])
 
 
 def _parse_flags(arguments: list[str]) -> None:
     try:
         rest = flags.FLAGS(arguments)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
-        raise errors.UsageError(" ".join(str(error).split())) from error
+        # A line for each problem; what is said of a missing flag names it by itself.
+        lines = re.sub(r"^flag --\w+=(None)?: ", "", str(error), flags=re.MULTILINE)
+        raise errors.UsageError("; ".join(lines.splitlines())) from error
     if rest:
-        raise errors.UsageError(f"unexpected arguments {rest}; flags are --name=value")
+        raise errors.UsageError(
+            f"unexpected arguments {rest}. Flags are given as --name=value."
+        )
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise errors.InputOutputError(
+            f"the working directory cannot be used: {error.strerror}. Change to another."
+        ) from error
 
 
 def _fail(message: str, code: int) -> int:
@@ -116,13 +157,13 @@ def _fail(message: str, code: int) -> int:
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
-        # Standard error takes nothing; the exit code says what there is to say.
+        # Standard error takes nothing; the exit code remains.
         pass
     return code
 
 
 def _drop_unwritable_output() -> None:
-    """Forgets what a closed pipe or a full disk did not take: on exit Python would try again, and change the exit code."""
+    """Forgets what a closed pipe or a full disk refused: on exit Python would try again and change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -137,11 +178,11 @@ def _fill_closed_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # The system gives the lowest number that is free: the stream's own. Open until the end.
+            # The system gives the lowest free number: the stream's own. Open until the end.
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
-def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+def _handle_signals(handler: Callable[[int, FrameType | None], None] | int) -> None:
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)
 
@@ -149,17 +190,5 @@ def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     del signal_number, frame
     # The system's own handling ends even a process that is deep in compiled code.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _handle_signals(signal.SIG_DFL)
     raise KeyboardInterrupt
-
-
-def _leave(signal_number: int, frame: FrameType | None) -> None:
-    """Ends a script that has only been importing: an exception would come out of the import as any other."""
-    del signal_number, frame
-    os._exit(_fail(_INTERRUPTED, errors.InterruptedRunError.exit_code))
-
-
-_fill_closed_streams()
-if threading.current_thread() is threading.main_thread():
-    _handle_signals(_leave)

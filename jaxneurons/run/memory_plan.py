@@ -6,8 +6,6 @@ what is held at once, beside the 0.7 GiB of Python, JAX and their libraries.
 """
 
 import math
-import os
-import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,6 +16,7 @@ from jaxneurons.config import Config
 from jaxneurons.counting import ngram_coverage, packed_bits
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
+from jaxneurons.run import host_memory
 from jaxneurons.run.job import Job
 from jaxneurons.run.resources import Resources
 from jaxneurons.stats import activation, projections
@@ -25,10 +24,6 @@ from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
 
 GIB = 2**30
-CONTAINER_LIMITS = (
-    pathlib.Path("/sys/fs/cgroup/memory.max"),
-    pathlib.Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 # Of what the machine or the device has, where no flag says how much of it to use.
 DEFAULT_SHARE = 0.8
 # Batches of hidden states on their way: in, out, ahead, and waiting for the disk.
@@ -156,7 +151,7 @@ def budgets(resources: Resources) -> Need:
     device, host = resources.device_memory_bytes, resources.host_memory_bytes
     return Need(
         int(DEFAULT_SHARE * _device_memory()) if device is None else device,
-        int(DEFAULT_SHARE * _host_memory()) if host is None else host,
+        int(DEFAULT_SHARE * host_memory.available()) if host is None else host,
     )
 
 
@@ -215,15 +210,15 @@ def _of_pool(pool: str, need: Need, spread: Spread) -> int:
 def _does_not_fit(
     pool: str, given: int, needs: Mapping[str, Need], spread: Spread
 ) -> errors.UsageError:
-    flags = {"memory": "--device_memory_gb and --host_memory_gb"}
+    name = {"memory": "memory", "device": "device memory", "host": "host memory"}[pool]
     parts = ", ".join(
-        f"{name} {_of_pool(pool, need, spread) / GIB:.3f}"
-        for name, need in needs.items()
+        f"{part} {_of_pool(pool, need, spread) / GIB:.3f}"
+        for part, need in needs.items()
     )
     return errors.UsageError(
-        f"{flags.get(pool, f'--{pool}_memory_gb')}: {given / GIB:.3f} GiB given, "
-        f"{_needed(pool, needs, spread) / GIB:.3f} needed even with hidden states on disk "
-        f"({parts}); less text, --nongrams, --window or --windows_per_batch need less"
+        f"{name}: {given / GIB:.3f} GiB may be used, {_needed(pool, needs, spread) / GIB:.3f} are needed even "
+        f"with hidden states on disk ({parts}). Allow more, or use less text, a shorter window, fewer windows "
+        "per batch or no n-grams."
     )
 
 
@@ -234,15 +229,4 @@ def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
 def _device_memory() -> int:
     """Bytes that JAX may take of the device; of a CPU, those of the machine."""
     statistics = jax.local_devices()[0].memory_stats() or {}
-    return statistics.get("bytes_limit", _host_memory())
-
-
-def _host_memory() -> int:
-    """Bytes of the machine, or what a container may have of them."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [
-        int(text)
-        for path in CONTAINER_LIMITS
-        if path.is_file() and (text := path.read_text().strip()).isdecimal()
-    ]
-    return min([physical, *limits])
+    return statistics.get("bytes_limit", host_memory.available())

@@ -106,7 +106,7 @@ def open_model(
         UsageError: a revision of what is not on the hub, or a step of what was not trained here.
         JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
     """
-    directory = pathlib.Path(cache or caches.default_cache_directory())
+    directory = pathlib.Path(cache or caches.directory())
     text = None if name is None else os.fspath(name)
     training = text is not None and export.is_training_directory(text)
     if step is not None and not training:

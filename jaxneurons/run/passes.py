@@ -37,7 +37,7 @@ from jaxneurons.studies.facts import DoneLayer
 TIMES = ("seconds", "wait_seconds")
 
 
-def run_passes(study: Study, job: Job) -> None:
+def run_passes(study: Study, job: Job, progress: Progress) -> None:
     """Runs what is not done yet and writes each layer as it ends.
 
     Raises:
@@ -49,20 +49,20 @@ def run_passes(study: Study, job: Job) -> None:
     number = len(job.windows.tokens)
     if len(study.done_layers) < layers:
         done = study.passes[-1] if study.passes else 0
-        with Progress(study.path / "study.log", "tokens x layers") as progress:
-            progress.start(int(job.windows.lengths[done:].sum()) * layers)
-            reduction = None
-            for part in job.passes(done):
-                plan = memory_plan.make_plan(part)
-                # One for all passes, or JAX would compile the step for each.
-                reduction = reduction or make_reduction(part, plan.ngram_bytes)
-                _run_pass(study, part, plan, reduction, progress)
+        total = int(job.windows.lengths[done:].sum()) * layers
+        progress.start(total, "tokens x layers", "tokens")
+        reduction = None
+        for part in job.passes(done):
+            plan = memory_plan.make_plan(part)
+            # One for all passes, or JAX would compile the step for each.
+            reduction = reduction or make_reduction(part, plan.ngram_bytes)
+            _run_pass(study, part, plan, reduction, progress)
     if study.passes[-1:] != (number,):
         study.finish_pass(number)
 
 
-def check_resources(job: Job) -> None:
-    """Looks whether the job's resources will do for the first pass, which is the largest.
+def check_resources(job: Job) -> memory_plan.Plan:
+    """Looks whether the job's resources will do for the first pass, the largest one, and gives its plan.
 
     Raises:
         UsageError: it takes more memory.
@@ -72,7 +72,7 @@ def check_resources(job: Job) -> None:
     if spill is not None:
         with files.translated("write", spill):
             spill.mkdir(parents=True, exist_ok=True)
-    memory_plan.make_plan(next(job.passes(0)))
+    return memory_plan.make_plan(next(job.passes(0)))
 
 
 def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
@@ -120,11 +120,12 @@ def _run_pass(
             _hidden_states(plan.hidden_states, checkpoint, len(batches)),
             lambda index: progress.advance(tokens[index]),
         )
-        done = set(study.done_layers)
+        done, layers = set(study.done_layers), job.settings.last_layer + 1
         checkpoint.begin(start)
         for result in results:
             if result.layer not in done:
                 progress.log_line(_line(result, job, sum(tokens)))
+                progress.describe(f"{result.layer + 1} of {layers} layers")
                 if pieces := result.found.pop("candidates", None):
                     candidates.save(study, result.layer, pieces)
                 bounds = source.bounds.pop(result.layer, None)

@@ -36,6 +36,6 @@ def check_passes(settings: Settings, resources: Resources) -> None:
     """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
     if settings.ngrams and resources.tokens_per_pass is not None:
         raise errors.UsageError(
-            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, "
-            "since a neuron's coverage is found from its counts on all of them; add --nongrams"
+            f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, since a "
+            "neuron's coverage is found from its counts on all of them. Leave one of the two out."
         )

@@ -1,14 +1,8 @@
 """What a user asks for in, checked against the model; out, what decides a study's numbers."""
 
-import re
-
-import jax
-
 from jaxneurons import errors
-from jaxneurons.config import Config
+from jaxneurons.config import DTYPES, Config
 from jaxneurons.studies.settings import Settings
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def resolve(
@@ -65,18 +59,6 @@ def resolve(
 
 def _tokens_per_batch() -> int:
     """What a processor's caches like best (BUILD.md, "Performance notes"); more, not measured yet, elsewhere."""
+    import jax
+
     return 2048 if jax.default_backend() == "cpu" else 16384
-
-
-def parse_layers(text: str | None) -> tuple[int, int] | None:
-    """First and last layer of "FIRST:LAST", both included; None of None.
-
-    Raises:
-        UsageError: the text is not two numbers with a colon between.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch("([0-9]{1,9}):([0-9]{1,9})", text)
-    if match is None:
-        raise errors.UsageError(f"layers {text!r:.80}: wanted FIRST:LAST, such as 0:5")
-    return int(match[1]), int(match[2])

@@ -12,8 +12,16 @@ from collections.abc import Iterator
 
 from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze
+from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
-from jaxneurons.run import beginning, job, passes, settings
+from jaxneurons.run import (
+    announcement,
+    beginning,
+    job,
+    memory_plan,
+    passes,
+    settings,
+)
 from jaxneurons.run.models import Model
 from jaxneurons.run.resources import Resources, check_passes
 from jaxneurons.studies import candidates, opening, results
@@ -34,6 +42,7 @@ def study(
     figures: bool = True,
     resume: bool = False,
     resources: Resources | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Studies a model on text, as `scripts/study.py` does: which neurons fire, when, and on what.
 
@@ -53,6 +62,7 @@ def study(
         resume: go on with an unfinished study of the same model, text and settings, or begin where
             there is none.
         resources: what may be used of the machine; None is what `Resources` has as defaults.
+        progress: what says how far it is; None shows a bar on a terminal and in a notebook.
 
     Returns:
         The finished study, opened to read.
@@ -61,7 +71,7 @@ def study(
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
     """
-    resources = resources or Resources()
+    resources, progress = resources or Resources(), progress or Progress()
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
@@ -77,23 +87,39 @@ def study(
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, chosen, resources, mesh)
     # Before anything is written: a study that cannot run should not be begun.
-    passes.check_resources(work)
+    plan = passes.check_resources(work)
+    _announce(model, work, plan, progress)
     path = pathlib.Path(path)
     identity = beginning.identify(model.store, model.name, text, chosen)
     if not resume or files.is_free(path):
         beginning.create(path, text, model.tokenizer, identity)
     begun = opening.resume(path, identity)
-    with begun.locked(), _interruptible(begun):
-        _finish(begun, work, figures)
+    with begun.locked(), _interruptible(begun), progress:
+        progress.keep_log(begun.path / "study.log")
+        _finish(begun, work, figures, progress)
     return results.open_study(path)
 
 
-def _finish(begun: Study, work: job.Job, figures: bool) -> None:
+def _announce(
+    model: Model, work: job.Job, plan: memory_plan.Plan, progress: Progress
+) -> None:
+    """Says what is studied, on what, before it begins."""
+    budgets = memory_plan.budgets(work.resources)
+    for line in (
+        announcement.model(model.name, model.store, work.settings),
+        announcement.device(work.mesh),
+        announcement.text(work.windows, model.config),
+        announcement.memory(plan, budgets, work.mesh),
+    ):
+        progress.log_line(line)
+
+
+def _finish(begun: Study, work: job.Job, figures: bool, progress: Progress) -> None:
     """Runs and analyzes what is not done yet."""
     ngrams = work.settings.ngrams
     if ngrams and (lost := candidates.layers_without(begun)):
         begun.forget_layers(lost)
-    passes.run_passes(begun, work)
+    passes.run_passes(begun, work, progress)
     if ngrams:
         candidates.join(begun)
     thresholds = analyze.Thresholds()

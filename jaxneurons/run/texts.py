@@ -44,5 +44,5 @@ def load_text(
         model.config,
         window or model.config.max_position_embeddings,
         max_tokens,
-        pathlib.Path(cache or caches.default_cache_directory()),
+        pathlib.Path(cache or caches.directory()),
     )

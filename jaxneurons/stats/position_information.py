@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxneurons.counting import statistics
-
 # Neurons share null draws by frequency, rounded to this many steps; what chance adds
 # hardly depends on the frequency, and the number of draws stays bounded.
 FREQUENCY_STEPS = 256
@@ -46,6 +44,9 @@ def null_information(
 
 @functools.lru_cache(maxsize=FREQUENCY_STEPS)
 def _null_of_step(step: int, windows: int, positions: int, null: Null) -> np.ndarray:
+    # Here, since it loads JAX, which flags of thresholds do without.
+    from jaxneurons.counting import statistics
+
     generator = np.random.default_rng([null.seed, step, windows, positions])
     shape = (positions, null.draws)
     count = generator.binomial(windows, step / FREQUENCY_STEPS, size=shape)

@@ -6,9 +6,8 @@ document that becomes special tokens all the same is refused.
 
 import hashlib
 import json
-import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,32 +43,6 @@ class DomainStream(NamedTuple):
     def documents(self) -> list[np.ndarray]:
         """Its documents, int32[tokens] each, in order."""
         return streams.split_documents(self.tokens, self.separator)
-
-
-def parse_sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
-    """Splits each "NAME=PATH" into the name of a domain and where its text is.
-
-    Raises:
-        UsageError: a value is not of this form, or two have the same name.
-        CorpusError: there is nothing at a path.
-    """
-    sources: dict[str, pathlib.Path] = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not (equals and name and path):
-            raise errors.UsageError(f"corpus {value!r} is not of the form NAME=PATH")
-        if "/" in name or not name.isprintable():
-            raise errors.UsageError(
-                f"corpus {value!r}: a name may not contain '/' or characters that do not print"
-            )
-        if name in sources:
-            raise errors.UsageError(
-                f"corpus {value!r}: the name {name!r} is given twice"
-            )
-        if not os.path.exists(path):
-            raise errors.CorpusError(f"corpus {value!r}: no such file or directory")
-        sources[name] = pathlib.Path(path)
-    return list(sources.items())
 
 
 def read_documents(sources: Sources) -> Iterator[documents.Document]:

@@ -99,6 +99,7 @@ class _Reporter:
             numbers["validation_loss"] = validation_loss
         self._check_finite(done, numbers)
         self._progress.advance(self._tokens)
+        self._progress.describe(f"step {done}, loss {numbers['loss']:.3f}")
         line = {"step": done, "tokens": done * self._tokens, **numbers}
         last = done == self._recipe.steps
         if validation_loss is not None or done % self._cadence.log_every == 0 or last:
@@ -155,12 +156,14 @@ def run_steps(
         # Outermost: the checkpoint that is being saved counts when it says where to go on.
         _interruptible(record),
         checkpoints.Writer(record.checkpoints_path, record.run, cadence.keep) as saved,
-        Progress(record.path / "train.log", "tokens") as progress,
+        Progress() as progress,
     ):
+        progress.keep_log(record.path / "train.log")
         reporter = _Reporter(record, recipe, cadence, progress)
         state = _resume_or_begin(record, recipe, mesh)
         first = int(state.step)
-        progress.start((recipe.steps - first) * tokens_per_step(config, recipe))
+        tokens = (recipe.steps - first) * tokens_per_step(config, recipe)
+        progress.start(tokens, "training", "tokens")
         look = functools.partial(
             validation_loss, config, recipe, mesh, validation=text.validation
         )

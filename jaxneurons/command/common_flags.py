@@ -1,0 +1,64 @@
+"""Flags that several commands have, each defined once: called by a command's module, it is that module's flag."""
+
+from absl import flags
+
+# A flag belongs to the module that calls these functions, and its help lists it.
+flags.disclaim_key_flags()
+
+
+def required(name: str, placeholder: str, text: str) -> flags.FlagHolder:
+    """A string that must be given and not be empty; errors say --name=placeholder."""
+    flag = flags.DEFINE_string(name, None, text)
+    _require(name, placeholder)
+    return flag
+
+
+def required_list(name: str, placeholder: str, text: str) -> flags.FlagHolder:
+    """Strings, of which at least one must be given; absl ends the text, to which it adds a clause."""
+    flag = flags.DEFINE_multi_string(name, None, text)
+    _require(name, placeholder)
+    return flag
+
+
+def _require(name: str, placeholder: str) -> None:
+    message = f"--{name}={placeholder} is required"
+    flags.register_validator(name, bool, message)
+
+
+def corpus(default: str) -> flags.FlagHolder:
+    """Text by domain; `default` says what there is without the flag."""
+    return flags.DEFINE_multi_string(
+        "corpus",
+        [],
+        "Name and path of a domain's text, as NAME=PATH. The path is a .txt file, a .jsonl file whose lines "
+        f"have `text` or `tokens`, either of them as .gz, or a directory of such files. {default}",
+    )
+
+
+def cache() -> flags.FlagHolder:
+    """The directory of `command.cache`."""
+    return flags.DEFINE_string(
+        "cache",
+        None,
+        "Directory in which converted models and tokenized text are kept for later runs. Default: "
+        "$JAXNEURONS_CACHE, else $XDG_CACHE_HOME/jaxneurons, else ~/.cache/jaxneurons.",
+    )
+
+
+def compilation_cache() -> flags.FlagHolder:
+    """The directory of `command.compilation_cache`."""
+    return flags.DEFINE_string(
+        "compilation_cache",
+        None,
+        "Directory in which compiled programs are kept so that later runs start sooner; `none` keeps none. "
+        "Default: $JAX_COMPILATION_CACHE_DIR, else the folder `compiled` in the cache.",
+    )
+
+
+def revision() -> flags.FlagHolder:
+    """The state of a model on the hub."""
+    return flags.DEFINE_string(
+        "revision",
+        None,
+        "Branch, tag or commit of the model on the Hugging Face hub. Default: the main branch.",
+    )

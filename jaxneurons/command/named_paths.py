@@ -1,0 +1,55 @@
+"""NAME=PATH of a command line in, names and paths out, though both may hold "="."""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+from jaxneurons import errors
+
+
+def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
+    """Name and directory of each "DIR" or "NAME=DIR"; the name is "" where none is given.
+
+    What exists as a whole is a directory without a name.
+    """
+    return [_choose([("", value), *_splits(value)]) for value in values]
+
+
+def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
+    """Name and path of each "NAME=PATH", the text of a domain.
+
+    Raises:
+        UsageError: not of this form, a name that cannot be shown, or one that is given twice.
+        CorpusError: a path does not exist.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for value in values:
+        splits = [(name, path) for name, path in _splits(value) if name and path]
+        if not splits:
+            raise errors.UsageError(f"corpus {value!r}: it is not NAME=PATH.")
+        name, path = _choose(splits)
+        if "/" in name or not name.isprintable():
+            raise errors.UsageError(
+                f"corpus {value!r}: the name holds '/' or a character that does not print."
+            )
+        if name in found:
+            raise errors.UsageError(
+                f"corpus {value!r}: there are two domains of the name {name!r}."
+            )
+        if not path.exists():
+            raise errors.CorpusError(f"corpus {value!r}: {path} does not exist.")
+        found[name] = path
+    return list(found.items())
+
+
+def _splits(value: str) -> list[tuple[str, str]]:
+    """What stands before and behind each "="."""
+    places = [place for place, letter in enumerate(value) if letter == "="]
+    return [(value[:place], value[place + 1 :]) for place in places]
+
+
+def _choose(splits: list[tuple[str, str]]) -> tuple[str, pathlib.Path]:
+    """The first split whose path exists; where none does, the first with a name, if any."""
+    exist = [split for split in splits if split[1] and os.path.exists(split[1])]
+    name, path = next(iter(exist or [split for split in splits if split[0]] or splits))
+    return name, pathlib.Path(path)

@@ -1,0 +1,61 @@
+"""What a study says of itself before it begins: facts in, a line for each out."""
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxneurons.config import Config
+from jaxneurons.run.memory_plan import GIB, Need, Plan
+from jaxneurons.store import reading
+from jaxneurons.studies.settings import Settings
+from jaxneurons.text.corpus import Windows
+
+
+def model(name: str, store: reading.Store, settings: Settings) -> str:
+    """The sizes of the model and what of it is reported."""
+    config = store.config
+    layers = f"{config.num_hidden_layers} layers"
+    if (settings.first_layer, settings.last_layer) != (0, config.num_hidden_layers - 1):
+        layers += (
+            f", of which {settings.first_layer} to {settings.last_layer} are reported"
+        )
+    return (
+        f"{name}: {layers}; {config.ffn_dim:,} neurons per layer; weights in {store.dtype}, "
+        f"computed in {settings.dtype}"
+    )
+
+
+def device(mesh: Mesh) -> str:
+    """How many devices there are, and of what kind."""
+    kind = mesh.devices.flat[0].device_kind
+    return f"{mesh.size} device{'s' * (mesh.size > 1)}: {kind}"
+
+
+def text(windows: Windows, config: Config) -> str:
+    """Documents and tokens of each domain."""
+    return f"text: {'; '.join(_domain(windows, config, index) for index in range(len(windows.names)))}"
+
+
+def _domain(windows: Windows, config: Config, index: int) -> str:
+    chosen = windows.domains == index
+    tokens, lengths = windows.tokens[chosen], windows.lengths[chosen]
+    # A window begins with BOS, which may have the separator's id.
+    inside = np.arange(1, tokens.shape[1]) < lengths[:, None]
+    documents = 1 + int((inside & (tokens[:, 1:] == config.eos_token_id)).sum())
+    return (
+        f"{windows.names[index]} {documents:,} document{'s' * (documents > 1)}, "
+        f"{int(lengths.sum()):,} tokens"
+    )
+
+
+def memory(plan: Plan, budget: Need, mesh: Mesh) -> str:
+    """Where hidden states are kept, and what may be used."""
+    place = {
+        "memory": "in memory",
+        "device": "on the device",
+        "host": "in the machine's memory",
+        "disk": "on disk",
+    }[plan.hidden_states]
+    allowed = f"{budget.device / GIB:.1f} GiB of each device and {budget.host / GIB:.1f} GiB of the machine"
+    if mesh.devices.flat[0].platform == "cpu":
+        allowed = f"{min(budget) / GIB:.1f} GiB"
+    return f"memory: hidden states {place}; up to {allowed} may be used"

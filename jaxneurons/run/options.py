@@ -1,0 +1,119 @@
+"""The flags of a study: command line in, what the user asks for and what may be used out."""
+
+import math
+import pathlib
+import re
+
+from absl import flags
+
+from jaxneurons import demo, errors
+from jaxneurons.command import common_flags, named_paths
+from jaxneurons.config import DTYPES
+from jaxneurons.run.resources import Resources
+
+LAYERS = flags.DEFINE_string(
+    "layers",
+    None,
+    "Layers to report, as FIRST:LAST with both included: 0:5 for the first six. Layers below FIRST are "
+    "computed all the same, those above LAST are not. Default: all layers.",
+)
+WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Number of tokens per window. Default: the model's longest context.",
+)
+WINDOWS_PER_BATCH = flags.DEFINE_integer(
+    "windows_per_batch",
+    None,
+    "Number of windows that each device computes at a time. Default: as many as make about 2,048 tokens "
+    "on a CPU and 16,384 on other devices.",
+)
+DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", DTYPES, "Floating-point type to compute in."
+)
+MAX_TOKENS = flags.DEFINE_integer(
+    "max_tokens",
+    None,
+    "Largest number of tokens to read, shared out over the domains. Default: all text is read.",
+)
+NGRAMS = flags.DEFINE_bool(
+    "ngrams", True, "Whether to count n-grams, from which detectors are found."
+)
+DEVICES = flags.DEFINE_integer(
+    "devices",
+    None,
+    "Number of local devices to use. Results are bit-identical for any number. Default: all devices.",
+)
+DEVICE_MEMORY_GB = flags.DEFINE_float(
+    "device_memory_gb",
+    None,
+    "Memory of each accelerator that may be used, in GiB; without an accelerator, memory of the machine. "
+    "Default: four fifths of all there is.",
+    lower_bound=0,
+)
+HOST_MEMORY_GB = flags.DEFINE_float(
+    "host_memory_gb",
+    None,
+    "Memory of the machine that may be used, in GiB, not counting 0.7 GiB for Python and JAX. "
+    "Default: four fifths of what this process may have.",
+    lower_bound=0,
+)
+SPILL_DIR = flags.DEFINE_string(
+    "spill_dir",
+    None,
+    "Directory for hidden states that do not fit in memory, and for the copies of them that --resume "
+    "reads. Default: a folder in the study.",
+)
+CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes",
+    10.0,
+    "Least number of minutes between copies of the hidden states on disk, from which --resume continues. "
+    "With 0 there is a copy after every layer, with inf there is none and --resume computes them again.",
+    lower_bound=0,
+)
+TOKENS_PER_PASS = flags.DEFINE_integer(
+    "tokens_per_pass",
+    None,
+    "Number of tokens whose hidden states are held at a time; the weights are read again for each such "
+    "pass. It needs --nongrams. Default: all tokens.",
+    lower_bound=1,
+)
+CORPUS = common_flags.corpus("Default: the texts that come with the package")
+
+
+def sources() -> list[tuple[str, pathlib.Path]]:
+    """Name and path of each domain's text; raises as `named_paths.sources`."""
+    return named_paths.sources(CORPUS.value) or demo.sources()
+
+
+def resources() -> Resources:
+    """What the flags allow to be used; raises UsageError for a number that is none."""
+    return Resources(
+        device_memory_bytes=_bytes(DEVICE_MEMORY_GB),
+        host_memory_bytes=_bytes(HOST_MEMORY_GB),
+        spill_directory=pathlib.Path(SPILL_DIR.value) if SPILL_DIR.value else None,
+        checkpoint_minutes=CHECKPOINT_MINUTES.value,
+        tokens_per_pass=TOKENS_PER_PASS.value,
+        devices=DEVICES.value,
+    )
+
+
+def layers() -> tuple[int, int] | None:
+    """First and last layer to report, both included; raises UsageError for what is no such range."""
+    if LAYERS.value is None:
+        return None
+    match = re.fullmatch("([0-9]{1,9}):([0-9]{1,9})", LAYERS.value)
+    if match is None:
+        raise errors.UsageError(
+            f"--layers={LAYERS.value!s:.80} is not FIRST:LAST, such as 0:5."
+        )
+    return int(match[1]), int(match[2])
+
+
+def _bytes(flag: flags.FlagHolder) -> int | None:
+    if flag.value is None:
+        return None
+    number = flag.value * 2**30
+    if not math.isfinite(number):
+        raise errors.UsageError(f"--{flag.name}={flag.value} is not a number of GiB.")
+    return int(number)
