@@ -10,45 +10,48 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxneurons
 from jaxneurons.counting import reductions
-from jaxneurons.run import passes
+from jaxneurons.run.models import Model
+from jaxneurons.store import reading
+from jaxneurons.text import corpus
 from tests.support import studies, study_oracle
 
 
-def keep_masks(windows, positions, neurons, kept):
-    """A statistic of one's own: the masks themselves, bool[windows, T, F] appended to `kept` for each layer."""
+def keep_masks(windows, positions, neurons):
+    """A statistic of one's own: the masks themselves, bool[windows, T, F]."""
 
-    def init():
-        return jnp.zeros((windows, positions, neurons), bool)
-
-    def update(state, active, batch):
+    def update(state, activation, batch):
+        active = reductions.active(activation)
         return jax.lax.dynamic_update_slice_in_dim(state, active, batch.first_window, 0)
 
-    def finalize(state):
-        kept.append(np.asarray(state))
-        return {}
-
-    return reductions.Reduction(init, update, finalize)
+    return reductions.Reduction(
+        init=lambda: jnp.zeros((windows, positions, neurons), bool),
+        update=update,
+        finalize=lambda state: {"masks": np.asarray(state)},
+    )
 
 
 def run_with_masks(path, stored, sources, **chosen):
-    """A study and the masks that it counted: {layer: bool[W, T, F]}."""
-    kept = []
-    make_reduction = passes.make_reduction
-
-    def make_longer(model, windows, spread, *arguments):
-        positions = windows.tokens.shape[1]
-        mine = keep_masks(spread.windows_padded, positions, model.ffn_dim, kept)
-        return reductions.chain(
-            make_reduction(model, windows, spread, *arguments), mine
-        )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "make_reduction", make_longer)
-        record = studies.run_study(path, stored, sources, **chosen)
-    windows = len(record.read("tokens"))
-    masks = zip(record.asked_layers, kept, strict=True)
-    return record, {layer: mask[:windows] for layer, mask in masks}
+    """A study, and the masks that the same model has on the same windows: {layer: bool[W, T, F]}."""
+    study = studies.run_study(path, stored, sources, **chosen)
+    settings = study.identity.settings
+    model = Model("model", reading.open_store(stored))
+    text = corpus.load_windows(
+        sources, model.tokenizer, model.config, settings.window, settings.max_tokens
+    )
+    windows = len(text.tokens)
+    # Empty windows fill the last batch up.
+    padded = windows + 8 * settings.windows_per_batch
+    found = jaxneurons.count(
+        model,
+        text,
+        keep_masks(padded, settings.window, model.config.ffn_dim),
+        layers=(settings.first_layer, settings.last_layer),
+        windows_per_batch=settings.windows_per_batch,
+        dtype=settings.dtype,
+    )
+    return study, {layer: result["masks"][:windows] for layer, result in found}
 
 
 def assert_counts(record, masks):

@@ -1,46 +1,89 @@
-"""A whole study in one call, and what it wrote as values."""
+"""A whole study in one call, ended early where a test wants it, and what it wrote as values."""
 
 import collections
-import contextlib
 import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
-from matplotlib import figure
-
-from jaxneurons.figures import paper
-from jaxneurons.run import run, settings
+import jaxneurons
+from jaxneurons.command.progress import Progress
+from jaxneurons.run.models import Model
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.studies import opening
 from jaxneurons.studies.directory import Study
+from jaxneurons.text import corpus
 
 
-def undrawn() -> contextlib.AbstractContextManager:
-    """While it lasts, one empty figure is drawn in place of the paper's, which take most of a small study's time."""
-    drawn = {"figure": figure.Figure((1, 1))}
-    return mock.patch.object(paper, "draw", return_value=drawn)
+class Stop(Exception):
+    """Stands for whatever ends a run."""
+
+
+class StopAfter(Progress):
+    """Ends a run once so many layers were said to be done; the last of them may not have been written."""
+
+    def __init__(self, layers: int, error: type[BaseException] = Stop):
+        super().__init__(shown=False)
+        self._left, self._error = layers, error
+
+    def log_line(self, line: str) -> None:
+        super().log_line(line)
+        if line.startswith("layer "):
+            self._left -= 1
+        if not self._left:
+            raise self._error
 
 
 def run_study(
     path: pathlib.Path,
-    stored: pathlib.Path,
+    stored: pathlib.Path | str,
     sources: Sequence[tuple[str, pathlib.Path]],
     resources: Resources | None = None,
+    *,
+    window: int | None = None,
+    max_tokens: int | None = None,
+    resume: bool = True,
+    progress: Progress | None = None,
     **chosen: Any,
 ) -> Study:
-    """The finished study of a layer store, begun or gone on with; chosen: what `settings.resolve` takes.
+    """The finished study of a layer store, begun or gone on with; chosen: what `jaxneurons.study` takes.
 
     No figure is drawn: they would take most of the time.
     """
-    model = reading.open_store(stored)
-    wanted = settings.resolve(model.config, **chosen)
-    with mock.patch.object(paper, "draw", return_value={}):
-        run.run_study(model, "model", sources, path, wanted, None, True, resources)
+    model = Model("model", reading.open_store(stored))
+    longest = model.config.max_position_embeddings
+    text = corpus.load_windows(
+        sources, model.tokenizer, model.config, window or longest, max_tokens
+    )
+    jaxneurons.study(
+        model,
+        text,
+        path,
+        **({"figures": False} | chosen),
+        resume=resume,
+        resources=resources,
+        progress=progress or Progress(shown=False),
+    )
     return opening.open_any(path)
+
+
+def digests(path: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of every result of a study, by file name."""
+    results = [*(path / "arrays").rglob("*"), *path.glob("*.jsonl")]
+    results += [path / "summary.json", *path.glob("figures/*")]
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in results
+        if file.is_file()
+    }
+
+
+def logged_layers(path: pathlib.Path) -> list[int]:
+    """Layers in the order in which the log says that they ended."""
+    lines = (path / "study.log").read_text().splitlines()
+    return [int(line.split()[2]) for line in lines if line.split()[1] == "layer"]
 
 
 def integer_arrays(study: Study) -> dict[str, tuple[str, bytes]]:
