@@ -46,7 +46,7 @@ PACKAGES = {
     "pandas": "studies",
     "safetensors": "convert",
     "tensorstore": "disk store studies",
-    "tokenizers": "text studies training convert",
+    "tokenizers": "text training convert",
     "torch": "convert benchmark",
     "tqdm": "command",
     "transformers": "convert benchmark",

@@ -13,7 +13,6 @@ from jaxneurons.studies import contents, coordinates, opening, vocabulary
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Device, Domain, Identity, Model
 from jaxneurons.studies.settings import Settings
-from jaxneurons.text import corpus
 from jaxneurons.text.corpus import Windows
 
 # Packages whose version may change a bit of the result.
@@ -56,10 +55,17 @@ def _describe(windows: Windows, index: int) -> Domain:
 def create(
     path: pathlib.Path,
     windows: Windows,
-    tokenizer: corpus.Tokenizer | None,
+    tokenizer: bytes | None,
     identity: Identity,
 ) -> None:
-    """Makes the study's directory, whole or not at all; raises as `opening.creating`."""
+    """Makes the study's directory, whole or not at all; raises as `opening.creating`.
+
+    Args:
+        path: the directory.
+        windows: the text.
+        tokenizer: the model's `tokenizer.json`, if it has one.
+        identity: what is studied, how and with what.
+    """
     with opening.creating(path, identity) as study:
         study.write_group({"domains": list(windows.names)})
         coordinates.write(study)
@@ -68,7 +74,7 @@ def create(
         study.write_array("window_length", windows.lengths)
         study.write_array("window_domain", windows.domains)
         if tokenizer is not None:
-            vocabulary.write(study, tokenizer.backend.to_str().encode())
+            vocabulary.write(study, tokenizer)
 
 
 def _create_arrays(study: Study, windows: Windows) -> None:

@@ -92,7 +92,7 @@ def study(
     path = pathlib.Path(path)
     identity = beginning.identify(model.store, model.name, text, chosen)
     if not resume or files.is_free(path):
-        beginning.create(path, text, model.tokenizer, identity)
+        beginning.create(path, text, model.store.read_tokenizer(), identity)
     begun = opening.resume(path, identity)
     with begun.locked(), _interruptible(begun), progress:
         progress.keep_log(begun.path / "study.log")

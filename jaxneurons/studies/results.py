@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxneurons import errors
-from jaxneurons.studies import opening, summary
+from jaxneurons.studies import opening, summary, vocabulary
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Device, Domain, Model
 from jaxneurons.studies.settings import Settings
 from jaxneurons.terms import ORDERS
+from jaxneurons.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pandas
@@ -129,6 +130,17 @@ class Results:
         from jaxneurons.studies import dataset
 
         return dataset.open_dataset(self._study)
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What turns ids into text; None where the model has none.
+
+        Example:
+            >>> result = jaxneurons.open_study("studies/demo")
+            >>> first_window = result.arrays["tokens"][0].values
+            >>> text = "".join(map(result.tokenizer.decode_token, first_window))
+        """
+        return vocabulary.read_tokenizer(self._study)
 
     @property
     def summary(self) -> dict[str, Any]:

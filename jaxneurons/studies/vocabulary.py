@@ -1,17 +1,16 @@
 """What the ids of a study's text stand for.
 
-In: the `tokenizer.json` that the study keeps, where the model has one. Out: the text of every id,
-and how many ids mean something.
+In: the `tokenizer.json` that the study keeps, where the model has one. Out: the tokenizer, the text
+of every id, and how many ids mean something.
 """
 
 from typing import NamedTuple
 
-import tokenizers
-
 from jaxneurons.disk import files
 from jaxneurons.studies.directory import Study
+from jaxneurons.text.tokenizer import Tokenizer
 
-TOKENIZER = "tokenizer.json"
+NAME = "tokenizer.json"
 
 
 class Vocabulary(NamedTuple):
@@ -29,22 +28,30 @@ class Vocabulary(NamedTuple):
 
 def write(study: Study, tokenizer: bytes) -> None:
     """Keeps a tokenizer.json."""
-    with study.writing(TOKENIZER) as file:
+    with study.writing(NAME) as file:
         file.write(tokenizer)
 
 
-def read(study: Study) -> Vocabulary:
-    """The vocabulary: ids mean something if the tokenizer has them, or the text has them or a higher one.
+def read_tokenizer(study: Study) -> Tokenizer | None:
+    """The tokenizer; None where the model has none.
 
     Raises:
-        StudyError: what the study keeps of it is missing or damaged.
+        StudyError: it is missing or damaged.
         InputOutputError: the operating system refuses.
     """
-    named: dict[int, str] = {}
-    if TOKENIZER in study.facts.files:
-        content = files.read_file(study.verified(TOKENIZER))
-        entries = tokenizers.Tokenizer.from_buffer(content).get_vocab()
-        named = {token: text for text, token in entries.items()}
+    if NAME not in study.facts.files:
+        return None
+    path = study.verified(NAME)
+    return Tokenizer.from_json(files.read_file(path), str(path))
+
+
+def read(study: Study) -> Vocabulary:
+    """The vocabulary; raises as `read_tokenizer`.
+
+    Ids mean something if the tokenizer has them; those of the text and all below them do too.
+    """
+    tokenizer = read_tokenizer(study)
+    named = tokenizer.vocabulary if tokenizer else {}
     ids = range(study.identity.model.config.vocab_size)
     pieces = tuple(named.get(token, f"<id {token}>") for token in ids)
     return Vocabulary(pieces, max([*named, int(study.read("tokens").max())]) + 1)

@@ -6,12 +6,8 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.analysis import analyze, drawing
-from jaxneurons.run import run, settings
 from jaxneurons.stats import position_types
-from jaxneurons.store import reading
-from jaxneurons.studies import opening
 from jaxneurons.studies import summary as summaries
-from jaxneurons.text import corpus
 from tests.support import planted, studies
 
 
@@ -21,13 +17,12 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("analyze")
     model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 2})
     layers = [planted.layer(planted.fires_on(4)), planted.layer(planted.fires_on(5))]
-    stored = reading.open_store(planted.write_store(folder / "store", layers, model))
+    store = planted.write_store(folder / "store", layers, model)
     source = planted.write_documents(folder / "text.jsonl", [[4, 5, 6, 7] * 9])
-    wanted = settings.resolve(model, window=8)
-    sources = corpus.parse_sources([f"text={source}"])
     with studies.undrawn():
-        run.run_study(stored, "planted", sources, folder / "study", wanted, None)
-    return opening.open_finished(folder / "study")
+        return studies.run_study(
+            folder / "study", store, [("text", source)], window=8, figures=True
+        )
 
 
 def files(folder):

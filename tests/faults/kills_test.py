@@ -10,8 +10,6 @@ from matplotlib import figure
 
 from jaxneurons import errors
 from jaxneurons.figures import paper
-from jaxneurons.run import run, settings
-from jaxneurons.store import reading
 from tests.support import dying, planted, studies
 
 
@@ -66,16 +64,15 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
 
 
 def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
-    model = reading.open_store(folder / "store")
-    wanted = settings.resolve(model.config, window=8, windows_per_batch=8)
     sources = [("text", folder / "text.jsonl")]
     cache = path.with_name(f"{path.name}-cache")
+    chosen = {"cache": cache, "window": 8, "windows_per_batch": 8, "figures": True}
     # What takes most of the time here is not what is tested.
     jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
     try:
-        run.run_study(model, "planted", sources, path, wanted, cache, resume=True)
+        studies.run_study(path, folder / "store", sources, **chosen)
     except errors.OutputExistsError as error:
         # Killed in its last moment, it was finished.
         assert "nothing to resume" in str(error)

@@ -108,4 +108,4 @@ def test_each_change_is_named_and_nothing_touched(folder, monkeypatch, change):
 def test_a_model_that_was_moved_is_the_same(folder, tmp_path):
     (folder / "store").rename(tmp_path / "elsewhere")
     (folder / "store").symlink_to(tmp_path / "elsewhere")
-    assert _resume(folder).complete
+    assert _resume(folder).facts.complete

@@ -12,8 +12,6 @@ import jaxneurons
 from convert import opt
 from jaxneurons import demo, errors
 from jaxneurons.config import Config
-from jaxneurons.run import run, settings
-from jaxneurons.store import reading
 from jaxneurons.studies import results
 from tests.support import planted, small_study, studies
 
@@ -218,10 +216,9 @@ def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     opt.convert(demo.model_directory(), tmp_path / "store")
     (tmp_path / "studies").mkdir()
     path = tmp_path / "studies" / "demo"
-    model = reading.open_store(tmp_path / "store")
-    wanted = settings.resolve(model.config, window=64, max_tokens=4000)
-    with studies.undrawn():
-        run.run_study(model, demo.MODEL_NAME, demo.sources(), path, wanted, None)
+    store, sources = tmp_path / "store", demo.sources()
+    chosen = {"name": demo.MODEL_NAME, "window": 64, "max_tokens": 4000}
+    studies.run_study(path, store, sources, **chosen)
     monkeypatch.chdir(tmp_path)
     finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner()

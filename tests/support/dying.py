@@ -12,7 +12,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "convert.cached",
-        "jaxneurons.run.run",
+        "jaxneurons.run.study",
         "jaxneurons.training.export",
         "transformers.models.auto.tokenization_auto",
     ]
