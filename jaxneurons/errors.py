@@ -39,7 +39,7 @@ class CorpusError(BadDataError):
 
 
 class TokenizerError(BadDataError):
-    """A tokenizer that does not fit the model or breaks OPT's conventions."""
+    """A tokenizer that is damaged, contradicts itself or does not fit the model."""
 
 
 class StoreError(BadDataError):

@@ -219,7 +219,7 @@ def test_interrupt_names_the_step_to_go_on_from(folder, tmp_path, monkeypatch):
 def test_no_text_leaves_nothing_behind(tmp_path):
     request = make_request(tmp_path)
     (tmp_path / "text.jsonl").write_text('{"text": ""}\n')
-    with pytest.raises(errors.CorpusError, match="no text in any document"):
+    with pytest.raises(errors.CorpusError, match="no document has any text"):
         run.train(request)
     (tmp_path / "text.jsonl").write_text('{"text": "short"}\n{"text": "too"}')
     with pytest.raises(
