@@ -109,6 +109,12 @@ def _run_pass(
     batches = loop.make_batches(job.text, job.model.config, job.spread)
     tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
     source = _BoundedSource(job.model, job.settings.first_layer)
+
+    def finish(result: LayerResult) -> None:
+        bounds = source.bounds.pop(result.layer, None)
+        _finish_layer(study, job, result, bounds, plan.hidden_states)
+        progress.log_line(_line(result, job, sum(tokens)))
+
     with _checkpoint(study, job, plan) as checkpoint, _Finisher() as finisher:
         start = _resume_point(study, job, checkpoint)
         results = _count_layers(
@@ -124,14 +130,10 @@ def _run_pass(
         checkpoint.begin(start)
         for result in results:
             if result.layer not in done:
-                progress.log_line(_line(result, job, sum(tokens)))
                 progress.describe(f"{result.layer + 1} of {layers} layers")
                 if pieces := result.found.pop("candidates", None):
                     candidates.save(study, result.layer, pieces)
-                bounds = source.bounds.pop(result.layer, None)
-                finisher.submit(
-                    _finish_layer, study, job, result, bounds, plan.hidden_states
-                )
+                finisher.submit(finish, result)
             if checkpoint.begin(result.layer + 1):
                 # The copy that study.json names must stand until the next one is named.
                 finisher.wait()

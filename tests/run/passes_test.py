@@ -1,199 +1,170 @@
 """Several passes over the weights count what one pass counts, wherever they are interrupted; n-grams left out."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from jaxneurons import errors
 from jaxneurons.analysis import analyze
-from jaxneurons.figures import paper
-from jaxneurons.run import passes
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
-from jaxneurons.stream import step
-from jaxneurons.studies import contents, directory, opening
-from tests.run import edges_test, run_test
+from jaxneurons.studies import contents, opening
+from tests.run import edges_test
+from tests.support import planted, studies
+from tests.support.studies import digests, logged_layers
 
 PASSES = Resources(tokens_per_pass=50)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_figures():
-    """They would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paper, "draw", lambda summaries: {})
-        yield
-
-
-DRAW = paper.draw
-
-
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "store"
-    return reading.open_store(edges_test.write_random_store(path, edges_test.SMALL))
+    return edges_test.write_random_store(path, edges_test.SMALL)
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
     return [
-        (name, run_test.planted.write_documents(folder / f"{name}.jsonl", documents))
+        (name, planted.write_documents(folder / f"{name}.jsonl", documents))
         for name, documents in edges_test.random_texts().items()
     ]
 
 
-def run_without_ngrams(model, sources, path, resume=False, resources=None, **chosen):
+def run_study(stored, sources, path, **chosen):
     chosen = {"window": 10, "windows_per_batch": 2, "ngrams": False} | chosen
-    return run_test.run_planted(model, sources, path, resume, resources, **chosen)
+    return studies.run_study(path, stored, sources, **chosen)
 
 
 @pytest.fixture(scope="module")
-def finished(model, sources, tmp_path_factory):
+def finished(stored, sources, tmp_path_factory):
     """In one pass."""
     path = tmp_path_factory.mktemp("studies") / "study"
-    run_without_ngrams(model, sources, path)
+    run_study(stored, sources, path)
     return path
 
 
-def test_several_passes_give_the_same_bits(
-    model, sources, tmp_path, finished, monkeypatch
-):
+def test_several_passes_give_the_same_bits(stored, sources, tmp_path, finished):
     path = tmp_path / "study"
-    compiled, compile_step = [], step.compile_step
-    monkeypatch.setattr(
-        step, "compile_step", lambda *a: compiled.append(a) or compile_step(*a)
-    )
-    run_without_ngrams(model, sources, path, resources=PASSES)
-    assert len(compiled) == 1
-    assert run_test.digests(path) == run_test.digests(finished)
+    study = run_study(stored, sources, path, resources=PASSES)
+    assert digests(path) == digests(finished)
     # 19 windows of 10 tokens; 50 tokens are two batches of two windows.
     assert opening.open_any(finished).passes == (19,)
-    assert opening.open_any(path).passes == (4, 8, 12, 16, 19)
-    assert run_test.logged_layers(path) == [0, 1] * 5
-    assert not (path / "partial").exists()
+    assert study.passes == (4, 8, 12, 16, 19)
+    assert logged_layers(path) == [0, 1] * 5
+    assert not study.partial.exists()
 
 
-def stop_at(patch, owner, name, number):
-    """Ends the run in place of the so manieth call."""
-    function, calls = getattr(owner, name), []
-
-    def counted(*arguments, **named):
-        calls.append(name)
-        if len(calls) == number:
-            raise run_test.Stop
-        return function(*arguments, **named)
-
-    patch.setattr(owner, name, counted)
-
-
+@pytest.mark.fault(case=24)
 @pytest.mark.parametrize(
-    ("owner", "name", "number", "again"),
-    [
-        (contents, "save_counts", 2, None),
-        (contents, "save_counts", 5, 50),
-        (directory.Study, "finish_pass", 2, 30),
-        (contents, "remove_counts", 2, 90),
-        (directory.Study, "write_layer", 7, 50),
-        (directory.Study, "finish_layer", 2, None),
-        (directory.Study, "finish_pass", 5, 50),
-    ],
+    ("layers", "again"), [(1, None), (2, 30), (3, 50), (6, 90), (9, 50), (10, None)]
 )
 def test_an_interrupted_pass_begins_again(
-    model, sources, tmp_path, finished, monkeypatch, owner, name, number, again
+    stored, sources, tmp_path, finished, layers, again
 ):
     path = tmp_path / "study"
-    with monkeypatch.context() as patch, pytest.raises(run_test.Stop):
-        stop_at(patch, owner, name, number)
-        run_without_ngrams(model, sources, path, resources=PASSES)
-    resources = Resources(tokens_per_pass=again)
-    run_without_ngrams(model, sources, path, resume=True, resources=resources)
-    assert run_test.digests(path) == run_test.digests(finished)
+    stop = studies.StopAfter(layers)
+    with pytest.raises(studies.Stop):
+        run_study(stored, sources, path, resources=PASSES, progress=stop)
+    run_study(stored, sources, path, resources=Resources(tokens_per_pass=again))
+    assert digests(path) == digests(finished)
 
 
-def test_one_pass_begun_may_end_in_several(
-    model, sources, tmp_path, finished, monkeypatch
-):
+def test_one_pass_begun_may_end_in_several(stored, sources, tmp_path, finished):
     path = tmp_path / "study"
-    with monkeypatch.context() as patch, pytest.raises(run_test.Stop):
-        stop_at(patch, directory.Study, "finish_layer", 2)
-        run_without_ngrams(model, sources, path)
-    run_without_ngrams(model, sources, path, resume=True, resources=PASSES)
-    assert run_test.digests(path) == run_test.digests(finished)
+    with pytest.raises(studies.Stop):
+        run_study(stored, sources, path, progress=studies.StopAfter(1))
+    run_study(stored, sources, path, resources=PASSES)
+    assert digests(path) == digests(finished)
 
 
-def test_damaged_sums_are_named(model, sources, tmp_path, monkeypatch):
+@pytest.mark.fault(case=24)
+def test_damaged_sums_are_named(stored, sources, tmp_path):
     path = tmp_path / "study"
-    with monkeypatch.context() as patch, pytest.raises(run_test.Stop):
-        stop_at(patch, contents, "save_counts", 4)
-        run_without_ngrams(model, sources, path, resources=PASSES)
+    stop = studies.StopAfter(3)
+    with pytest.raises(studies.Stop):
+        run_study(stored, sources, path, resources=PASSES, progress=stop)
     (file,) = (path / "partial").glob("counts_001_4*")
     file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(errors.StudyError, match="counts_001_4.npz is damaged"):
-        run_without_ngrams(model, sources, path, resume=True, resources=PASSES)
+    with pytest.raises(errors.StudyError, match="counts_001_4.npz"):
+        run_study(stored, sources, path, resources=PASSES)
 
 
-def test_ngrams_in_several_passes_are_refused(model, sources, tmp_path):
-    with pytest.raises(errors.UsageError, match="one pass, since .* add --nongrams"):
-        run_without_ngrams(
-            model, sources, tmp_path / "study", resources=PASSES, ngrams=True
-        )
+def test_ngrams_in_several_passes_are_refused(stored, sources, tmp_path):
+    with pytest.raises(errors.UsageError, match="n-grams need all tokens in one pass"):
+        run_study(stored, sources, tmp_path / "a", resources=PASSES, ngrams=True)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_study_without_ngrams_says_so(model, sources, tmp_path, finished):
-    record = opening.open_any(finished)
-    assert record.identity.settings.ngrams is False
+def test_a_study_without_ngrams_says_so(stored, sources, tmp_path):
+    path = tmp_path / "study"
+    study = run_study(stored, sources, path, figures=True)
+    assert not study.identity.settings.ngrams
     for name in contents.NGRAM_ARRAYS:
-        assert (record.read(name) == -1).all()
-    assert not list(record.arrays_path.glob("candidate*"))
-    summary = json.loads((finished / "summary.json").read_bytes())
+        assert (study.read(name) == -1).all()
+    assert not list(study.arrays_path.glob("candidate*"))
+    summary = json.loads((path / "summary.json").read_bytes())
     assert summary["ngrams"] is None and summary["suppression"] is None
-    figures = {name.split("_")[1] for name in DRAW({"model": summary})}
-    assert figures == {"1a", "1b", "7", "8", "9"}
-    assert not list(finished.glob("detectors*"))
-    analyze.analyze_again(record, model, analyze.Thresholds(), str(tmp_path / "out"))
+    figures = {file.name.split("_")[1] for file in path.glob("figures/figure_*")}
+    assert figures <= {"1a", "1b", "7", "8", "9"} and "1a" in figures
+    assert not list(path.glob("detectors*"))
+    model = reading.open_store(stored)
+    analyze.analyze_again(study, model, analyze.Thresholds(), str(tmp_path / "out"))
 
 
-def test_counts_are_those_of_a_study_with_ngrams(model, sources, tmp_path, finished):
-    run_without_ngrams(model, sources, tmp_path / "study", ngrams=True)
-    both = [opening.open_any(path) for path in (finished, tmp_path / "study")]
+def test_counts_are_those_of_a_study_with_ngrams(stored, sources, tmp_path, finished):
+    both = [
+        opening.open_any(finished),
+        run_study(stored, sources, tmp_path / "study", ngrams=True),
+    ]
     for name in ("activation_count", "position_count", "mutual_information"):
-        np.testing.assert_array_equal(*[record.read(name) for record in both])
+        np.testing.assert_array_equal(*[study.read(name) for study in both])
 
 
-def test_spill_directory(model, sources, tmp_path, finished, monkeypatch):
-    run_test.keep_hidden_states(monkeypatch, "disk")
-    resources = Resources(spill_directory=tmp_path / "spilled")
-    path = tmp_path / "study"
-    seen = []
-    keep = passes._keep
-
-    def noted(record, *arguments):
-        seen.extend(file.name for file in tmp_path.glob("spilled/*/*"))
-        assert not list(record.partial.glob("hidden*"))
-        keep(record, *arguments)
-
-    monkeypatch.setattr(passes, "_keep", noted)
-    run_without_ngrams(model, sources, path, resources=resources)
-    assert set(seen) == {"hidden_1.bin"}
-    assert not any((tmp_path / "spilled").iterdir())
-    assert run_test.digests(path) == run_test.digests(finished)
-
-
-def test_a_full_spill_disk_stops_the_run_and_it_goes_on(
-    model, sources, tmp_path, finished, monkeypatch
+def test_copies_lie_in_the_spill_directory_while_it_runs(
+    stored, sources, tmp_path, finished
 ):
-    run_test.keep_hidden_states(monkeypatch, "disk")
-    resources = Resources(spill_directory=tmp_path / "spilled")
+    spill = tmp_path / "spilled"
     path = tmp_path / "study"
-    (tmp_path / "spilled").mkdir()
-    with monkeypatch.context() as patch, pytest.raises(errors.InputOutputError) as stop:
-        patch.setattr(passes, "spill_folder", lambda *_: tmp_path / "full")
-        (tmp_path / "full").mkdir()
-        (tmp_path / "full" / "hidden_1.bin").symlink_to("/dev/full")
-        run_without_ngrams(model, sources, path, resources=resources)
-    assert "hidden_1.bin: No space left on device (" in str(stop.value)
-    run_without_ngrams(model, sources, path, resume=True, resources=resources)
-    assert run_test.digests(path) == run_test.digests(finished)
+    resources = Resources(spill_directory=spill, checkpoint_minutes=0)
+    with pytest.raises(studies.Stop):
+        run_study(
+            stored,
+            sources,
+            path,
+            resources=resources,
+            progress=studies.StopAfter(1),
+        )
+    assert [file.name for file in spill.glob("*/*")] == ["hidden_000.bin"]
+    assert not list((path / "partial").glob("hidden*"))
+    run_study(stored, sources, path, resources=resources)
+    assert not any(spill.iterdir())
+    assert digests(path) == digests(finished)
+    assert logged_layers(path) == [0, 1]
+
+
+@pytest.mark.fault(case=13)
+def test_a_full_spill_disk_stops_the_run_and_it_goes_on(
+    stored, sources, tmp_path, finished
+):
+    spill, path = tmp_path / "spilled", tmp_path / "study"
+    resources = Resources(spill_directory=spill, checkpoint_minutes=0)
+    with pytest.raises(studies.Stop):
+        stop = studies.StopAfter(1)
+        run_study(stored, sources, path, resources=resources, progress=stop)
+    (copy,) = spill.glob("*/hidden_000.bin")
+    copy.unlink()
+
+    class Full(studies.StopAfter):
+        """Fills the disk just before the first layer is copied again."""
+
+        def start(self, *arguments):
+            super().start(*arguments)
+            copy.symlink_to("/dev/full")
+
+    with pytest.raises(errors.InputOutputError, match="hidden_000.bin: No space left"):
+        run_study(stored, sources, path, resources=resources, progress=Full(math.inf))
+    run_study(stored, sources, path, resources=resources)
+    assert digests(path) == digests(finished)

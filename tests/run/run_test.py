@@ -1,8 +1,6 @@
-"""A study from end to end: a planted model's findings, resuming, killing, refusing, compiling once."""
+"""A study from end to end: a planted model's findings, resuming, killing, refusing."""
 
-import hashlib
 import json
-import logging
 import os
 import pathlib
 import signal
@@ -10,17 +8,15 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.run import memory_plan, run, settings
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import format, reading, writing
-from jaxneurons.stream import step
-from jaxneurons.studies import directory, opening
+from jaxneurons.store import format, writing
+from jaxneurons.studies import opening
 from tests.support import planted, studies
+from tests.support.studies import digests, logged_layers
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 # Tokens 4 and 5 occur, 6 does not.
@@ -40,7 +36,7 @@ def planted_store(tmp_path_factory):
         planted.layer(constant(0.0), fires(2), fires(5), weak),
         planted.layer(*[constant(1.0)] * 8),
     ]
-    return reading.open_store(planted.write_store(path, layers))
+    return planted.write_store(path, layers)
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +48,10 @@ def sources(tmp_path_factory):
     ]
 
 
-def run_planted(model, sources, path, resume=False, resources=None, **chosen):
+def run_planted(stored, sources, path, **chosen):
     """The paper's figures are drawn, and compared, where the script runs."""
-    defaults = {"window": 8, "windows_per_batch": 2}
-    wanted = settings.resolve(model.config, **(defaults | chosen))
-    with studies.undrawn():
-        return run.run_study(
-            model, "planted", sources, path, wanted, None, resume, resources
-        )
-
-
-def digests(path):
-    """SHA-256 of every result of a study, by file name."""
-    results = [*(path / "arrays").rglob("*"), *path.glob("*.jsonl")]
-    results += [path / "summary.json", *(path / "figures").iterdir()]
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in results
-        if file.is_file()
-    }
+    defaults = {"window": 8, "windows_per_batch": 2, "resume": False}
+    return studies.run_study(path, stored, sources, **(defaults | chosen))
 
 
 @pytest.fixture(scope="module")
@@ -141,105 +122,74 @@ def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
     assert digests(tmp_path / "study") == digests(finished)
 
 
-def logged_layers(path):
-    """Layers in the order in which the log says that they ended."""
-    lines = (path / "study.log").read_text().splitlines()
-    return [int(line.split()[2]) for line in lines]
+@pytest.mark.fault(case=29)
+def test_hidden_states_on_disk_give_the_same_bits(planted_store, tmp_path):
+    """Where the memory allowed holds the work but not the hidden states."""
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(4, 20, 400).tolist() for _ in range(40)]
+    text = [("text", planted.write_documents(tmp_path / "text.jsonl", documents))]
+    chosen = {"window": 16, "windows_per_batch": 2, "ngrams": False}
+    places = {}
+    for name, memory in (("roomy", 2**30), ("tight", 1_700_000)):
+        study = studies.run_study(
+            tmp_path / name,
+            planted_store,
+            text,
+            resources=Resources(host_memory_bytes=memory),
+            **chosen,
+        )
+        places[name] = {layer.hidden_states for layer in study.facts.done}
+    assert places == {"roomy": {"memory"}, "tight": {"disk"}}
+    assert digests(tmp_path / "roomy") == digests(tmp_path / "tight")
 
 
-def keep_hidden_states(monkeypatch, place):
-    """Whatever memory there is."""
-    make_plan = memory_plan.make_plan
-
-    def planned(*arguments):
-        return make_plan(*arguments)._replace(hidden_states=place)
-
-    monkeypatch.setattr(memory_plan, "make_plan", planned)
-
-
-@pytest.mark.parametrize("place", ["disk", "host"])
-def test_hidden_states_elsewhere_give_the_same_bits(
-    planted_store, sources, tmp_path, finished, monkeypatch, place
-):
-    keep_hidden_states(monkeypatch, place)
-    resources = Resources(checkpoint_every=0)
-    run_planted(planted_store, sources, tmp_path / "study", resources=resources)
-    assert digests(tmp_path / "study") == digests(finished)
-    done = opening.open_any(tmp_path / "study").facts.done
-    assert {entry.hidden_states for entry in done} == {place}
-
-
-class Stop(Exception):
-    """Stands for whatever ends a run."""
+EVERY_LAYER = Resources(checkpoint_minutes=0)
 
 
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=29)
-@pytest.mark.parametrize("place", ["memory", "disk"])
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
-    planted_store, sources, tmp_path, finished, monkeypatch, stop_after, place
+    planted_store, sources, tmp_path, finished, stop_after
 ):
-    keep_hidden_states(monkeypatch, place)
     path = tmp_path / "study"
-    finish_layer = directory.Study.finish_layer
-
-    def finish_and_stop(self, entry, checksums):
-        finish_layer(self, entry, checksums)
-        if entry.layer == stop_after:
-            raise Stop
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
-        run_planted(planted_store, sources, path)
+    with pytest.raises(studies.Stop):
+        run_planted(
+            planted_store,
+            sources,
+            path,
+            resources=EVERY_LAYER,
+            progress=studies.StopAfter(stop_after + 1),
+        )
+    done = opening.open_any(path).done_layers
+    assert done == list(range(stop_after + 1))
     with pytest.raises(errors.OutputExistsError, match="Resume it"):
         run_planted(planted_store, sources, path)
     run_planted(planted_store, sources, path, resume=True)
     assert digests(path) == digests(finished)
-    # Stopped before its line was logged, a finished layer did not run again.
-    assert logged_layers(path) == [layer for layer in (0, 1, 2) if layer != stop_after]
+    # No layer that was finished ran again.
+    assert logged_layers(path) == [0, 1, 2]
 
 
 @pytest.mark.fault(case=24)
-def test_resume_without_its_copy_recomputes_it(
-    planted_store, sources, tmp_path, finished, monkeypatch
+@pytest.mark.parametrize("damage", ["copy", "candidates"])
+def test_what_a_resumed_run_finds_damaged_is_computed_again(
+    planted_store, sources, tmp_path, finished, damage
 ):
     path = tmp_path / "study"
-    finish_layer = directory.Study.finish_layer
-
-    def finish_and_stop(self, entry, checksums):
-        finish_layer(self, entry, checksums)
-        raise Stop
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
-        run_planted(planted_store, sources, path)
-    for copy in (path / "partial").glob("hidden*"):
-        copy.write_bytes(bytes(len(copy.read_bytes())))
+    stop = studies.StopAfter(2)
+    with pytest.raises(studies.Stop):
+        run_planted(planted_store, sources, path, resources=EVERY_LAYER, progress=stop)
+    if damage == "copy":
+        for copy in (path / "partial").glob("hidden*"):
+            copy.write_bytes(bytes(len(copy.read_bytes())))
+    else:
+        file = path / "partial" / "candidates_000.npz"
+        file.write_bytes(file.read_bytes()[:200])
     run_planted(planted_store, sources, path, resume=True)
     assert digests(path) == digests(finished)
-
-
-@pytest.mark.fault(case=24)
-def test_damaged_candidates_cost_their_layer_only(
-    planted_store, sources, tmp_path, finished, monkeypatch
-):
-    path = tmp_path / "study"
-    finish_layer = directory.Study.finish_layer
-
-    def finish_and_stop(self, entry, checksums):
-        finish_layer(self, entry, checksums)
-        if entry.layer == 1:
-            raise Stop
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
-        run_planted(planted_store, sources, path)
-    candidates = path / "partial" / "candidates_000.npz"
-    candidates.write_bytes(candidates.read_bytes()[:200])
-    run_planted(planted_store, sources, path, resume=True)
-    assert digests(path) == digests(finished)
-    assert logged_layers(path) == [0, 0, 2]
+    again = [] if damage == "copy" else [0]
+    assert logged_layers(path) == [0, 1, *again, 2]
 
 
 def test_resume_begins_where_there_is_nothing(
@@ -250,15 +200,10 @@ def test_resume_begins_where_there_is_nothing(
 
 
 @pytest.mark.fault(case=25)
-def test_resume_with_something_else_is_refused(
-    planted_store, sources, tmp_path, monkeypatch
-):
+def test_resume_with_something_else_is_refused(planted_store, sources, tmp_path):
     path = tmp_path / "study"
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(
-            directory.Study, "write_layer", lambda *_: (_ for _ in ()).throw(Stop)
-        )
-        run_planted(planted_store, sources, path)
+    with pytest.raises(studies.Stop):
+        run_planted(planted_store, sources, path, progress=studies.StopAfter(1))
     with pytest.raises(errors.MismatchError) as caught:
         run_planted(
             planted_store, sources[:1], path, resume=True, window=4, max_tokens=30
@@ -277,14 +222,10 @@ def test_finished_study_is_left_alone(planted_store, sources, finished):
 
 
 @pytest.mark.fault(case=27)
-def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(directory.Study, "write_layer", interrupted)
-        with pytest.raises(errors.InterruptedRunError, match="--resume"):
-            run_planted(planted_store, sources, tmp_path / "study")
+def test_interruption_is_resumable(planted_store, sources, tmp_path):
+    stop = studies.StopAfter(2, KeyboardInterrupt)
+    with pytest.raises(errors.InterruptedRunError, match="interrupted with 2 layers"):
+        run_planted(planted_store, sources, tmp_path / "study", progress=stop)
     run_planted(planted_store, sources, tmp_path / "study", resume=True)
 
 
@@ -299,9 +240,8 @@ def test_overflow_and_nan_are_no_dead_neurons(sources, tmp_path, scale, dtype):
                 array *= scale
             writer.write(name, array)
         writer.publish({})
-    model = reading.open_store(path)
-    with pytest.raises(errors.NotFiniteError, match=f"layer 1: NaN .* {dtype}"):
-        run_planted(model, sources, tmp_path / "study", dtype=dtype)
+    with pytest.raises(errors.NotFiniteError, match=f"layer 1 has NaN .* {dtype}"):
+        run_planted(path, sources, tmp_path / "study", dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +265,7 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
 @pytest.mark.parametrize(
     ("chosen", "kind", "message"),
     [
-        ({"host_memory_bytes": 1}, errors.UsageError, "memory_gb: 0.000 GiB given"),
+        ({"host_memory_bytes": 1}, errors.UsageError, "memory: 0.000 GiB may be used"),
         (
             {"spill_directory": pathlib.Path(__file__)},
             errors.InputOutputError,
@@ -342,32 +282,12 @@ def test_a_study_without_the_means_is_not_begun(
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "text", ["1", "a:b", "1:", "-1:2", "0:1:2", "", "0:" + "9" * 5000]
-)
-def test_layers_that_are_no_range(text):
-    with pytest.raises(errors.UsageError, match="FIRST:LAST"):
-        settings.parse_layers(text)
-
-
-@pytest.mark.parametrize(("least_saved", "number"), [(1e20, 1), (0, 2)])
-def test_one_executable_serves_all_layers_and_at_most_one_more_the_last(
-    planted_store, sources, tmp_path, caplog, monkeypatch, least_saved, number
-):
-    monkeypatch.setattr(step, "LEAST_SAVED", least_saved)
-    with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
-        run_planted(planted_store, sources, tmp_path / "study")
-    compiled = [
-        r.getMessage() for r in caplog.records if "XLA compil" in r.getMessage()
-    ]
-    assert sum("jit(step)" in message for message in compiled) == number
-
-
 def start_study(store_path, sources, path, *flags, before=(), **environment):
     """The script in a process of its own; what it prints goes to output.txt beside the study."""
     command = [sys.executable, "scripts/study.py", f"--model={store_path}"]
     command += [f"--corpus={name}={source}" for name, source in sources]
-    command += [f"--study={path}", "--window=16", "--windows_per_batch=1", *flags]
+    command += [f"--study={path}", "--window=16", "--windows_per_batch=1"]
+    command += ["--checkpoint_minutes=0", *flags]
     defaults = {
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
@@ -420,7 +340,7 @@ def test_stopped_study_resumes_to_the_same_bits(tmp_path):
         process = start_study(tmp_path / "store", corpus, path, "--resume", **ELSEWHERE)
     command = " ".join(process.args[1:])
     said = (tmp_path / "output.txt").read_text()
-    assert f"go on by --resume: python {command}\n" in said
+    assert f"python {command}\n" in said
     assert process.wait() == 0, (tmp_path / "output.txt").read_text()
     assert digests(path) == digests(tmp_path / "whole")
     # No layer that was finished ran again.
@@ -434,16 +354,16 @@ def test_study_without_room_stops_in_one_line_and_resumes(planted_store, tmp_pat
     rng = np.random.default_rng(0)
     documents = [rng.integers(4, 20, 40).tolist() for _ in range(200)]
     corpus = [("text", planted.write_documents(tmp_path / "text.jsonl", documents))]
-    whole = start_study(planted_store.location, corpus, tmp_path / "whole")
+    whole = start_study(planted_store, corpus, tmp_path / "whole")
     assert whole.wait() == 0, (tmp_path / "output.txt").read_text()
     path = tmp_path / "study"
     small_files = ("bash", "-c", 'ulimit -f 200; exec "$@"', "bash")
-    stopped = start_study(planted_store.location, corpus, path, before=small_files)
+    stopped = start_study(planted_store, corpus, path, before=small_files)
     assert stopped.wait() == errors.InputOutputError.exit_code
     said = (tmp_path / "output.txt").read_text()
-    assert f"cannot write {path}/partial/hidden_1.bin" in said.splitlines()[-1]
+    assert f"cannot write {path}/partial/hidden_000.bin" in said.splitlines()[-1]
     assert "Traceback" not in said
-    resumed = start_study(planted_store.location, corpus, path, "--resume")
+    resumed = start_study(planted_store, corpus, path, "--resume")
     assert resumed.wait() == 0, (tmp_path / "output.txt").read_text()
     assert digests(path) == digests(tmp_path / "whole")
 

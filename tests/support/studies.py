@@ -21,7 +21,7 @@ class Stop(Exception):
 
 
 class StopAfter(Progress):
-    """Ends a run once so many layers were said to be done; the last of them may not have been written."""
+    """Ends a run once so many layers are done."""
 
     def __init__(self, layers: int, error: type[BaseException] = Stop):
         super().__init__(shown=False)
