@@ -12,7 +12,6 @@ import pytest
 
 from jaxneurons import config, devices, errors
 from jaxneurons.store import format, writing
-from tests.run import run_test
 from tests.support import planted, studies
 
 TESTS = pathlib.Path(__file__).parent
@@ -67,7 +66,7 @@ def test_number_of_devices_changes_no_bit(tmp_path):
     )
     # The last of 10 parts lacks a window; 3 and 8 devices lack parts in the last of several batches.
     assert len(record.read("tokens")) == 19
-    digests = run_test.digests(record.path)
+    digests = studies.digests(record.path)
     for name, digest in found.items():
         assert digest == digests, name
 

@@ -10,6 +10,7 @@ from matplotlib import figure
 
 from jaxneurons import errors
 from jaxneurons.figures import paper
+from jaxneurons.run.resources import Resources
 from tests.support import dying, planted, studies
 
 
@@ -67,6 +68,7 @@ def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
     sources = [("text", folder / "text.jsonl")]
     cache = path.with_name(f"{path.name}-cache")
     chosen = {"cache": cache, "window": 8, "windows_per_batch": 8, "figures": True}
+    chosen["resources"] = Resources(checkpoint_minutes=0)
     # What takes most of the time here is not what is tested.
     jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

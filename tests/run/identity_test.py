@@ -6,14 +6,9 @@ import shutil
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.studies import directory
 from tests.support import planted, studies
 
 CHOSEN = {"window": 8, "windows_per_batch": 2}
-
-
-class Stop(Exception):
-    """Ends a run before its first layer is written."""
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +17,8 @@ def begun(tmp_path_factory):
     folder = tmp_path_factory.mktemp("begun")
     planted.write_store(folder / "store", _layers(4))
     planted.write_documents(folder / "text.jsonl", [[4, 5, 7, 8], [9] * 30])
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(directory.Study, "write_layer", _stop)
-        _resume(folder)
+    with pytest.raises(studies.Stop):
+        _resume(folder, progress=studies.StopAtStart())
     return folder
 
 
@@ -32,10 +26,6 @@ def begun(tmp_path_factory):
 def folder(begun, tmp_path):
     """The same, to change."""
     return shutil.copytree(begun, tmp_path / "begun")
-
-
-def _stop(*_):
-    raise Stop
 
 
 def _layers(token):

@@ -11,8 +11,9 @@ import pytest
 from flax import traverse_util
 
 from jaxneurons import config, devices, errors
+from jaxneurons.counting import paper, reductions
 from jaxneurons.model import block
-from jaxneurons.run import memory_plan, passes, settings
+from jaxneurons.run import job, memory_plan, settings
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import loop, step
@@ -40,14 +41,15 @@ def windows():
 def plan(model, windows, device, host, **chosen):
     wanted = settings.resolve(model.config, windows_per_batch=2, **chosen)
     resources = Resources(device_memory_bytes=device, host_memory_bytes=host)
-    spread = devices.spread(WINDOWS, 2, 1)
-    return memory_plan.make_plan(model, windows, wanted, resources, spread)
+    mesh = devices.make_mesh(1)
+    return memory_plan.make_plan(job.make_job(model, windows, wanted, resources, mesh))
 
 
 def needed(model, windows):
     wanted = settings.resolve(model.config, windows_per_batch=2)
-    spread = devices.spread(WINDOWS, 2, 1)
-    needs = memory_plan.find_needs(model, windows, wanted, spread)
+    mesh = devices.make_mesh(1)
+    work = job.make_job(model, windows, wanted, Resources(), mesh)
+    needs = memory_plan.find_needs(work)
     return memory_plan.Need(*map(sum, zip(*needs.values(), strict=True)))
 
 
@@ -61,7 +63,7 @@ def test_one_budget_where_device_and_host_are_one_memory(model, windows):
         assert plan(model, windows, device, host).hidden_states == "memory"
     for device, host in ((both + HIDDEN - 1, roomy), (roomy, both)):
         assert plan(model, windows, device, host).hidden_states == "disk"
-    with pytest.raises(errors.UsageError, match="memory_gb: 0.00.* GiB given, 0.0"):
+    with pytest.raises(errors.UsageError, match="memory: 0.000 GiB may be used, 0.0"):
         plan(model, windows, roomy, both - 1)
 
 
@@ -75,9 +77,9 @@ def test_device_first_then_host_then_disk(model, windows, monkeypatch):
     ):
         found = plan(model, windows, device + more_device, host + more_host)
         assert found.hidden_states == place
-    with pytest.raises(errors.UsageError, match="--device_memory_gb: .*n-grams"):
+    with pytest.raises(errors.UsageError, match="^device: .*n-grams"):
         plan(model, windows, device - 1, host)
-    with pytest.raises(errors.UsageError, match="--host_memory_gb: .*weights"):
+    with pytest.raises(errors.UsageError, match="^host: .*weights"):
         plan(model, windows, device, host - 1)
 
 
@@ -92,12 +94,7 @@ def test_counting_ngrams_gets_what_is_left(model, windows):
     assert plan(model, windows, less, less, ngrams=False).ngram_bytes is None
 
 
-def test_defaults_are_what_the_machine_and_its_container_have(monkeypatch, tmp_path):
-    limit = tmp_path / "memory.max"
-    limit.write_text("1000\n")
-    monkeypatch.setattr(memory_plan, "CONTAINER_LIMITS", (limit,))
-    assert memory_plan.budgets(Resources()) == (800, 800)
-    limit.write_text("max\n")
+def test_defaults_are_a_share_of_what_there_is():
     assert memory_plan.budgets(Resources())[1] > 2**28
     given = Resources(device_memory_bytes=5, host_memory_bytes=0)
     assert memory_plan.budgets(given) == (5, 0)
@@ -125,10 +122,14 @@ def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, 
     spread = devices.spread(windows, windows, 1)
     (batch,) = loop.make_batches(text, model, spread)
     x = of((*shape, hidden), dtype, sharding=batch.tokens.sharding)
-    reduction = passes.make_reduction(model, text, spread, 2**20)
+    counted = paper.paper_counts(model, tokens, lengths, text.full_windows(), spread)
+    reduction = reductions.chain(*counted)
     params = traverse_util.unflatten_dict(flat, sep="/")
-    compiled = step.compile_step(model, reduction, params, x, batch)
-    taken = compiled.memory_analysis().temp_size_in_bytes
+    states = jax.eval_shape(lambda: step.init_states(reduction.init, spread.mesh))
+    lowered = step.step.lower(
+        model, reduction.update, spread.mesh, params, x, states, batch
+    )
+    taken = lowered.compile().memory_analysis().temp_size_in_bytes
     assert 0 < taken <= memory_plan.step_bytes(model, chosen)
 
 

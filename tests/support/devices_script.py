@@ -17,46 +17,33 @@ from jaxneurons.counting import ngram_coverage, reductions
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import hidden, loop, step
-from jaxneurons.studies import candidates, directory, opening
+from jaxneurons.studies import candidates, opening
 from jaxneurons.text.corpus import Windows
-from tests.run import run_test
 from tests.support import mask_oracle, studies
 
 CHOSEN = {"window": 16, "windows_per_batch": 2}
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
 
 
-def run_study(folder, name, number):
+def run_study(folder, name, number, **more):
     """A study on the first `number` devices, one of its own or the rest of an unfinished one: what it wrote."""
     studies.run_study(
         folder / name,
         folder / "store",
         [("text", folder / "text.jsonl")],
-        resources=Resources(devices=number),
-        **CHOSEN,
+        resources=Resources(devices=number, checkpoint_minutes=0),
+        **(CHOSEN | more),
     )
-    return run_test.digests(folder / name)
-
-
-def stop_after_the_first_layer(folder, name, number):
-    finish_layer = directory.Study.finish_layer
-
-    def finish_and_stop(self, entry, checksums):
-        finish_layer(self, entry, checksums)
-        raise run_test.Stop
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(run_test.Stop):
-        patch.setattr(directory.Study, "finish_layer", finish_and_stop)
-        run_study(folder, name, number)
+    return studies.digests(folder / name)
 
 
 def resume_on_others(folder, name, first, then):
     """A study that began on `first` devices and goes on, from its copy, on `then`."""
-    stop_after_the_first_layer(folder, name, first)
-    with pytest.MonkeyPatch.context() as patch:
-        # What is read from the copy is not embedded again.
-        patch.setattr(loop, "embed_batch", None)
-        return run_study(folder, name, then)
+    with pytest.raises(studies.Stop):
+        run_study(folder, name, first, progress=studies.StopAfter(1))
+    found = run_study(folder, name, then)
+    assert studies.logged_layers(folder / name) == [0, 1, 2]
+    return found
 
 
 def check_by_brute_force(folder):
@@ -66,7 +53,7 @@ def check_by_brute_force(folder):
     )
     mask_oracle.assert_counts(record, masks)
     mask_oracle.assert_ngrams(record, masks, range(0, masks[0].shape[2], 7))
-    return run_test.digests(folder / "all")
+    return studies.digests(folder / "all")
 
 
 def check_what_passes_between_devices(folder):
@@ -78,15 +65,15 @@ def check_what_passes_between_devices(folder):
     everywhere = devices.replicated(spread.mesh)
     embedding = jax.device_put(model.read_embed(), everywhere)
     params = jax.device_put(model.read_layer(0), everywhere)
-    x = loop.embed_batch(config, embedding, batch.tokens, "float32")
+    x = loop.embed_tokens(config, embedding, batch.tokens, "float32")
     coverage = make_coverage(windows, config, spread)
-    embed = loop.embed_batch.lower(config, embedding, batch.tokens, "float32")
-    compiled = step.compile_step(config, coverage, params, x, batch)
-    states = jax.device_put(
-        step.init_states(coverage, spread.mesh), devices.sharded(spread.mesh)
+    embed = loop.embed_tokens.lower(config, embedding, batch.tokens, "float32")
+    states = step.init_states(coverage.init, spread.mesh)
+    lowered = step.step.lower(
+        config, coverage.update, spread.mesh, params, x, states, batch
     )
     merge = coverage.merge.lower(states).compile().as_text()
-    for text in (embed.compile().as_text(), compiled.as_text()):
+    for text in (embed.compile().as_text(), lowered.compile().as_text()):
         assert not any(name in text for name in COLLECTIVES)
     assert [name in merge for name in COLLECTIVES] == [False, False, True, False]
 
@@ -100,10 +87,8 @@ def check_own_statistic_and_small_blocks(folder):
         make_coverage(windows, model.config, spread, memory_bytes=1),
     )
     batches = loop.make_batches(windows, model.config, spread)
-    (result,) = loop.run_layers(
-        model, batches, reduction, "float32", range(1), hidden.InMemory()
-    )
-    found = ngram_coverage.join_candidates(reduction.finalize(result.state))
+    (result,) = loop.run_layers(model, batches, reduction, range(1), hidden.InMemory())
+    found = ngram_coverage.join_candidates(result.found)
     record = opening.open_any(folder / "all")
     for name in ("ngram_coverage", "ngram_activation_count"):
         np.testing.assert_array_equal(found[name], record.read_layer(name, 0))
@@ -117,8 +102,9 @@ def check_own_statistic_and_small_blocks(folder):
 
 
 def co_activation(neurons):
-    def update(state, active, batch):
-        counted = (active & batch.valid[..., None]).astype(jnp.int32)
+    def update(state, activation, batch):
+        active = reductions.active(activation) & batch.valid[..., None]
+        counted = active.astype(jnp.int32)
         return state + jnp.einsum("btf,btg->fg", counted, counted)
 
     return reductions.Reduction(
@@ -150,11 +136,9 @@ def main(folder):
     assert jax.local_device_count() == 8
     found = {
         "all": check_by_brute_force(folder),
-        "three then two": resume_on_others(folder, "memory", 3, 2),
+        "three then two": resume_on_others(folder, "fewer", 3, 2),
+        "three then eight": resume_on_others(folder, "more", 3, 8),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        run_test.keep_hidden_states(patch, "disk")
-        found["three then eight, on disk"] = resume_on_others(folder, "disk", 3, 8)
     check_what_passes_between_devices(folder)
     check_own_statistic_and_small_blocks(folder)
     print(json.dumps(found))

@@ -1,14 +1,19 @@
 """A whole study in one call, ended early where a test wants it, and what it wrote as values."""
 
 import collections
+import contextlib
 import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
+
+from matplotlib import figure
 
 import jaxneurons
 from jaxneurons.command.progress import Progress
+from jaxneurons.figures import paper
 from jaxneurons.run.models import Model
 from jaxneurons.store import reading
 from jaxneurons.studies import opening
@@ -16,8 +21,21 @@ from jaxneurons.studies.directory import Study
 from jaxneurons.text import corpus
 
 
+def undrawn() -> contextlib.AbstractContextManager:
+    """While it lasts, one empty figure is drawn in place of the paper's, which take most of a small study's time."""
+    drawn = {"figure": figure.Figure((1, 1))}
+    return mock.patch.object(paper, "draw", return_value=drawn)
+
+
 class Stop(Exception):
     """Stands for whatever ends a run."""
+
+
+class StopAtStart(Progress):
+    """Ends a run when it is about to compute its first layer."""
+
+    def start(self, *arguments: Any) -> None:
+        raise Stop
 
 
 class StopAfter(Progress):
