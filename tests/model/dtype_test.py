@@ -7,28 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convert import opt
-from jaxneurons import demo
+import jaxneurons
 from jaxneurons.model import block, embed
-from jaxneurons.run import run
-from jaxneurons.store import reading
-from jaxneurons.text import corpus
 
 WINDOWS = 40
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("demo") / "store"
-    opt.convert(demo.model_directory(), path)
-    return reading.open_store(path)
+    return jaxneurons.open_model(cache=tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
-def tokens(model):
-    windows = corpus.load_windows(
-        demo.sources(), run.read_tokenizer(model), model.config, 256
-    )
+def tokens(model, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("tokens")
+    windows = jaxneurons.load_text(model, window=256, cache=cache)
     chosen = np.linspace(0, len(windows.tokens) - 1, WINDOWS).astype(int)
     return jnp.asarray(windows.tokens[chosen])
 
@@ -47,8 +40,8 @@ def masks(config, params, layers, tokens, dtype):
 # In per cent, on AMX-capable x86; README's table. Other processors round otherwise, so a factor of two is left.
 @pytest.mark.parametrize(("dtype", "share"), [("float16", 0.007), ("bfloat16", 0.050)])
 def test_share_of_masks_that_differ_from_float32(model, tokens, dtype, share):
-    layers = [model.read_layer(i) for i in range(model.config.num_hidden_layers)]
-    compute = functools.partial(masks, model.config, model.read_embed(), layers, tokens)
+    layers = [model.layer(i) for i in range(model.config.num_hidden_layers)]
+    compute = functools.partial(masks, model.config, model.embedding, layers, tokens)
     differing = np.asarray(compute(dtype="float32") != compute(dtype=dtype))
     by_layer = 100 * differing.mean(axis=(1, 2, 3))
     print(f"{dtype}: {100 * differing.mean():.4f} %, by layer {by_layer.round(4)}")
