@@ -10,28 +10,23 @@ import numpy as np
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.figures import paper
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import reading
-from tests.run import run_test
-from tests.support import planted
+from tests.support import planted, studies
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _what_takes_the_time(tmp_path_factory):
-    """Draws no figures, and compiles once for all runs."""
+    """Compiles once for all runs."""
     wanted = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
     before = {name: getattr(jax.config, name) for name in wanted}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paper, "draw", lambda summaries: {})
-        for name, value in wanted.items():
-            jax.config.update(name, value)
-        yield
-        for name, value in before.items():
-            jax.config.update(name, value)
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +59,15 @@ def enlarge(disk: pathlib.Path, kibibytes: int) -> None:
 
 
 def run(folder, path, resources=None):
-    model = reading.open_store(folder / "store")
     sources = [("text", folder / "text.jsonl")]
-    run_test.run_planted(model, sources, path, True, resources)
-    return run_test.digests(path)
+    chosen = {"window": 8, "windows_per_batch": 2, "resources": resources}
+    studies.run_study(path, folder / "store", sources, **chosen)
+    return studies.digests(path)
 
 
 @pytest.mark.fault(case=13)
 def test_hidden_states_that_fill_their_disk(folder, disk, tmp_path, monkeypatch):
-    run_test.keep_hidden_states(monkeypatch, "disk")
+    studies.keep_hidden_states(monkeypatch, "disk")
     resources = Resources(spill_directory=disk)
     # No layer fits, then one, then two that take turns.
     for size in (100, 200):
@@ -83,7 +78,7 @@ def test_hidden_states_that_fill_their_disk(folder, disk, tmp_path, monkeypatch)
         assert f"cannot write {disk}" in message
         enlarge(disk, size)
     found = run(folder, tmp_path / "study", resources)
-    assert found == run_test.digests(folder / "whole")
+    assert found == studies.digests(folder / "whole")
     assert not any(disk.iterdir())
 
 
@@ -97,7 +92,7 @@ def test_a_study_that_fills_its_disk(folder, disk):
         except errors.InputOutputError as stop:
             stops.append(str(stop))
         enlarge(disk, size)
-    assert found == run_test.digests(folder / "whole")
+    assert found == studies.digests(folder / "whole")
     assert len(stops) > 2
     assert all("No space left on device (" in stop for stop in stops)
     assert not any("\n" in stop for stop in stops)

@@ -7,8 +7,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 import jaxneurons
 from jaxneurons.command.progress import Progress
+from jaxneurons.run import memory_plan
 from jaxneurons.run.models import Model
 from jaxneurons.store import reading
 from jaxneurons.studies import opening
@@ -47,7 +50,6 @@ def run_study(
 ) -> Study:
     """The finished study of a layer store, begun or gone on with; chosen: what `jaxneurons.study` takes.
 
-
     No figure is drawn unless asked for: they would take most of the time.
     """
     model = Model(name, reading.open_store(stored))
@@ -60,21 +62,20 @@ def run_study(
     return opening.open_any(path)
 
 
-def digests(path: pathlib.Path) -> dict[str, str]:
-    """SHA-256 of every result of a study, by file name."""
-    results = [*(path / "arrays").rglob("*"), *path.glob("*.jsonl")]
-    results += [path / "summary.json", *path.glob("figures/*")]
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in results
-        if file.is_file()
-    }
-
-
 def logged_layers(path: pathlib.Path) -> list[int]:
     """Layers in the order in which the log says that they ended."""
     lines = (path / "study.log").read_text().splitlines()
     return [int(line.split()[2]) for line in lines if line.split()[1] == "layer"]
+
+
+def keep_hidden_states(patch: pytest.MonkeyPatch, place: str) -> None:
+    """Keeps hidden states in a place, whatever memory there is."""
+    make_plan = memory_plan.make_plan
+    patch.setattr(
+        memory_plan,
+        "make_plan",
+        lambda job: make_plan(job)._replace(hidden_states=place),
+    )
 
 
 def integer_arrays(study: Study) -> dict[str, tuple[str, bytes]]:
@@ -129,7 +130,7 @@ def read_candidates(
 
 def assert_same(path: pathlib.Path, whole: pathlib.Path) -> None:
     """A finished study has the files and bits of another."""
-    assert _digests(path) == _digests(whole)
+    assert digests(path) == digests(whole)
     assert _names(path) == _names(whole)
 
 
@@ -138,7 +139,7 @@ def _names(path: pathlib.Path) -> set[str]:
     return {str(file.relative_to(path)) for file in path.rglob("*")} - {"study.log"}
 
 
-def _digests(path: pathlib.Path) -> dict[str, str]:
+def digests(path: pathlib.Path) -> dict[str, str]:
     """SHA-256 of every file of a study but the two that hold times."""
     return {
         str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
