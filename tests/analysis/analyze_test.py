@@ -1,14 +1,23 @@
 """Findings again under other thresholds: all replaced or none, and nothing odd gets through."""
 
 import math
+from unittest import mock
 
 import pytest
+from matplotlib import figure
 
 from jaxneurons import errors
 from jaxneurons.analysis import analyze, drawing
+from jaxneurons.figures import paper
 from jaxneurons.stats import position_types
 from jaxneurons.studies import summary as summaries
 from tests.support import planted, studies
+
+
+def undrawn():
+    """Draws one empty figure in place of the paper's, which take most of the time."""
+    drawn = {"figure": figure.Figure((1, 1))}
+    return mock.patch.object(paper, "draw", return_value=drawn)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +28,7 @@ def finished(tmp_path_factory):
     layers = [planted.layer(planted.fires_on(4)), planted.layer(planted.fires_on(5))]
     store = planted.write_store(folder / "store", layers, model)
     source = planted.write_documents(folder / "text.jsonl", [[4, 5, 6, 7] * 9])
-    with studies.undrawn():
+    with undrawn():
         return studies.run_study(
             folder / "study", store, [("text", source)], window=8, figures=True
         )
@@ -51,7 +60,7 @@ def test_other_thresholds_replace_tables_and_leave_arrays(finished):
     before = files(finished.path)
     criteria = position_types.PositionCriteria(information_threshold=0.2)
     wanted = analyze.Thresholds(positions=criteria)
-    with studies.undrawn():
+    with undrawn():
         analyze.analyze_again(finished, None, wanted, None)
     after = files(finished.path)
     # Without the model there is no suppression to show.
@@ -68,14 +77,14 @@ def test_figures_of_other_thresholds_go_and_nothing_else(finished):
     notes = finished.path / "figures/notes.png"
     for path in (former, notes):
         path.write_bytes(b"")
-    with studies.undrawn():
+    with undrawn():
         analyze.analyze_again(finished, None, analyze.Thresholds(), None)
     assert notes.exists() and not former.exists()
     notes.unlink()
 
 
 def test_few_windows_are_said(finished, caplog):
-    with studies.undrawn():
+    with undrawn():
         analyze.analyze_again(finished, None, analyze.Thresholds(), None)
     assert "full windows" in caplog.text
 
