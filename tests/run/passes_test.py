@@ -10,7 +10,7 @@ from jaxneurons.analysis import analyze
 from jaxneurons.figures import paper
 from jaxneurons.run import passes
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import reading
+from jaxneurons.store import random_model, reading
 from jaxneurons.stream import step
 from jaxneurons.studies import contents, directory, opening
 from tests.run import edges_test, run_test
@@ -32,7 +32,7 @@ DRAW = paper.draw
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "store"
-    return reading.open_store(edges_test.write_random_store(path, edges_test.SMALL))
+    return reading.open_store(random_model.write(path, edges_test.SMALL))
 
 
 @pytest.fixture(scope="module")
