@@ -2,14 +2,18 @@
 
 import functools
 import pathlib
+from collections.abc import Collection
 
-from convert import checkpoint, hf_config, hub, opt, tokenizer
+from convert import checkpoint, hf_config, hub, naming, opt, tokenizer
 from jaxneurons import errors
 from jaxneurons.store import cache, reading
 
 
 def open_model(
-    name: str, cache_directory: pathlib.Path, revision: str | None = None
+    name: str,
+    cache_directory: pathlib.Path,
+    revision: str | None = None,
+    ignore_attributes: Collection[str] = (),
 ) -> tuple[str, reading.Store]:
     """Opens a layer store, or converts a Hugging Face model to one in the cache and opens that.
 
@@ -17,6 +21,7 @@ def open_model(
         name: a store's path or URL, a Hugging Face directory, or an id on the hub.
         cache_directory: conversions are kept in its folder `stores`.
         revision: of a model on the hub.
+        ignore_attributes: as `opt.convert` takes them.
 
     Returns:
         What to call the model, and its store.
@@ -24,15 +29,23 @@ def open_model(
     Raises:
         JaxneuronsError: as `hub.resolve`, `opt.convert` and `store.open_store` do.
     """
-    title = name.rstrip("/").rsplit("/", 1)[-1]
+    name, title = naming.model_id(name), naming.title(name)
     if reading.is_store(name):
         if revision is not None:
             raise errors.UsageError(f"{name} is a layer store: it has no revisions")
         return title, reading.open_store(name)
     directory = hub.resolve(name, revision)
-    convert = functools.partial(opt.convert, directory, name=name)
-    sources = _files(directory)
-    return title, cache.open_or_make(cache_directory, title, [], sources, convert)
+    convert = functools.partial(
+        opt.convert, directory, ignore_attributes=ignore_attributes
+    )
+    store = cache.open_or_make(
+        cache_directory,
+        title,
+        sorted(ignore_attributes),
+        _files(directory),
+        convert,
+    )
+    return title, store
 
 
 def _files(directory: pathlib.Path) -> list[pathlib.Path]:

@@ -6,23 +6,22 @@ them is not trusted.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from convert import safetensors_file, torch_file
+from convert.shard import Shard, Tensor
 from jaxneurons import errors
 from jaxneurons.disk import files, strict_json
 
 # Single files, the preferred one first; shards are listed in `NAME.index.json`.
 SINGLE_NAMES = ("model.safetensors", "pytorch_model.bin")
-LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
-
-ShardFile = safetensors_file.SafetensorsFile | torch_file.TorchFile
+ADAPTER = "adapter_config.json"
+_LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +30,15 @@ class Checkpoint:
 
     Attributes:
         directory: where they are.
-        shards: by key, the file that holds it; keys in the order of files and within them.
+        shards: by key, the file that it is in; keys in the order of files and within them.
     """
 
     directory: pathlib.Path
-    shards: Mapping[str, ShardFile]
+    shards: Mapping[str, Shard]
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of a tensor."""
-        return self.shards[key].tensors[key].shape
-
-    def dtype(self, key: str) -> np.dtype:
-        """The type that a tensor is stored in."""
-        return self.shards[key].tensors[key].dtype
+    def tensor(self, key: str) -> Tensor:
+        """The shape and the type of a tensor."""
+        return self.shards[key].tensors[key]
 
     def file_sizes(self) -> dict[str, int]:
         """Bytes of each file, by its name in the directory."""
@@ -61,9 +56,20 @@ class Checkpoint:
         """
         return self.shards[key].read(key)
 
-    def pieces(self, key: str, piece_size: int) -> Iterator[np.ndarray]:
-        """A tensor's elements in order, flat, in arrays of `piece_size`; the last may be smaller; raises as `read`."""
-        return self.shards[key].pieces(key, piece_size)
+
+def weight_files(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The files that `open_checkpoint` reads: an index, if there is one, and the shards.
+
+    Raises:
+        CheckpointError: there are no weights, or the index is damaged.
+        InputOutputError: the operating system refuses.
+    """
+    single = _weights_name(directory)
+    index = directory / f"{single}.index.json"
+    if not index.is_file():
+        return [directory / single]
+    names = sorted(set(_read_weight_map(index).values()))
+    return [index, *(directory / name for name in names)]
 
 
 def open_checkpoint(directory: pathlib.Path) -> Checkpoint:
@@ -73,31 +79,21 @@ def open_checkpoint(directory: pathlib.Path) -> Checkpoint:
         CheckpointError: there are none, a shard is missing or damaged, or index and shards disagree.
         InputOutputError: the operating system refuses.
     """
-    directory = pathlib.Path(directory)
-    single = _weights_name(directory)
-    index = directory / f"{single}.index.json"
-    weight_map = _read_weight_map(index) if index.is_file() else None
-    names = [single] if weight_map is None else sorted(set(weight_map.values()))
-    _check_files(directory, names)
-    opened = {name: _open_shard(directory / name) for name in names}
-    _check_keys(directory, opened, weight_map)
-    shards = {key: opened[name] for name in names for key in _ordered(opened[name])}
+    index, *paths = weight_files(directory)
+    if problems := file_problems(paths or [index]):
+        raise errors.CheckpointError(
+            f"{directory}: {listing(problems)}. Perhaps the download was interrupted: run it again."
+        )
+    opened = {path: _open_shard(path) for path in paths or [index]}
+    if paths:
+        _check_keys(directory, opened, _read_weight_map(index))
+    shards = {key: shard for shard in opened.values() for key in shard.tensors}
     return Checkpoint(directory, shards)
 
 
-def weight_files(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The files that `open_checkpoint` reads: an index, if there is one, and the shards.
-
-    Raises:
-        CheckpointError: there are no weights, or the index is damaged.
-        InputOutputError: the operating system refuses.
-    """
-    single = directory / _weights_name(directory)
-    index = directory / f"{single.name}.index.json"
-    if not index.is_file():
-        return [single]
-    names = sorted(set(_read_weight_map(index).values()))
-    return [index, *(directory / name for name in names)]
+def file_problems(paths: Sequence[pathlib.Path]) -> list[str]:
+    """What is wrong with files of a download as files, in words."""
+    return [problem for path in paths if (problem := file_problem(path))]
 
 
 def file_problem(path: pathlib.Path) -> str | None:
@@ -113,17 +109,17 @@ def file_problem(path: pathlib.Path) -> str | None:
             start = file.read(1024)
     if not start:
         return f"{path.name} is empty"
-    if start.startswith(LFS_MAGIC):
+    if start.startswith(_LFS_MAGIC):
         size = re.search(rb"\nsize ([0-9]{1,20})", start)
-        wanted = f" ({size[1].decode()} bytes)" if size else ""
-        return f"{path.name} is a git-lfs pointer{wanted}: run git lfs pull"
+        stands_for = f" ({size[1].decode()} bytes)" if size else ""
+        return f"{path.name} is a git-lfs pointer{stands_for}: run git lfs pull"
     return None
 
 
-def listing(problems: list[str], most: int = 20) -> str:
+def listing(problems: Sequence[str], most: int = 20) -> str:
     """Problems as one line, which says how many were left out."""
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "; ".join(problems[:most] + more)
+    return "; ".join([*problems[:most], *more])
 
 
 def _weights_name(directory: pathlib.Path) -> str:
@@ -135,27 +131,39 @@ def _weights_name(directory: pathlib.Path) -> str:
         ]
         if len(found) > 1:
             raise errors.CheckpointError(
-                f"{directory}: both {found[0]} and {found[1]}, wanted one of them"
+                f"{directory} has both {found[0]} and {found[1]}. Remove one of them."
             )
         if found:
             return single
-    wanted = " or ".join(f"{name} (or {name}.index.json)" for name in SINGLE_NAMES)
-    raise errors.CheckpointError(f"{directory}: no weights, wanted {wanted}")
+    if (directory / ADAPTER).is_file():
+        raise errors.CheckpointError(_about_adapter(directory))
+    expected = " or ".join(f"{name} (or {name}.index.json)" for name in SINGLE_NAMES)
+    raise errors.CheckpointError(f"{directory} has no weights: expected {expected}")
+
+
+def _about_adapter(directory: pathlib.Path) -> str:
+    settings = strict_json.read_object(directory / ADAPTER, errors.CheckpointError)
+    kind = settings.get("peft_type") or "PEFT"
+    base = settings.get("base_model_name_or_path") or "a model that it does not name"
+    return (
+        f"{directory} is a {kind} adapter of {base}, not a model. Merge it into that model first "
+        "(with peft: model.merge_and_unload().save_pretrained(...)) and use the result."
+    )
 
 
 def _read_weight_map(index: pathlib.Path) -> dict[str, str]:
     """Key to shard name, checked before any shard is opened."""
-    weight_map = strict_json.read_object(index, errors.CheckpointError).get(
-        "weight_map"
-    )
+    content = strict_json.read_object(index, errors.CheckpointError)
+    weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise errors.CheckpointError(f"{index}: no weight_map from keys to shards")
+        raise errors.CheckpointError(f"{index} has no weight_map from keys to shards")
     suffix = pathlib.Path(index.name.removesuffix(".index.json")).suffix
     for key, name in weight_map.items():
         if not _is_safe_name(name) or not name.endswith(suffix):
+            key, name = strict_json.short(key), strict_json.short(name)
             raise errors.CheckpointError(
-                f"{index}: weight_map puts {json.dumps(key)[:100]} in {json.dumps(name)[:100]}, "
-                f"wanted the name of a {suffix} file below the directory"
+                f"{index}: weight_map puts {key} in {name}, which does not name a {suffix} file in "
+                "the directory"
             )
     return weight_map
 
@@ -167,43 +175,26 @@ def _is_safe_name(name: Any) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def _check_files(directory: pathlib.Path, names: list[str]) -> None:
-    problems = [file_problem(directory / name) for name in names]
-    found = [problem for problem in problems if problem]
-    if found:
-        raise errors.CheckpointError(
-            f"{directory}: {listing(found)}; download was interrupted?"
-        )
-
-
-def _open_shard(path: pathlib.Path) -> ShardFile:
+def _open_shard(path: pathlib.Path) -> Shard:
     if path.suffix == ".safetensors":
         return safetensors_file.open_file(path)
     return torch_file.open_file(path)
 
 
-def _ordered(shard: ShardFile) -> list[str]:
-    """Keys in the order of their data where it is known, for reading ahead."""
-    if isinstance(shard, safetensors_file.SafetensorsFile):
-        return sorted(shard.tensors, key=lambda key: shard.tensors[key].begin)
-    return list(shard.tensors)
-
-
 def _check_keys(
     directory: pathlib.Path,
-    opened: Mapping[str, ShardFile],
-    weight_map: Mapping[str, str] | None,
+    opened: Mapping[pathlib.Path, Shard],
+    weight_map: Mapping[str, str],
 ) -> None:
-    if weight_map is None:
-        return
+    """Raises CheckpointError unless every shard has the keys that the index says, and no others."""
     problems = []
-    for name, shard in opened.items():
+    for path, shard in opened.items():
         for key in shard.tensors:
-            if weight_map.get(key) != name:
-                said = weight_map.get(key, "no shard")
-                problems.append(f"{key} is in {name}, the index says {said}")
+            said = weight_map.get(key, "no shard")
+            if directory / said != path:
+                problems.append(f"{key} is in {path.name}, the index says {said}")
     for key, name in weight_map.items():
-        if key not in opened[name].tensors:
+        if key not in opened[directory / name].tensors:
             problems.append(f"{key} is not in {name}, as the index says")
     if problems:
         raise errors.CheckpointError(f"{directory}: {listing(sorted(problems))}")

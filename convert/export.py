@@ -15,7 +15,7 @@ from flax import traverse_util
 from convert import hf_config, key_map, tokenizer
 from jaxneurons import errors
 from jaxneurons.config import POSITION_OFFSET, Config
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import files, strict_json
 from jaxneurons.store import reading
 
 # safetensors' NumPy interface has no bfloat16.
@@ -38,7 +38,9 @@ def write_huggingface(
         OutputExistsError: path is taken.
     """
     if dtype not in DTYPES:
-        raise errors.UsageError(f"dtype {dtype!r}: wanted one of {DTYPES}")
+        raise errors.UsageError(
+            f"dtype {dtype!r} is not supported. Choose one of {', '.join(DTYPES)}."
+        )
     with files.partial_directory(pathlib.Path(path), "a model") as partial:
         tensors = _tensors(model, dtype)
         with files.translated("write", path):
@@ -47,7 +49,7 @@ def write_huggingface(
             (partial / "model.safetensors").write_bytes(content)
             for name, content in _tokenizer_files(model).items():
                 (partial / name).write_bytes(content)
-            content = arrays.to_json_bytes(config_attributes(model.config, dtype))
+            content = strict_json.to_bytes(config_attributes(model.config, dtype))
             (partial / hf_config.CONFIG_NAME).write_bytes(content)
 
 
@@ -72,7 +74,7 @@ def _tokenizer_files(model: reading.Store) -> dict[str, bytes]:
     if content is None:
         return {}
     settings = tokenizer.settings(content, model.config)
-    return {tokenizer.FILE: content, tokenizer.SETTINGS: arrays.to_json_bytes(settings)}
+    return {tokenizer.FILE: content, tokenizer.SETTINGS: strict_json.to_bytes(settings)}
 
 
 def _tensors(model: reading.Store, dtype: str) -> dict[str, np.ndarray]:

@@ -1,14 +1,13 @@
-"""A Hugging Face `config.json` in, an `Config` out.
+"""A Hugging Face `config.json` in, a `Config` out.
 
 Three tables say what an attribute may be: handled, irrelevant to what the model computes, or
-required to have a certain value. An attribute in none of them raises: what we do not know may
-change the model. Nothing here runs code of the model's directory.
+required to have a certain value. An attribute in none of them raises, unless it is said to be
+ignored: what is not known may change the model. Nothing here runs code of the model's directory.
 """
 
-import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import config as configuration
@@ -108,19 +107,38 @@ IRRELEVANT: Mapping[str, str] = {
 }
 
 
-def read_config(directory: pathlib.Path) -> configuration.Config:
+def read_config(
+    directory: pathlib.Path, ignored: Collection[str] = ()
+) -> configuration.Config:
     """The configuration of the model in a directory.
 
+    Args:
+        directory: of the model.
+        ignored: names of attributes in none of the tables that are known not to change the model.
+
     Raises:
+        UsageError: an attribute to ignore is in one of the tables.
         ConfigError: `config.json` is missing or malformed, is not that of an OPT model, or asks for
             something that is not supported; all such attributes are named.
         InputOutputError: the operating system refuses.
     """
     path = pathlib.Path(directory) / CONFIG_NAME
     if not os.path.isfile(path):
-        raise errors.ConfigError(f"{path}: no such file, wanted a Hugging Face config")
+        raise errors.ConfigError(f"{path}: no such file. A model needs one.")
     attributes = strict_json.read_object(path, errors.ConfigError)
+    irrelevant = " ".join(IRRELEVANT.values()).split()
+    known = {*HANDLED, *OLDER_NAMES, *REQUIRED, *irrelevant}
+    _check_ignored(known, ignored)
+    unknown = sorted(attributes.keys() - known - set(ignored))
     problems = _problems(attributes)
+    if unknown and not problems:
+        shown = ", ".join(f"{n} ({strict_json.short(attributes[n])})" for n in unknown)
+        raise errors.ConfigError(
+            f"{path}: unknown attributes, which may change what the model computes: {shown}. If "
+            "they do not, they can be ignored.",
+            remedy={"ignore_attributes": ",".join(unknown)},
+        )
+    problems += [f"{name} is not supported" for name in unknown]
     if problems:
         raise errors.ConfigError(f"{path}: {'; '.join(problems)}")
     try:
@@ -131,20 +149,25 @@ def read_config(directory: pathlib.Path) -> configuration.Config:
     return result
 
 
+def _check_ignored(known: Collection[str], ignored: Collection[str]) -> None:
+    if refused := sorted(set(ignored) & set(known)):
+        raise errors.UsageError(
+            f"{', '.join(refused)} cannot be ignored: this release knows what it means. Name only "
+            "attributes that are said to be unknown."
+        )
+
+
 def _problems(attributes: Mapping[str, Any]) -> list[str]:
+    """What attributes in the tables say that is not supported."""
+    short = strict_json.short
     model_type = attributes.get("model_type")
     if model_type != "opt":
-        return [f'model_type is {_short(model_type)}, wanted "opt"']
-    irrelevant = " ".join(IRRELEVANT.values()).split()
-    known = {*HANDLED, *OLDER_NAMES, *REQUIRED, *irrelevant}
+        return [f'model_type is {short(model_type)}: only "opt" is supported']
     problems = [
-        f"{_short(name)} is not supported (it is {_short(attributes[name])})"
-        for name in sorted(attributes.keys() - known)
+        f"{name} is {short(attributes[name])}: only {short(accepted[0])} is supported"
+        for name, accepted in REQUIRED.items()
+        if name in attributes and not _is_one_of(attributes[name], accepted)
     ]
-    for name, accepted in REQUIRED.items():
-        if name in attributes and not _is_one_of(attributes[name], accepted):
-            value, wanted = _short(attributes[name]), _short(accepted[0])
-            problems.append(f"{name} is {value}, wanted {wanted}")
     for older, name in OLDER_NAMES.items():
         older_value = attributes.get(older)
         if older in attributes and attributes.get(name, older_value) != older_value:
@@ -152,7 +175,7 @@ def _problems(attributes: Mapping[str, Any]) -> list[str]:
     width = attributes.get("word_embed_proj_dim")
     # 0 would stand for "as hidden_size" in our own config.
     if width is not None and (type(width) is not int or width < 1):
-        problems.append(f"word_embed_proj_dim is {_short(width)}, wanted a size")
+        problems.append(f"word_embed_proj_dim is {short(width)}, which is not a size")
     return problems
 
 
@@ -171,14 +194,10 @@ def _check_special_tokens(result: configuration.Config, path: pathlib.Path) -> N
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(result, name) >= result.vocab_size:
             raise errors.ConfigError(
-                f"{path}: {name} is {getattr(result, name)}, wanted less than "
-                f"vocab_size {result.vocab_size}"
+                f"{path}: {name} is {getattr(result, name)}, and vocab_size only "
+                f"{result.vocab_size}"
             )
 
 
 def _is_one_of(value: Any, accepted: tuple[Any, ...]) -> bool:
     return any(type(value) is type(choice) and value == choice for choice in accepted)
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value)[:100]

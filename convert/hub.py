@@ -1,8 +1,8 @@
 """A model's name in, a local directory with its files out.
 
 A name is a directory (as `save_pretrained` or git leave it, or a model's folder in the Hugging Face
-cache) or an id on the hub, which is downloaded into that cache: config, tokenizer and weights in
-one format, never code.
+cache), an id on the hub, or the address of its page there, which is downloaded into that cache:
+config, tokenizer and weights in one format, never code.
 """
 
 import os
@@ -12,19 +12,15 @@ import re
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from convert import hf_config, tokenizer
+from convert import checkpoint as checkpoints
+from convert import hf_config, naming, tokenizer
 from jaxneurons import errors
 from jaxneurons.disk import files
 
-SAFETENSORS = (
-    "model.safetensors",
-    "model-*.safetensors",
-    "model.safetensors.index.json",
-)
-TORCH = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
-OTHERS = (hf_config.CONFIG_NAME, *tokenizer.NAMES)
+OTHERS = (hf_config.CONFIG_NAME, checkpoints.ADAPTER, *tokenizer.NAMES)
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 MAIN = "main"
+TIMEOUT_SECONDS = 10
 
 
 def resolve(
@@ -41,7 +37,7 @@ def resolve(
         CheckpointError: the hub has no such model or revision, or wants a licence accepted.
         InputOutputError: the hub is out of reach and the model is not in the cache.
     """
-    name = os.fspath(name_or_directory)
+    name = naming.model_id(os.fspath(name_or_directory))
     # Not by pathlib, to which "" is the working directory.
     if os.path.isdir(name):
         return _local_directory(pathlib.Path(name), revision)
@@ -50,13 +46,16 @@ def resolve(
     try:
         return _download(name, revision)
     except hub_errors.GatedRepoError as error:
-        reason = "its licence must be accepted on the hub, and a token given"
-        raise errors.CheckpointError(f"{name}: {reason}") from error
+        raise errors.CheckpointError(
+            f"{name} can be downloaded once you have accepted its licence on the hub and logged in "
+            "(hf auth login)"
+        ) from error
     except hub_errors.RevisionNotFoundError as error:
-        raise errors.CheckpointError(f"{name}: no revision {revision}") from error
+        raise errors.CheckpointError(f"{name} has no revision {revision}") from error
     except hub_errors.RepositoryNotFoundError as error:
-        reason = "no such directory, and no such model on the hub (or a private one)"
-        raise errors.CheckpointError(f"{name}: {reason}") from error
+        raise errors.CheckpointError(
+            f"{name}: no such directory, and no such model on the hub (or a private one)"
+        ) from error
     except hub_errors.HFValidationError as error:
         raise errors.UsageError(
             f"{name}: not a directory, and not an id on the hub"
@@ -70,17 +69,36 @@ def resolve(
 
 
 def _download(name: str, revision: str | None) -> pathlib.Path:
-    directory = pathlib.Path(
-        huggingface_hub.snapshot_download(
-            name, revision=revision, allow_patterns=[*OTHERS, *SAFETENSORS]
-        )
-    )
-    if not any(directory.glob("*.safetensors*")):
-        # A snapshot's folder is named after its commit, so both parts are of one.
-        huggingface_hub.snapshot_download(
-            name, revision=directory.name, allow_patterns=[*OTHERS, *TORCH]
-        )
+    preferred, other = checkpoints.SINGLE_NAMES
+    directory = _fetch(name, revision, [*OTHERS, preferred, f"{preferred}.index.json"])
+    # A snapshot's folder is named after its commit, so all parts are of one.
+    commit = directory.name
+    if not _has_weights(directory):
+        _fetch(name, commit, [other, f"{other}.index.json"])
+    missing = _missing_shards(directory)
+    if missing or not _has_weights(directory):
+        # Where the hub is out of reach, the library gives what the cache has, and does not say so.
+        huggingface_hub.model_info(name, revision=commit, timeout=TIMEOUT_SECONDS)
+    if missing:
+        _fetch(name, commit, missing)
     return directory
+
+
+def _has_weights(directory: pathlib.Path) -> bool:
+    return any(any(directory.glob(f"{n}*")) for n in checkpoints.SINGLE_NAMES)
+
+
+def _missing_shards(directory: pathlib.Path) -> list[str]:
+    if not _has_weights(directory):
+        return []
+    paths = checkpoints.weight_files(directory)
+    return [str(p.relative_to(directory)) for p in paths if not p.exists()]
+
+
+def _fetch(name: str, revision: str | None, names: list[str]) -> pathlib.Path:
+    return pathlib.Path(
+        huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=names)
+    )
 
 
 def _local_directory(path: pathlib.Path, revision: str | None) -> pathlib.Path:
@@ -89,7 +107,7 @@ def _local_directory(path: pathlib.Path, revision: str | None) -> pathlib.Path:
     if (path / hf_config.CONFIG_NAME).exists() or not snapshots.is_dir():
         if revision is not None:
             raise errors.UsageError(
-                f"{path}: a directory has no revision {revision}, a hub id has"
+                f"{path} is a directory, which has no revision {revision}: only models on the hub do"
             )
         return path
     commit = revision or MAIN
@@ -101,6 +119,6 @@ def _local_directory(path: pathlib.Path, revision: str | None) -> pathlib.Path:
     # What a reference says may lead out of the folder.
     if commit not in found or not (snapshots / commit).is_dir():
         raise errors.CheckpointError(
-            f"{path}: no snapshot of {revision or MAIN}, there are {found}"
+            f"{path}: no snapshot of {revision or MAIN}, only of {found}"
         )
     return snapshots / commit

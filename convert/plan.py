@@ -4,7 +4,8 @@ In: a checkpoint's table of contents and a config. Out: assignments that use eve
 every array, or one error that lists all that does not fit.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from convert import checkpoint as checkpoints
@@ -13,9 +14,13 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.store import format
 
-# The one array that a checkpoint may hold twice, under its own key and under the head's.
+# The one array that a checkpoint may have twice, under its own key and under the head's.
 TIED_ARRAY = "embed/token_embedding"
 HEAD_KEY = "lm_head.weight"
+# Types of tensors: those of stores, and one that converts to them.
+DTYPES = (*format.DTYPES, "float64")
+# Problems of a kind that a message names.
+_MOST = 8
 
 
 class Assignment(NamedTuple):
@@ -44,22 +49,15 @@ def assign(checkpoint: checkpoints.Checkpoint, config: Config) -> list[Assignmen
     if config.num_hidden_layers > len(checkpoint.shards):
         # Before lists are made as long as a damaged config says.
         raise errors.CheckpointError(
-            f"{checkpoint.directory}: {len(checkpoint.shards)} tensors, wanted "
-            f"num_hidden_layers = {config.num_hidden_layers} layers of several"
+            f"{checkpoint.directory} has {len(checkpoint.shards)} tensors, too few for "
+            f"{config.num_hidden_layers} layers (num_hidden_layers)"
         )
     expected = format.array_shapes(config).keys()
     unexpected, found = _matched(checkpoint, expected)
-    problems = [f"no key for {name}" for name in expected if name not in found]
-    problems += [f"unexpected key {key}" for key in unexpected]
-    for name, matches in found.items():
-        for key, row in matches.items():
-            problems += _tensor_problems(checkpoint, config, key, row)
-        if len(matches) > 1 and not _is_tied(name, matches):
-            problems.append(f"several keys for {name}: {', '.join(matches)}")
+    problems = _key_problems(unexpected, expected, found)
+    problems += _tensor_problems(checkpoint, config, found)
     if problems:
-        raise errors.CheckpointError(
-            f"{checkpoint.directory}: {checkpoints.listing(problems)}"
-        )
+        raise errors.CheckpointError(f"{checkpoint.directory}: {'; '.join(problems)}")
     return [_assignment(name, matches) for name, matches in found.items()]
 
 
@@ -78,24 +76,78 @@ def _matched(
     return unexpected, found
 
 
-def _tensor_problems(
-    checkpoint: checkpoints.Checkpoint, config: Config, key: str, row: key_map.Row
+def _key_problems(
+    unexpected: Sequence[str],
+    expected: Collection[str],
+    found: Mapping[str, Mapping[str, key_map.Row]],
 ) -> list[str]:
-    problems = []
-    wanted, shape = key_map.source_shape(row, config), checkpoint.shape(key)
-    if shape != wanted:
-        problems.append(f"{key} has shape {list(shape)}, wanted {list(wanted)}")
-    dtype = checkpoint.dtype(key).name
-    if dtype not in format.DTYPES:
-        problems.append(f"{key} is {dtype}, wanted one of {sorted(format.DTYPES)}")
-    return problems
+    """What is there first, then what is not."""
+    if any(".lora_" in key for key in unexpected):
+        merging = "model.merge_and_unload().save_pretrained(...)"
+        return [f"LoRA weights are not merged into the model: with peft, use {merging}"]
+    if prefix := _common_prefix(unexpected):
+        number, example = len(unexpected), unexpected[0]
+        return [
+            f"remove {prefix!r} from the {number} keys that begin with it: {example}"
+        ]
+    missing = [name for name in expected if name not in found]
+    twice = [
+        f"several keys for {name}: {', '.join(matches)}"
+        for name, matches in found.items()
+        if len(matches) > 1 and not _is_tied(name, matches)
+    ]
+    return [
+        *_some([f"unexpected key {key}" for key in unexpected]),
+        *_some([f"no key for {name}" for name in missing]),
+        *_some(twice),
+    ]
 
 
-def _is_tied(name: str, matches: dict[str, key_map.Row]) -> bool:
+def _common_prefix(keys: Sequence[str]) -> str | None:
+    """What all keys have before their names, such as "module."; None if they have nothing."""
+    first = next(filter(None, (re.search(key_map.DECODER, key) for key in keys)), None)
+    prefix = first.string[: first.start()] if first else ""
+    if prefix and all(key.startswith(prefix) for key in keys):
+        return prefix
+    return None
+
+
+def _tensor_problems(
+    checkpoint: checkpoints.Checkpoint,
+    config: Config,
+    found: Mapping[str, Mapping[str, key_map.Row]],
+) -> list[str]:
+    shapes: list[str] = []
+    keys_of: dict[str, list[str]] = {}
+    for key, row in ((k, r) for matches in found.values() for k, r in matches.items()):
+        shape, dtype = checkpoint.tensor(key)
+        fits = key_map.source_shape(row, config)
+        if shape != fits:
+            shapes.append(
+                f"{key} has shape {list(shape)}, the config says {list(fits)}"
+            )
+        keys_of.setdefault(dtype, []).append(key)
+    types = [
+        f"{keys[0]} is {dtype}{_as_others(keys)}: expected one of {', '.join(DTYPES)}"
+        for dtype, keys in keys_of.items()
+        if dtype not in DTYPES
+    ]
+    return [*_some(shapes), *types]
+
+
+def _as_others(keys: Sequence[str]) -> str:
+    return f", as are {len(keys) - 1} others" if len(keys) > 1 else ""
+
+
+def _some(problems: Sequence[str]) -> list[str]:
+    return [checkpoints.listing(problems, _MOST)] if problems else []
+
+
+def _is_tied(name: str, matches: Mapping[str, key_map.Row]) -> bool:
     return name == TIED_ARRAY and len(matches) == 2 and HEAD_KEY in matches
 
 
-def _assignment(name: str, matches: dict[str, key_map.Row]) -> Assignment:
+def _assignment(name: str, matches: Mapping[str, key_map.Row]) -> Assignment:
     # The embedding's own key before the head's.
     key, *rest = sorted(matches, key=lambda key: key == HEAD_KEY)
     return Assignment(name, key, matches[key], rest[0] if rest else None)

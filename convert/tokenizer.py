@@ -7,7 +7,6 @@ and dropout. Nothing in the directory is ever run as code.
 """
 
 import itertools
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -68,7 +67,7 @@ def normalise(directory: pathlib.Path, config: Config) -> bytes | None:
         _check_merges(directory, present, entries["model"])
     _check_ids(directory, backend, config)
     _check_added(directory, present, backend, config)
-    return _to_bytes(entries)
+    return strict_json.to_line(entries)
 
 
 def settings(content: bytes, config: Config) -> dict[str, Any]:
@@ -118,9 +117,12 @@ def _load(
         loaded = kind.from_pretrained(
             str(directory), local_files_only=True, trust_remote_code=False, **model
         )
-        entries = json.loads(loaded.backend_tokenizer.to_str())
+        content = loaded.backend_tokenizer.to_str()
+        entries = strict_json.parse(content, str(directory), errors.TokenizerError)
         _normalise(entries, config)
-        return entries, tokenizers.Tokenizer.from_str(_to_bytes(entries).decode())
+        return entries, tokenizers.Tokenizer.from_str(
+            strict_json.to_line(entries).decode()
+        )
     except Exception as error:  # Of any type: tokenizers raises bare Exception.
         raise errors.TokenizerError(
             f"{directory}: transformers cannot load this tokenizer ({type(error).__name__}:"
@@ -141,10 +143,6 @@ def _normalise(entries: dict[str, Any], config: Config) -> None:
         for token in entries["added_tokens"]
         if token["id"] < config.vocab_size or not token["special"]
     ]
-
-
-def _to_bytes(entries: Mapping[str, Any]) -> bytes:
-    return json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _check_vocabulary(

@@ -1,140 +1,142 @@
 """A torch `.bin` file: its table of contents, and one tensor at a time.
 
-In: a path. Out: NumPy arrays. The file is a pickle, so torch's weights-only loader alone reads it;
-it maps the file into memory, and is asked anew for each tensor so that pages do not pile up. Since
-it never compares the zip's checksums and maps compressed records as if they were plain, both are
-checked here. Files from before torch 1.6 are no zip and are read whole, if small.
+In: a path. Out: NumPy arrays. The file is a pickle, so only torch's weights-only loader reads it. It
+maps the file into memory, and is asked anew for each tensor so that pages do not pile up. It never
+compares the zip's checksums and maps compressed records as if they were plain, so both are checked
+here. Files from before torch 1.6 are not zips and are read whole, if they are small.
 """
 
+import contextlib
 import dataclasses
+import errno
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from convert.shard import Tensor
 from jaxneurons import errors
 from jaxneurons.disk import files
 
 # Older loaders can be made to corrupt memory by a crafted file (CVE-2026-24747).
 MIN_TORCH = (2, 10)
-ZIP_MAGIC = b"PK\x03\x04"
-# What a file that cannot be mapped, or a tensor that views a larger storage, may take of memory.
+# How much memory a file that cannot be mapped, or the storage that a tensor is a part of, may take.
 RESIDENT_BYTES = 512 * 2**20
+_ZIP_MAGIC = b"PK\x03\x04"
 # Everything but tensors: the pickle of a 66b model's shard has 20 kB.
-MAX_RECORD_BYTES = 16 * 2**20
-
-
-class Tensor(NamedTuple):
-    """An entry of the table of contents."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
+_MAX_RECORD_BYTES = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """A file that has been checked; made by `open_file`.
+    """An opened file, a `shard.Shard`; made by `open_file`.
 
     Attributes:
         path: the file.
         tensors: its table of contents.
         checksums: size and CRC-32 of every storage.
         resident: the tensors themselves where the file cannot be mapped, else None.
+        resident_bytes: the largest storage of which a tensor may be a part.
     """
 
     path: pathlib.Path
     tensors: Mapping[str, Tensor]
     checksums: frozenset[tuple[int, int]]
     resident: Mapping[str, Any] | None = dataclasses.field(repr=False)
-
-    def pieces(self, key: str, piece_size: int) -> Iterator[np.ndarray]:
-        """A tensor's elements in order, flat, in arrays of `piece_size`; the last may be smaller.
-
-        Raises:
-            CheckpointError: the tensor's data is damaged.
-            InputOutputError: the operating system refuses.
-        """
-        # A copy only where the elements are not in order.
-        flat = self._view(key).reshape(-1)
-        for begin in range(0, flat.size, piece_size):
-            yield flat[begin : begin + piece_size]
+    resident_bytes: int
 
     def read(self, key: str) -> np.ndarray:
-        """A whole tensor, in its shape; raises as `pieces`."""
-        return self._view(key).copy()
-
-    def _view(self, key: str) -> np.ndarray:
+        """A whole tensor; raises as `shard.Shard.read`."""
         if self.resident is not None:
-            return _to_numpy(self.resident[key])
+            return _to_numpy(self.resident[key]).copy()
         tensor = _load(self.path, mmap=True)[key]
-        data = _storage_bytes(tensor)
-        if data.nbytes > max(tensor.nbytes, RESIDENT_BYTES):
+        storage = _storage_bytes(tensor)
+        if storage.nbytes > max(tensor.nbytes, self.resident_bytes):
             raise errors.CheckpointError(
-                f"{self.path}: {key} of {tensor.nbytes} bytes views a storage of "
-                f"{data.nbytes}: save a copy of each tensor"
+                f"{self.path}: {key} of {tensor.nbytes} bytes is a part of a storage of "
+                f"{storage.nbytes}. Save a copy of each tensor."
             )
-        if (data.nbytes, zlib.crc32(data)) not in self.checksums:
+        if (storage.nbytes, zlib.crc32(storage)) not in self.checksums:
             raise errors.CheckpointError(
                 f"{self.path}: {key} is damaged: checksum mismatch"
             )
-        return _to_numpy(tensor)
+        return _to_numpy(tensor).copy()
 
 
-def open_file(path: pathlib.Path) -> TorchFile:
+def open_file(path: pathlib.Path, resident_bytes: int = RESIDENT_BYTES) -> TorchFile:
     """Reads and checks the table of contents.
 
+    Args:
+        path: the file.
+        resident_bytes: the largest file that is read whole if it cannot be mapped, and the largest
+            storage of which a tensor may be a part.
+
     Raises:
-        CheckpointError: torch is missing or too old; the file is truncated or damaged, holds
+        CheckpointError: torch is missing or too old; the file is truncated or damaged, contains
             anything but tensors by name, or has compressed or repeated records.
         InputOutputError: the operating system refuses.
     """
     with files.translated("read", path):
         with open(path, "rb") as file:
-            is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+            is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
         file_bytes = path.stat().st_size
-    if not is_zip and file_bytes > RESIDENT_BYTES:
+    if not is_zip and file_bytes > resident_bytes:
         raise errors.CheckpointError(
-            f"{path}: a torch file from before version 1.6 of {file_bytes} bytes cannot be "
-            f"mapped, at most {RESIDENT_BYTES} are read whole: save it again with a newer torch"
+            f"{path} has {file_bytes} bytes in the format from before torch 1.6, of which at most "
+            f"{resident_bytes} are read. Save it again with a newer torch."
         )
     checksums = _storage_checksums(path, file_bytes) if is_zip else frozenset()
     state = _load(path, mmap=is_zip)
     tensors = _table_of_contents(path, state)
-    return TorchFile(path, tensors, checksums, None if is_zip else state)
+    return TorchFile(
+        path, tensors, checksums, None if is_zip else state, resident_bytes
+    )
 
 
 def _storage_checksums(
     path: pathlib.Path, file_bytes: int
 ) -> frozenset[tuple[int, int]]:
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if problems := _record_problems(records, file_bytes):
+            raise errors.CheckpointError(
+                f"{path}: {'; '.join(problems)}. Save it again with torch.save."
+            )
+        storages = [record for record in records if _is_storage(record)]
+        for record in records:
+            if not _is_storage(record):
+                # Compares the record's checksum.
+                archive.read(record)
+        return frozenset((record.file_size, record.CRC) for record in storages)
+
+
+@contextlib.contextmanager
+def _damage_named(path: pathlib.Path) -> Iterator[None]:
+    """Turns what Python's reader of zip files raises for damage into CheckpointError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            _check_records(path, records, file_bytes)
-            storages = [record for record in records if _is_storage(record)]
-            for record in records:
-                if not _is_storage(record):
-                    # Compares the record's checksum.
-                    archive.read(record)
-    except files.ZIP_DAMAGE as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        if files.is_damaged_zip(error):
-            raise _damaged(path, error) from error
-        raise files.io_error("read", path, error) from error
-    return frozenset((record.file_size, record.CRC) for record in storages)
+        yield
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        # The system calls a place invalid that only a damaged directory can name.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise files.io_error("read", path, error) from error
+        raise errors.CheckpointError(
+            f"{path}: truncated or damaged torch file: {error}"
+        ) from error
 
 
-def _damaged(path: pathlib.Path, error: Exception) -> errors.CheckpointError:
-    return errors.CheckpointError(f"{path}: truncated or damaged torch file: {error}")
-
-
-def _check_records(
-    path: pathlib.Path, records: list[zipfile.ZipInfo], file_bytes: int
-) -> None:
+def _record_problems(records: Sequence[zipfile.ZipInfo], file_bytes: int) -> list[str]:
     names = [record.filename for record in records]
     problems = []
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
@@ -146,14 +148,11 @@ def _check_records(
     if sum(record.file_size for record in records) > file_bytes:
         problems.append("its records are larger than the file")
     others = [record.file_size for record in records if not _is_storage(record)]
-    if max(others, default=0) > MAX_RECORD_BYTES:
+    if max(others, default=0) > _MAX_RECORD_BYTES:
         problems.append(f"a record beside tensors has {max(others)} bytes")
     if any(name.endswith("/constants.pkl") for name in names):
-        problems.append("it is a TorchScript program, wanted weights")
-    if problems:
-        raise errors.CheckpointError(
-            f"{path}: {'; '.join(problems)}: save it again with torch.save"
-        )
+        problems.append("it is a TorchScript program, not weights")
+    return problems
 
 
 def _is_storage(record: zipfile.ZipInfo) -> bool:
@@ -163,36 +162,30 @@ def _is_storage(record: zipfile.ZipInfo) -> bool:
 def _table_of_contents(path: pathlib.Path, state: Any) -> dict[str, Tensor]:
     torch = _import_torch()
     if not isinstance(state, dict):
-        kind = type(state).__name__
-        raise errors.CheckpointError(f"{path}: holds a {kind}, wanted tensors by name")
-    tensors = {}
+        raise errors.CheckpointError(
+            f"{path} contains a {type(state).__name__}: expected tensors by name"
+        )
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise errors.CheckpointError(
-                f"{path}: {str(key)[:100]!r} is a {type(value).__name__}, wanted a tensor"
+                f"{path}: {str(key)[:100]!r} is a {type(value).__name__}: expected a tensor. Save "
+                "the model's state_dict alone."
             )
-        dtype = _numpy_dtype(torch, value)
-        plain = value.layout == torch.strided and value.device.type == "cpu"
-        if dtype is None or not plain or value.is_neg():
+        if value.layout != torch.strided or value.device.type != "cpu":
             raise errors.CheckpointError(
-                f"{path}: {key} is a {value.dtype} tensor of {value.layout} on "
-                f"{value.device}, wanted a plain one of numbers"
+                f"{path}: {key} is a tensor of {value.layout} on {value.device}: expected a plain "
+                "one in memory"
             )
-        tensors[key] = Tensor(tuple(value.shape), dtype)
-    return tensors
-
-
-def _numpy_dtype(torch: Any, tensor: Any) -> np.dtype | None:
-    if tensor.dtype == torch.bfloat16:
-        return np.dtype(ml_dtypes.bfloat16)
-    name = str(tensor.dtype).removeprefix("torch.")
-    return np.dtype(name) if name in np.sctypeDict else None
+    return {
+        key: Tensor(tuple(value.shape), str(value.dtype).removeprefix("torch."))
+        for key, value in state.items()
+    }
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:
     """The tensor's memory as an array of its shape, not copied."""
     torch = _import_torch()
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         # NumPy's own types lack bfloat16; ml_dtypes' has the same bits.
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
@@ -223,13 +216,13 @@ def _import_torch() -> Any:
         import torch
     except ImportError as error:
         raise errors.CheckpointError(
-            "a .bin checkpoint needs torch: pip install jaxneurons[convert]"
+            "reading .bin weights needs torch: pip install jaxneurons[convert]"
         ) from error
     version = torch.__version__
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_TORCH:
-        wanted = ".".join(map(str, MIN_TORCH))
+        least = ".".join(map(str, MIN_TORCH))
         raise errors.CheckpointError(
-            f"torch is {version}, wanted at least {wanted}: older loaders of .bin files can be "
-            "made to corrupt memory (CVE-2026-24747)"
+            f"torch {version} is too old: below {least}, a .bin file can be made to corrupt memory "
+            f"(CVE-2026-24747). Install torch {least} or newer."
         )
     return torch

@@ -1,17 +1,27 @@
 """What can go wrong, as exceptions: one type per kind of fault, each with the exit code of a command that meets it.
 
-A message is one line that says what was given, what was wanted and where.
+A message is one line that says what is wrong and where, then what to do.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class JaxneuronsError(Exception):
-    """The base of every expected fault. `exit_code` is what a command exits with (sysexits.h, as architecture has it)."""
+    """The base of every expected fault.
+
+    Attributes:
+        exit_code: what a command exits with (sysexits.h, as architecture has it).
+        remedy: arguments with which the call would go on in spite of the fault, such as
+            {"allow_nonfinite": True}. A message does not name them: a command's flags are its own.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, remedy: Mapping[str, Any] | None = None):
         # A path, or what another library says, may run over lines.
         super().__init__(" ".join(message.splitlines()))
+        self.remedy = dict(remedy or {})
 
 
 class UsageError(JaxneuronsError):

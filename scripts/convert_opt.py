@@ -6,8 +6,6 @@ Takes 11 seconds for opt-125m (0.25 GB) and a minute for opt-1.3b (2.6 GB, 0.9 G
 busy CPU cores, download aside. Expect `stores/opt-125m: 196 arrays, float16`.
 """
 
-import os
-
 from absl import flags
 
 from jaxneurons.command import common_flags, progress, script
@@ -30,6 +28,12 @@ _ALLOW_NONFINITE = flags.DEFINE_bool(
     False,
     "Whether to keep NaN and infinity in weights; the manifest lists where they are.",
 )
+_IGNORE_ATTRIBUTES = flags.DEFINE_list(
+    "ignore_attributes",
+    [],
+    "Attributes of the model's config.json that are unknown here and do not change what it computes,"
+    " separated by commas.",
+)
 _REVISION = common_flags.revision()
 
 
@@ -45,7 +49,7 @@ def main() -> None:
             _STORE.value,
             dtype=_DTYPE.value,
             allow_nonfinite=_ALLOW_NONFINITE.value,
-            name=None if os.path.isdir(_HF.value) else _HF.value,
+            ignore_attributes=_IGNORE_ATTRIBUTES.value,
             progress=shown.counter("converting", "arrays"),
         )
     written = reading.open_store(_STORE.value)

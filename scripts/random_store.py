@@ -23,10 +23,10 @@ _STORE = common_flags.required("store", "DIR", "Directory to write the store to.
 
 @script.command
 def main() -> None:
-    from jaxneurons.benchmark import random_store
+    from jaxneurons.store import random_model
 
     path = pathlib.Path(_STORE.value)
-    random_store.write(path, PUBLISHED[_SIZE.value], _DTYPE.value)
+    random_model.write(path, PUBLISHED[_SIZE.value], dtype=_DTYPE.value)
     print(f"wrote {path}")
 
 

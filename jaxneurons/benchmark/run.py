@@ -16,7 +16,7 @@ from jaxneurons.benchmark import (
     scaling,
 )
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import files, strict_json
 
 
 class Mode(NamedTuple):
@@ -103,7 +103,7 @@ def run(
             "summary": summary,
             "rounds": {name: result.rounds for name, result in results.items()},
         }
-        files.write_atomically(out, arrays.to_json_bytes(values))
+        files.write_atomically(out, strict_json.to_bytes(values))
         files.write_atomically(out.with_suffix(".md"), f"{report}\n".encode())
     return report
 

@@ -74,7 +74,7 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
         case errors.InterruptedRunError():
             return f"{error}. To resume: {_command_to_resume()}", error.exit_code
         case errors.JaxneuronsError():
-            return str(error), error.exit_code
+            return _with_advice(error), error.exit_code
         case BrokenPipeError():
             return "standard output was closed", errors.InputOutputError.exit_code
         case MemoryError():
@@ -88,6 +88,16 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         return _INTERRUPTED, errors.InterruptedRunError.exit_code
     return None
+
+
+def _with_advice(error: errors.JaxneuronsError) -> str:
+    """The message, and the flags of the running script that make it go on all the same."""
+    given = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in error.remedy.items()
+        if name in flags.FLAGS
+    ]
+    return f"{error} To accept this, add {' '.join(given)}." if given else str(error)
 
 
 def _write_output() -> None:

@@ -8,7 +8,6 @@ tensorstore raises ValueError for nearly every fault; here it becomes one of `er
 import errno
 import hashlib
 import itertools
-import json
 import os
 import pathlib
 import re
@@ -181,11 +180,6 @@ def read_error(
         return damaged(f"{what} is damaged: {_DAMAGE[status]}")
     reason = _first_line(error) if code is None else os.strerror(code)
     return errors.InputOutputError(f"cannot read {what}: {reason}")
-
-
-def to_json_bytes(value: Any) -> bytes:
-    """JSON with sorted keys, as bytes."""
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
 
 
 def _write_error(

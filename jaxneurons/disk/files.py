@@ -7,39 +7,30 @@ by its name and its free lock, and replaced.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import pathlib
 import shutil
 import stat
-import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from jaxneurons import errors
+from jaxneurons.disk import locks
 
-# What Python's reader of zip files raises for damage: a directory with names in no encoding, versions yet to
-# come, records said to be encrypted.
-ZIP_DAMAGE = (
-    zipfile.BadZipFile,
-    ValueError,
-    KeyError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
 # A name that nobody else gives: what is found under it is ours to remove.
 PARTIAL = ".jaxneurons-partial"
 
 
 @contextlib.contextmanager
-def translated(action: str, path: os.PathLike | str) -> Iterator[None]:
-    """Turns an OSError of the block into an InputOutputError that names action and path."""
+def translated(
+    action: str, path: os.PathLike | str, needed: int | None = None
+) -> Iterator[None]:
+    """Turns an OSError of the block into the InputOutputError that `io_error` gives."""
     try:
         yield
     except OSError as error:
-        raise io_error(action, path, error) from error
+        raise io_error(action, path, error, needed) from error
 
 
 def io_error(
@@ -108,11 +99,6 @@ def free_bytes(path: os.PathLike | str) -> int:
     return shutil.disk_usage(parent).free
 
 
-def is_damaged_zip(error: OSError) -> bool:
-    """Whether the system refused a place in a zip file that only a damaged directory can name."""
-    return error.errno == errno.EINVAL
-
-
 def is_plain_name(name: Any) -> bool:
     """Whether a name that was read from a file can only mean a file in the folder at hand."""
     return (
@@ -143,24 +129,16 @@ def replacing(path: pathlib.Path, needed: int | None = None) -> Iterator[BinaryI
     """
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     try:
-        with open(temporary, "wb") as file:
+        with translated("write", path, needed), open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    except OSError as error:
-        problem = io_error("write", path, error, needed)
-        _remove(temporary)
-        raise problem from error
+            os.replace(temporary, path)
+            sync_directory(path.parent)
     except BaseException:
-        _remove(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
-
-
-def _remove(path: pathlib.Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
 
 
 def sync_directory(path: pathlib.Path) -> None:
@@ -196,12 +174,27 @@ def refuse_existing(path: pathlib.Path, what: str) -> None:
 
 
 @contextlib.contextmanager
+def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
+    """Keeps other processes out of a directory while the block runs.
+
+    Raises:
+        OutputExistsError: another process is `doing` something there, such as "training there".
+        InputOutputError: the operating system refuses.
+    """
+    with contextlib.ExitStack() as stack:
+        with translated("lock", path):
+            refusal = f"{path}: another process is {doing}"
+            stack.enter_context(locks.locked(path, refusal))
+        yield
+
+
+@contextlib.contextmanager
 def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     """A directory to fill, which becomes `path` when the block ends well and goes when it does not.
 
     Args:
         path: free or an empty directory; a symbolic link means what it points to.
-        what: it is to be, for messages, such as "a store".
+        what: what it will be, for messages: "a store".
 
     Raises:
         OutputExistsError: path is taken, or another process is filling it.
@@ -210,79 +203,21 @@ def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     path = pathlib.Path(os.path.realpath(path))
     refuse_existing(path, what)
     partial = path.with_name(f".{path.name}{PARTIAL}")
-    with translated("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _claim(partial, path)
-    try:
-        with _removed_on_error(partial):
+    with contextlib.ExitStack() as stack:
+        with translated("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            refusal = f"another process is writing {path}, in {partial}"
+            stack.enter_context(locks.locked(partial, refusal, make=True))
+            _empty(partial)
+        try:
             yield partial
             with translated("write", path):
                 sync_tree(partial)
-            _publish(partial, path, what)
-        with translated("write", path):
-            sync_directory(path.parent)
-    finally:
-        os.close(lock)
-
-
-@contextlib.contextmanager
-def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
-    """Keeps a second process out of a directory while the block runs.
-
-    Raises:
-        OutputExistsError: another process is at it; says that it is `doing`.
-        InputOutputError: the operating system refuses.
-    """
-    with translated("lock", path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.OutputExistsError(
-                f"{path}: another process is {doing}"
-            ) from None
-        except OSError as error:
-            raise io_error("lock", path, error) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _claim(partial: pathlib.Path, path: pathlib.Path) -> int:
-    """Makes `partial` anew and locks it; the lock goes when its process does, however it ends."""
-    while True:
-        with contextlib.suppress(FileExistsError):
-            partial.mkdir()
-        try:
-            lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            continue
-        if _is_locked_for_us(lock, partial, path):
-            break
-        # Its former owner renamed or removed it between our open and our lock.
-        os.close(lock)
-    try:
-        _empty(partial)
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _is_locked_for_us(lock: int, partial: pathlib.Path, path: pathlib.Path) -> bool:
-    """Takes the lock; whether what it locks is still what stands under the name."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(lock), os.lstat(partial))
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        os.close(lock)
-        raise errors.OutputExistsError(
-            f"another process is writing {path}, in {partial}; wait for it or give "
-            "another path"
-        ) from None
+                _publish(partial, path, what)
+                sync_directory(path.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def _empty(folder: pathlib.Path) -> None:
@@ -293,15 +228,6 @@ def _empty(folder: pathlib.Path) -> None:
             entry.unlink()
 
 
-@contextlib.contextmanager
-def _removed_on_error(partial: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
 def _publish(partial: pathlib.Path, path: pathlib.Path, what: str) -> None:
     """Renames; where something other than an empty directory stands there by now, the system refuses."""
     try:
@@ -309,10 +235,10 @@ def _publish(partial: pathlib.Path, path: pathlib.Path, what: str) -> None:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise _taken(path, what) from error
-        raise io_error("write", path, error) from error
+        raise
 
 
 def _taken(path: pathlib.Path, what: str) -> errors.OutputExistsError:
     return errors.OutputExistsError(
-        f"{path} exists: {what} is never overwritten; give another path"
+        f"{path} exists: {what} is never overwritten. Choose another path."
     )

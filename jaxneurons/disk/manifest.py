@@ -5,13 +5,12 @@ that a file which differs from what was written in any of them is refused, not i
 """
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import files, strict_json
 
 DIGEST = "digest"
 
@@ -35,8 +34,8 @@ class Format(NamedTuple):
 def seal(kind: Format, entries: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest: format, version, entries and a digest of them all."""
     covered = {"format": kind.name, "format_version": kind.version, **entries}
-    digest = hashlib.sha256(arrays.to_json_bytes(covered)).hexdigest()
-    return arrays.to_json_bytes(covered | {DIGEST: digest})
+    digest = hashlib.sha256(strict_json.to_bytes(covered)).hexdigest()
+    return strict_json.to_bytes(covered | {DIGEST: digest})
 
 
 def unseal(kind: Format, content: bytes, where: str) -> dict[str, Any]:
@@ -51,17 +50,14 @@ def unseal(kind: Format, content: bytes, where: str) -> dict[str, Any]:
         FormatVersionError: it is sealed in another version of the format.
         BadDataError: of the kind's type, for anything else that `seal` did not write.
     """
-    try:
-        entries = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise kind.error(f"{where} is damaged: {error}") from error
-    if not isinstance(entries, dict) or entries.get("format") != kind.name:
-        raise kind.error(f"{where} is not that of a {kind.name}")
+    entries = strict_json.parse_object(content, f"{where} is damaged", kind.error)
+    if entries.get("format") != kind.name:
+        raise kind.error(f"{where} does not describe a {kind.name}")
     version = entries.get("format_version")
     if version != kind.version:
         raise errors.FormatVersionError(
-            f"{where} has format version {version!r:.80}, this code reads version "
-            f"{kind.version}; {kind.remedy}"
+            f"{where} has format version {version!r:.80}, and this release reads version "
+            f"{kind.version}: {kind.remedy}"
         )
     for name in ("format", "format_version", DIGEST):
         entries.pop(name, None)

@@ -1,113 +1,151 @@
-"""JSON files that others wrote, read so that they mean one thing only.
+"""The one reader and the one writer of JSON.
 
-In: the bytes of a config, an index or a header. Out: a Python object, or one error that names the
-file and, where there is one, the attribute. Python's own parser keeps the last of two equal keys,
-takes NaN for a number and gives up on long integers and deep nesting with errors of four kinds.
+In: bytes or text that others may have written. Out: Python values that mean one thing only, or one
+error that says where. Python's own parser keeps the last of two equal keys, takes NaN for a number,
+and gives up on long integers and deep nesting with errors of several kinds.
 """
 
+import collections
 import json
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.disk import files
 
-# The largest of these files, the index of a 66b model, has 0.1 MiB.
+# The largest configuration or index, that of a 66b model, has 0.1 MiB.
 MAX_BYTES = 8 * 2**20
-MAX_INTEGER_DIGITS = 30
-
-
-class _Refused(NamedTuple):
-    """Stands for a value until the key that it belongs to is known."""
-
-    reason: str
 
 
 def read_object(
     path: pathlib.Path, error_type: type[errors.BadDataError]
 ) -> dict[str, Any]:
-    """The JSON object in a file; raises as `parse_object`, and InputOutputError."""
+    """The object in a file of at most `MAX_BYTES`; raises as `parse_object`, and InputOutputError."""
     with files.translated("read", path), open(path, "rb") as file:
         content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise error_type(f"{path}: JSON of more than {MAX_BYTES} bytes")
     return parse_object(content, str(path), error_type)
 
 
 def parse_object(
-    content: bytes, where: str, error_type: type[errors.BadDataError]
+    content: bytes | str, where: str, error_type: type[errors.BadDataError]
 ) -> dict[str, Any]:
-    """The JSON object in `content`.
+    """The object in `content`; raises as `parse`, and where it is no object."""
+    value = parse(content, where, error_type)
+    if not isinstance(value, dict):
+        raise error_type(f"{where}: expected a JSON object, found {kind(value)}")
+    return value
+
+
+def parse(
+    content: bytes | str, where: str, error_type: type[errors.BadDataError]
+) -> Any:
+    """The value in `content`; a byte order mark before it is passed over in bytes, not in text.
 
     Raises:
-        error_type: it is not one object in UTF-8, holds a key twice, a number that is not finite
-            or too long, or is too large or too deeply nested; the message starts with `where`.
+        error_type: it is not JSON in UTF-8, contains a key twice, a number that is not finite or
+            an integer of thousands of digits, or is nested too deeply; its message begins with
+            `where`.
     """
-    if len(content) > MAX_BYTES:
-        raise error_type(f"{where}: JSON of more than {MAX_BYTES} bytes")
+    text = _text(content, where, error_type)
     try:
-        value = json.loads(
-            content.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=lambda text: _Refused(f"is {text}, wanted a finite number"),
-            parse_float=_float,
-            parse_int=_integer,
+        return json.loads(
+            text, object_pairs_hook=_object, parse_constant=_number, parse_float=_number
         )
-    except UnicodeDecodeError as error:
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise error_type(
-            f"{where}: not UTF-8 at byte {error.start}, wanted JSON"
+            f"{where}: not valid JSON: {error.msg} at {line}column {error.colno}"
         ) from error
     except RecursionError as error:
-        raise error_type(f"{where}: JSON nested too deeply") from error
+        raise error_type(f"{where}: JSON is nested too deeply") from error
     except ValueError as error:
-        raise error_type(f"{where}: not readable as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise error_type(f"{where}: JSON {_kind(value)}, wanted an object")
-    return value
+        reason = _with_key(text, error)
+        raise error_type(f"{where}: not valid JSON: {reason}") from error
+
+
+def kind(value: Any) -> str:
+    """What JSON calls the type of a value, with an article."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def short(value: Any) -> str:
+    """The beginning of a value as JSON writes it, for messages."""
+    return json.dumps(value)[:100]
+
+
+def to_bytes(value: Any) -> bytes:
+    """The value as JSON with sorted keys, the same bytes for equal values; NaN raises ValueError."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    """The record's line of a .jsonl file: JSON and a line feed."""
+    """The record as one line of a .jsonl file, its keys in their order; NaN raises ValueError."""
     return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def _text(
+    content: bytes | str, where: str, error_type: type[errors.BadDataError]
+) -> str:
+    if isinstance(content, str):
+        return content
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise error_type(
+            f"{where}: not UTF-8 at byte {error.start}. JSON is text in UTF-8."
+        ) from error
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"key {_short(key)} appears twice")
-        reason = _refusal(value)
-        if reason:
-            raise ValueError(f"{_short(key)} {reason}")
-        result[key] = value
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        [(key, _)] = collections.Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"key {short(key)} appears twice")
     return result
 
 
-def _refusal(value: Any) -> str | None:
-    if isinstance(value, _Refused):
-        return value.reason
-    if isinstance(value, list):
-        return next(filter(None, map(_refusal, value)), None)
-    return None
-
-
-def _integer(text: str) -> int | _Refused:
-    if len(text) > MAX_INTEGER_DIGITS:
-        return _Refused(f"is an integer of {len(text)} characters")
-    return int(text)
-
-
-def _float(text: str) -> float | _Refused:
+def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        return _Refused(f"is {text[:20]}, wanted a finite number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return value
 
 
-def _short(key: str) -> str:
-    return json.dumps(key)[:100]
+def _with_key(text: str, error: ValueError) -> str:
+    """What is wrong with a number, after the key that it belongs to, which takes a slow parser to know."""
 
+    def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, value in pairs:
+            for element in value if isinstance(value, list) else [value]:
+                if isinstance(element, ValueError):
+                    raise ValueError(f"{short(key)}: {element}")  # noqa: TRY004  its value is wrong
+        return _object(pairs)
 
-def _kind(value: Any) -> str:
-    names = {list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
+    def number(digits: str) -> float | ValueError:
+        try:
+            return _number(digits)
+        except ValueError as refusal:
+            return refusal
+
+    def integer(digits: str) -> int | ValueError:
+        try:
+            return int(digits)
+        except ValueError:
+            return ValueError(f"an integer of {len(digits)} digits is too long")
+
+    try:
+        json.loads(
+            text,
+            object_pairs_hook=named,
+            parse_constant=number,
+            parse_float=number,
+            parse_int=integer,
+        )
+    except ValueError as known:
+        return str(known)
+    return str(error)

@@ -48,7 +48,7 @@ def open_or_make(
     if not reading.is_store(path):
         with files.translated("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with locks.locked_file(path.with_name(f".{path.name}.lock")):
+            with locks.locked(path.with_name(f".{path.name}.lock"), make=True):
                 # Another process may have made it since.
                 if not reading.is_store(path):
                     write(path)

@@ -6,7 +6,6 @@ STORE/embed/<parameter>
 STORE/tokenizer/tokenizer.json  of the `tokenizers` library; absent where the model has none
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes
@@ -14,7 +13,7 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, manifest
+from jaxneurons.disk import arrays, files, manifest
 from jaxneurons.model import block, embed
 
 FORMAT = manifest.Format(
@@ -28,8 +27,6 @@ DTYPES = {
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer/tokenizer.json"
 _CHUNK_BYTES = 64 * 2**20
-_KEYS = {"config", "arrays", "tokenizer", "source"}
-_ARRAY_KEYS = {"shape", "dtype", "digest", "metadata_digest"}
 
 
 def layer_name(layer: int) -> str:
@@ -56,32 +53,7 @@ def array_metadata(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     return arrays.metadata(shape, dtype, (rows, *shape[1:]))
 
 
-def check_manifest(entries: Mapping[str, Any], where: str) -> Config:
-    """Raises StoreError unless entries are a manifest's; gives the config that they hold."""
-    manifest.check_keys(FORMAT, entries, _KEYS, where)
-    try:
-        config = Config.from_json(entries["config"])
-    except errors.ConfigError as error:
-        raise errors.StoreError(f"{where}: {error}") from error
-    _check_arrays(entries["arrays"], config, where)
-    if not isinstance(entries["source"], dict):
-        raise errors.StoreError(f"{where}: source is not an object")
-    if not isinstance(entries["tokenizer"], str | None):
-        raise errors.StoreError(f"{where}: tokenizer is not a digest")
-    return config
-
-
-def _check_arrays(listed: Any, config: Config, where: str) -> None:
-    # The number of layers is not trusted until as many are listed.
-    if not isinstance(listed, dict) or config.num_hidden_layers > len(listed):
-        raise errors.StoreError(f"{where}: it does not list the model's arrays")
-    shapes = array_shapes(config)
-    manifest.check_keys(FORMAT, listed, set(shapes), f"{where}: arrays")
-    for name, shape in shapes.items():
-        entry = listed[name]
-        manifest.check_keys(FORMAT, entry, _ARRAY_KEYS, f"{where}: {name}")
-        if entry["shape"] != list(shape) or entry["dtype"] not in list(DTYPES):
-            raise errors.StoreError(
-                f"{where}: {name} is {entry['dtype']!r:.80}{entry['shape']!r:.80}, "
-                f"wanted {list(shape)} of one of {list(DTYPES)}"
-            )
+def check_name(name: str, where: str) -> None:
+    """Raises StoreError for the name of an array that could mean one outside the store."""
+    if not all(files.is_plain_name(part) for part in name.split("/")):
+        raise errors.StoreError(f"{where}: {name!r:.80} leads out of the store")

@@ -18,7 +18,7 @@ from flax import traverse_util
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, manifest
+from jaxneurons.disk import arrays, manifest, strict_json
 from jaxneurons.store import format
 from jaxneurons.store.format import FORMAT, MANIFEST, TOKENIZER
 
@@ -45,7 +45,7 @@ class Store:
             for name, entry in self.manifest["arrays"].items()
         }
         identity = [self.config.to_json(), elements, self.manifest["tokenizer"]]
-        return _sha256(arrays.to_json_bytes(identity))
+        return _sha256(strict_json.to_bytes(identity))
 
     @property
     def dtype(self) -> str:
@@ -128,7 +128,9 @@ def open_store(location: os.PathLike | str) -> Store:
     content = _read_file(_open_root(text), MANIFEST, text)
     where = f"{text}: {MANIFEST}"
     entries = manifest.unseal(FORMAT, content, where)
-    return Store(text, format.check_manifest(entries, where), entries)
+    for name in entries["arrays"]:
+        format.check_name(name, where)
+    return Store(text, Config.from_json(entries["config"]), entries)
 
 
 def is_store(path: os.PathLike | str) -> bool:

@@ -100,6 +100,6 @@ class Writer:
             raise errors.StoreError(f"{self._path}: {name} was written before")
         if data.shape != self._expected[name] or data.dtype not in DTYPES.values():
             raise errors.StoreError(
-                f"{self._path}: {name} is {data.dtype}{list(data.shape)}, wanted "
-                f"{list(self._expected[name])} of one of {list(DTYPES)}"
+                f"{self._path}: {name} is {data.dtype}{list(data.shape)}; expected "
+                f"{list(self._expected[name])} of one of {', '.join(DTYPES)}"
             )

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from jaxneurons import errors
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import arrays, files, strict_json
 from jaxneurons.studies import array, facts
 from jaxneurons.studies.array import ArraySpec, StudyArray
 from jaxneurons.studies.facts import DoneLayer, Facts, Identity, ResumePoint
@@ -88,7 +88,7 @@ class Study:
             "attributes": dict(attributes),
         }
         files.write_atomically(
-            self.arrays_path / arrays.METADATA_NAME, arrays.to_json_bytes(content)
+            self.arrays_path / arrays.METADATA_NAME, strict_json.to_bytes(content)
         )
 
     def create_array(

@@ -5,14 +5,13 @@ what it says is not checked again field by field.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files, manifest
+from jaxneurons.disk import files, manifest, strict_json
 from jaxneurons.studies.array import Entry
 from jaxneurons.studies.settings import Settings
 
@@ -199,7 +198,8 @@ def write(path: pathlib.Path, facts: Facts) -> None:
 def differences(there: Identity, here: Identity) -> list[str]:
     """All that differs between two runs, each as a phrase."""
     was, now = (
-        json.loads(arrays.to_json_bytes(each.to_json())) for each in (there, here)
+        strict_json.parse(strict_json.to_bytes(each.to_json()), NAME, FORMAT.error)
+        for each in (there, here)
     )
     return list(map(_explained, manifest.differences("", was, now, _NOT_COMPARED)))
 

@@ -4,13 +4,12 @@ In: what an analysis finds. Out: the same again, or an error: all of it belongs 
 is another analysis' or damaged is refused.
 """
 
-import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxneurons import errors
-from jaxneurons.disk import files, manifest
+from jaxneurons.disk import files, manifest, strict_json
 
 NAME = "summary.json"
 POSITIONAL = "positional.jsonl"
@@ -40,7 +39,8 @@ def read_lines(path: pathlib.Path, name: str) -> list[dict[str, Any]]:
     """The records of a .jsonl file of a study's directory; raises as `read`."""
     expected = read(path)["files"].get(name)
     files.require_digest(path / name, expected, FORMAT.error, FORMAT.remedy)
-    return [json.loads(line) for line in files.read_file(path / name).splitlines()]
+    lines = files.read_file(path / name).splitlines()
+    return [strict_json.parse(line, str(path / name), FORMAT.error) for line in lines]
 
 
 def write(

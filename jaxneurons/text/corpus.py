@@ -5,7 +5,6 @@ document that becomes special tokens all the same is refused.
 """
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import tokenizers
 
 from jaxneurons import errors
 from jaxneurons.config import Config
+from jaxneurons.disk import strict_json
 from jaxneurons.text import documents, files, streams, windows
 from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.text.windows import Windows
@@ -159,7 +159,7 @@ def _fingerprint(
         "separator": windows.marks_of(config).separator,
         "vocab_size": config.vocab_size,
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.to_bytes(facts)).hexdigest()
 
 
 def _cache_folder(

@@ -9,13 +9,12 @@ the same whether the file is compressed or not.
 """
 
 import codecs
-import collections
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
+from jaxneurons.disk import strict_json
 from jaxneurons.text import files
 
 # Bytes. To tokenize that much at once takes up to 2.6 GB and 19 s (OPT, any script, 2 cores).
@@ -132,11 +131,7 @@ def _decode(data: bytearray, path: pathlib.Path, line: int) -> str:
 
 def _parse(line: str, place: str) -> str | list[int]:
     """Returns the text or the ready tokens of one line of JSON."""
-    record = _load_json(line, place)
-    if not isinstance(record, dict):
-        raise errors.CorpusError(
-            f"{place}: expected a JSON object, found {_kind(record)}"
-        )
+    record = strict_json.parse_object(line, place, errors.CorpusError)
     match [key for key in ("text", "tokens") if key in record]:
         case ["text"]:
             return _check_text(record["text"], place)
@@ -149,37 +144,10 @@ def _parse(line: str, place: str) -> str | list[int]:
             )
 
 
-def _load_json(line: str, place: str) -> Any:
-    try:
-        return json.loads(
-            line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
-    except json.JSONDecodeError as error:
-        raise errors.CorpusError(
-            f"{place}: not JSON: {error.msg} at column {error.colno}"
-        ) from error
-    except RecursionError as error:
-        raise errors.CorpusError(f"{place}: JSON is nested too deeply") from error
-    except ValueError as error:  # The hooks below, and integers with too many digits.
-        raise errors.CorpusError(f"{place}: not valid JSON: {error}") from error
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = collections.Counter(key for key, _ in pairs)
-        raise ValueError(f"key {keys.most_common(1)[0][0]!r:.80} occurs twice")
-    return record
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
-
-
 def _check_text(text: Any, place: str) -> str:
     if not isinstance(text, str):
         raise errors.CorpusError(
-            f'{place}: expected a string as "text", found {_kind(text)}'
+            f'{place}: expected a string as "text", found {strict_json.kind(text)}'
         )
     if "\0" in text:
         raise errors.CorpusError(f"{place}: the text contains U+0000. Remove it.")
@@ -196,19 +164,11 @@ def _check_text(text: Any, place: str) -> str:
 def _check_tokens(tokens: Any, place: str) -> list[int]:
     if not isinstance(tokens, list):
         raise errors.CorpusError(
-            f'{place}: expected a list as "tokens", found {_kind(tokens)}'
+            f'{place}: expected a list as "tokens", found {strict_json.kind(tokens)}'
         )
     for index, token in enumerate(tokens):
         if type(token) is not int:
             raise errors.CorpusError(
-                f"{place}: expected an integer as tokens[{index}], found {_kind(token)}"
+                f"{place}: expected an integer as tokens[{index}], found {strict_json.kind(token)}"
             )
     return tokens
-
-
-def _kind(value: Any) -> str:
-    """What JSON calls the type of a value."""
-    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    if isinstance(value, bool):
-        return "a boolean"
-    return names.get(type(value), "a number")

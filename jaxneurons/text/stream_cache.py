@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.disk import files, locks
 
 _NAME = re.compile(r"(whole|first)-([1-9][0-9]*)-([0-9a-f]{64})", re.ASCII)
@@ -50,13 +51,14 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
     name = f"{kind}-{len(tokens)}-{hashlib.sha256(tokens).hexdigest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locks.locked_file(folder / f".tokens{files.PARTIAL}") as file:
-            file.write(tokens)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, folder / name)
-    except OSError as error:
-        _logger.warning("%s: tokens are not cached: %s", folder, error.strerror)
+        with locks.locked(folder):
+            # What killed processes left: nobody else writes now.
+            for path in folder.glob(f".*{files.PARTIAL}"):
+                path.unlink()
+            with files.replacing(folder / name) as file:
+                file.write(tokens)
+    except (OSError, errors.InputOutputError) as error:
+        _logger.warning("tokens are not cached: %s", error)
 
 
 def _entries(folder: pathlib.Path) -> list[tuple[pathlib.Path, int, bool]]:

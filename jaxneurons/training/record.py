@@ -11,7 +11,6 @@ The directory appears whole, with train.json in it, or not at all.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files, manifest
+from jaxneurons.disk import files, manifest, strict_json
 from jaxneurons.training import checkpoints
 
 FORMAT = manifest.Format(
@@ -51,7 +50,7 @@ class Record:
     @property
     def run(self) -> str:
         """Tells runs apart: all that the run was begun with, as text."""
-        return arrays.to_json_bytes(self.entries["identity"]).decode()
+        return strict_json.to_bytes(self.entries["identity"]).decode()
 
     @property
     def finished(self) -> bool:
@@ -79,7 +78,9 @@ class Record:
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises MismatchError unless the run was begun with this; names all that differs."""
-        here = json.loads(arrays.to_json_bytes(dict(identity)))
+        here = strict_json.parse(
+            strict_json.to_bytes(dict(identity)), MANIFEST, errors.TrainingError
+        )
         differences = manifest.differences("", self.entries["identity"], here)
         if differences:
             raise errors.MismatchError(
@@ -110,7 +111,7 @@ class Record:
         """Adds a line to loss.jsonl; it is on the disk when this returns."""
         path = self.path / "loss.jsonl"
         with files.translated("write", path), open(path, "ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(strict_json.to_line(line))
             file.flush()
             os.fsync(file.fileno())
 
@@ -129,8 +130,8 @@ class Record:
     def drop_losses_after(self, step: int) -> None:
         """Removes the lines of steps that are to run again."""
         kept = [line for line in self.read_losses() if line["step"] <= step]
-        content = "".join(json.dumps(line) + "\n" for line in kept)
-        files.write_atomically(self.path / "loss.jsonl", content.encode())
+        content = b"".join(map(strict_json.to_line, kept))
+        files.write_atomically(self.path / "loss.jsonl", content)
 
     def finish(self) -> None:
         """Declares all steps done."""
@@ -211,10 +212,7 @@ def _are_steps(value: Any) -> bool:
 
 
 def _parse_loss(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise errors.TrainingError(f"{where}: damaged: {error}") from error
-    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
+    entry = strict_json.parse_object(line, where, errors.TrainingError)
+    if type(entry.get("step")) is not int:
         raise errors.TrainingError(f"{where}: {line!r:.80}, wanted an object with step")
     return entry

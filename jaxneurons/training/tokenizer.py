@@ -13,7 +13,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from convert import tokenizer
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import files, strict_json
 from jaxneurons.text import corpus
 
 # OPT's ids 0 to 3.
@@ -79,7 +79,7 @@ def write(folder: pathlib.Path, content: bytes, config: Config) -> None:
     with files.translated("write", folder):
         folder.mkdir()
     files.write_atomically(folder / tokenizer.FILE, content)
-    files.write_atomically(folder / tokenizer.SETTINGS, arrays.to_json_bytes(settings))
+    files.write_atomically(folder / tokenizer.SETTINGS, strict_json.to_bytes(settings))
 
 
 def _texts(sources: Sequence[tuple[str, pathlib.Path]]) -> Iterator[str]:

@@ -1,117 +1,33 @@
 """From a name to a directory: local ones as they are, ids through a stub of the hub on loopback."""
 
-import hashlib
-import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
-from huggingface_hub import constants
 
 from convert import hub
 from jaxneurons import errors
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import tiny_models
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.support import stub_hub, tiny_models
 
 
-class StubHub(http.server.ThreadingHTTPServer):
-    """Serves one model, `tiny/opt`, from memory.
-
-    Attributes:
-        contents: its files.
-        downloads: names of the files that were fetched.
-    """
-
-    def __init__(self, contents):
-        super().__init__(("127.0.0.1", 0), StubHandler)
-        self.contents = contents
-        self.downloads = []
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class StubHandler(http.server.BaseHTTPRequestHandler):
-    """The four requests that a download makes: revision, tree, HEAD and GET of a file."""
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def do_GET(self):
-        path = self.path.partition("?")[0]
-        if path in (f"/api/models/tiny/opt/revision/{x}" for x in ("main", COMMIT)):
-            self.reply(json.dumps({"id": "tiny/opt", "sha": COMMIT}).encode())
-        elif path == f"/api/models/tiny/opt/tree/{COMMIT}":
-            self.reply(json.dumps(self.tree()).encode())
-        elif path.startswith(f"/tiny/opt/resolve/{COMMIT}/"):
-            self.reply_file(path.rpartition("/")[2])
-        elif "/tiny/gated/" in path:
-            self.reply(b"", 403, {"X-Error-Code": "GatedRepo"})
-        elif "/tiny/opt/revision/" in path:
-            self.reply(b"", 404, {"X-Error-Code": "RevisionNotFound"})
-        else:
-            self.reply(b"", 404, {"X-Error-Code": "RepoNotFound"})
-
-    def tree(self):
-        contents = self.server.contents
-        return [
-            {"type": "file", "path": name, "size": len(content), "oid": digest(content)}
-            for name, content in contents.items()
-        ]
-
-    def reply_file(self, name):
-        content = self.server.contents[name]
-        if self.command == "GET":
-            self.server.downloads.append(name)
-        etag = {"ETag": f'"{digest(content)}"', "X-Repo-Commit": COMMIT}
-        self.reply(content, 200, etag)
-
-    def reply(self, content, status=200, headers=()):
-        self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *arguments):
-        """Says nothing: standard error belongs to the command under test."""
-
-
-def digest(content):
-    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    process = stub_hub.Remote(tmp_path_factory.mktemp("hub"))
+    yield process
+    process.close()
 
 
 @pytest.fixture
-def serve(monkeypatch, tmp_path):
-    """A function that starts a hub of some files, which the library then takes for the real one."""
-    servers = []
-    cache = tmp_path / "cache"
-
-    def start(contents):
-        server = StubHub(contents)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        # The library reads HF_ENDPOINT once, when imported.
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        return server
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def remote(process):
+    """With an empty cache, and no hub until one is served."""
+    process.stop()
+    shutil.rmtree(process.cache, ignore_errors=True)
+    return process
 
 
 def model_files(tmp_path, **options):
@@ -130,37 +46,78 @@ def model_files(tmp_path, **options):
     return contents | extra
 
 
-def test_safetensors_alone_are_downloaded_where_there_are_both(serve, tmp_path):
+def test_safetensors_alone_are_downloaded_where_there_are_both(remote, tmp_path):
     contents = model_files(tmp_path, shards=2)
-    server = serve(contents | {"pytorch_model.bin": b"torch"})
-    directory = hub.resolve("tiny/opt")
+    remote.serve(contents | {"pytorch_model.bin": b"torch"})
+    directory = remote.resolve("tiny/opt")
     unwanted = {"flax_model.msgpack", "tf_model.h5", "modeling_opt.py"}
-    wanted = contents.keys() - unwanted
-    assert (
-        set(server.downloads) == {path.name for path in directory.iterdir()} == wanted
-    )
-    for path in directory.iterdir():
-        assert path.read_bytes() == contents[path.name]
+    found = {path.name: path.read_bytes() for path in directory.iterdir()}
+    assert sorted(remote.downloads) == sorted(found)
+    assert found == {name: contents[name] for name in contents.keys() - unwanted}
 
 
-def test_bin_is_downloaded_where_there_is_nothing_else(serve, tmp_path):
-    server = serve(model_files(tmp_path, shards=2, suffix=".bin"))
-    directory = hub.resolve("tiny/opt")
+def test_bin_is_downloaded_where_there_is_nothing_else(remote, tmp_path):
+    remote.serve(model_files(tmp_path, shards=2, suffix=".bin"))
+    directory = remote.resolve("tiny/opt")
     shards = {f"pytorch_model-0000{shard}-of-00002.bin" for shard in (1, 2)}
     others = {"config.json", "pytorch_model.bin.index.json", "vocab.json", "merges.txt"}
     assert {path.name for path in directory.iterdir()} == shards | others
-    assert len(server.downloads) == len(set(server.downloads))
+    assert len(remote.downloads) == len(set(remote.downloads))
+
+
+def test_shards_are_downloaded_from_wherever_the_index_says(remote, tmp_path):
+    contents = model_files(tmp_path)
+    weights = contents.pop("model.safetensors")
+    index = {"weight_map": {"a": "weights/part-1.safetensors"}}
+    contents["model.safetensors.index.json"] = json.dumps(index).encode()
+    contents["weights/part-1.safetensors"] = weights
+    remote.serve(contents)
+    found = remote.resolve("tiny/opt") / "weights" / "part-1.safetensors"
+    assert found.read_bytes() == weights
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
-def test_a_cached_model_needs_no_network(serve, tmp_path, monkeypatch, suffix):
-    server = serve(model_files(tmp_path, suffix=suffix))
-    directory = hub.resolve("tiny/opt")
-    server.shutdown()
-    server.server_close()
-    assert hub.resolve("tiny/opt") == directory
+def test_a_cached_model_needs_no_network(remote, tmp_path, suffix):
+    remote.serve(model_files(tmp_path, suffix=suffix))
+    directory = remote.resolve("tiny/opt")
+    remote.stop()
+    assert remote.resolve("tiny/opt") == directory
     with pytest.raises(errors.InputOutputError, match=r"tiny/other: .*no such dir"):
-        hub.resolve("tiny/other")
+        remote.resolve("tiny/other")
+
+
+@pytest.mark.fault(case=2)
+@pytest.mark.parametrize("lost", ["weights", "a shard", "what a shard links to"])
+def test_a_part_of_a_model_in_the_cache_is_no_model_where_the_hub_is_out_of_reach(
+    remote, tmp_path, lost
+):
+    remote.serve(model_files(tmp_path, shards=2))
+    directory = remote.resolve("tiny/opt")
+    # As older releases of the library leave the cache, or a download of single files.
+    shutil.rmtree(directory.parents[1] / "trees", ignore_errors=True)
+    shard = directory / "model-00002-of-00002.safetensors"
+    if lost == "weights":
+        for path in directory.glob("model*"):
+            path.unlink()
+    elif lost == "a shard":
+        shard.unlink()
+    else:
+        shard.resolve().unlink()
+    remote.stop()
+    with pytest.raises(errors.InputOutputError, match="cannot be downloaded: "):
+        remote.resolve("tiny/opt")
+    remote.serve(model_files(tmp_path, shards=2))
+    assert remote.resolve("tiny/opt") == directory and shard.exists()
+
+
+def test_a_model_without_weights_on_the_hub_is_taken_as_it_is(remote, tmp_path):
+    contents = model_files(tmp_path)
+    remote.serve({"config.json": contents["config.json"], "adapter_config.json": b"{}"})
+    directory = remote.resolve("https://huggingface.co/tiny/opt")
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "adapter_config.json",
+        "config.json",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -174,10 +131,10 @@ def test_a_cached_model_needs_no_network(serve, tmp_path, monkeypatch, suffix):
         ("a--b/c", None, errors.UsageError, "not an id"),
     ],
 )
-def test_what_is_not_there_is_one_line(serve, name, revision, kind, fragment):
-    serve({})
+def test_what_is_not_there_is_one_line(remote, name, revision, kind, fragment):
+    remote.serve({})
     with pytest.raises(kind) as caught:
-        hub.resolve(name, revision)
+        remote.resolve(name, revision)
     assert name in str(caught.value) and fragment in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -193,21 +150,21 @@ def test_directories_are_taken_as_they_are(tmp_path):
 
 
 @pytest.mark.fault(case=1)
-@pytest.mark.parametrize("commit", ["../elsewhere", "..", ".", "", "first/x", "\0"])
-def test_a_reference_does_not_lead_out_of_the_folder(tmp_path, commit):
+def test_a_reference_does_not_lead_out_of_the_folder(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "snapshots" / "first" / "x").mkdir(parents=True)
     (tmp_path / "refs").mkdir()
-    (tmp_path / "refs" / "main").write_text(commit)
-    with pytest.raises(errors.CheckpointError, match=r"no snapshot of main.*first"):
-        hub.resolve(tmp_path)
+    for commit in ("../elsewhere", "..", ".", "", "first/x", "\0"):
+        (tmp_path / "refs" / "main").write_text(commit)
+        with pytest.raises(errors.CheckpointError, match=r"no snapshot of main.*first"):
+            hub.resolve(tmp_path)
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("name", ["", "x" * 300, "x/" * 3000])
-def test_a_name_that_cannot_be_is_one_line(name):
-    with pytest.raises(errors.UsageError, match="not a directory, and not an id"):
-        hub.resolve(name)
+def test_a_name_that_cannot_be_is_one_line():
+    for name in ("", "x" * 300, "x/" * 3000, "https://huggingface.co/facebook"):
+        with pytest.raises(errors.UsageError, match="not a directory, and not an id"):
+            hub.resolve(name)
 
 
 def test_a_folder_of_the_cache_stands_for_its_main_snapshot(tmp_path):
@@ -221,18 +178,15 @@ def test_a_folder_of_the_cache_stands_for_its_main_snapshot(tmp_path):
     assert hub.resolve(tmp_path, "first") == tmp_path / "snapshots" / "first"
 
 
-def test_the_script_downloads_and_converts(serve, tmp_path):
-    server = serve(model_files(tmp_path))
+def test_the_script_downloads_and_converts(remote, tmp_path):
+    remote.serve(model_files(tmp_path))
     command = [
         sys.executable,
         "scripts/convert_opt.py",
         "--hf=tiny/opt",
         f"--store={tmp_path / 'store'}",
     ]
-    environment = os.environ | {
-        "HF_ENDPOINT": server.endpoint,
-        "HF_HOME": str(tmp_path / "home"),
-    }
+    environment = os.environ | remote.environment
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env=environment
     )
@@ -241,3 +195,15 @@ def test_the_script_downloads_and_converts(serve, tmp_path):
     assert opened.manifest["source"]["name"] == "tiny/opt"
     found = Tokenizer.from_json(opened.read_tokenizer(), "the store's")
     assert found.encode(["aa"]) == [[0, 0]]
+    # The library does not even try.
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    shutil.rmtree(remote.cache)
+    done = subprocess.run(
+        [*command[:-1], f"--store={tmp_path / 'other'}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=offline,
+    )
+    assert done.returncode == errors.InputOutputError.exit_code
+    assert "HF_HUB_OFFLINE" in done.stderr.splitlines()[-1]

@@ -1,6 +1,7 @@
 """Whole conversions: what is in the store is what was in the checkpoint; else one clear error."""
 
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -137,6 +138,7 @@ def test_tokenizer_and_source_are_carried_along(tmp_path):
         "format": "huggingface",
         "name": "facebook/opt-tiny",
         "weights": {"model.safetensors": size},
+        "ignored_attributes": [],
         "nonfinite_arrays": [],
     }
 
@@ -194,3 +196,15 @@ def test_the_script_converts(tmp_path):
     second = subprocess.run(command, check=False, capture_output=True, text=True)
     assert second.returncode == errors.OutputExistsError.exit_code
     assert second.stderr.count("\n") == 1 and "exists" in second.stderr
+
+
+def test_the_script_names_the_flag_that_accepts_what_is_wrong(tmp_path):
+    model = tiny_models.random_model()
+    model.model.decoder.layers[1].fc1.bias.data[3] = np.nan
+    directory = tiny_models.write(model, tmp_path / "model")
+    script = [sys.executable, "scripts/convert_opt.py", f"--hf={directory}"]
+    command = [*script, f"--store={tmp_path / 'store'}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == errors.CheckpointError.exit_code
+    [flag] = re.findall("add (--[a-z_=]+)", done.stderr)
+    subprocess.run([*command, flag], check=True, capture_output=True)

@@ -5,7 +5,6 @@ import pathlib
 import zipfile
 from collections import OrderedDict
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -39,6 +38,7 @@ def odd_tensors():
         float16=torch.tensor([0.1]).half(),
         count=torch.tensor(3),
         nothing=torch.zeros(0, 4),
+        negated=torch._neg_view(torch.ones(2)),
         expanded=torch.tensor([7.0]).expand(5),
     )
 
@@ -52,16 +52,12 @@ def test_odd_tensors_keep_their_values(tmp_path, as_zip):
     opened = torch_file.open_file(path)
     assert list(opened.tensors) == list(tensors)
     for key, tensor in tensors.items():
-        found, wanted = opened.read(key), tensor.detach().float().numpy()
+        found, wanted = opened.read(key), tensor.detach().resolve_neg().float().numpy()
         assert found.shape == opened.tensors[key].shape == wanted.shape
-        assert found.dtype == opened.tensors[key].dtype
+        assert found.dtype.name == opened.tensors[key].dtype
         np.testing.assert_array_equal(found.astype(np.float32), wanted, key)
-        pieces = list(opened.pieces(key, 2))
-        assert all(piece.shape == (2,) for piece in pieces[:-1])
-        flat = np.concatenate([*pieces, np.empty(0, found.dtype)])
-        np.testing.assert_array_equal(flat.astype(np.float32), wanted.reshape(-1), key)
-    assert opened.tensors["bfloat16"].dtype == ml_dtypes.bfloat16
-    assert opened.tensors["count"].dtype == np.int64
+    assert opened.tensors["bfloat16"].dtype == "bfloat16"
+    assert opened.tensors["count"].dtype == "int64"
 
 
 def test_what_is_read_outlives_the_file(tmp_path):
@@ -99,7 +95,7 @@ def test_an_old_torch_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(2)}, path)
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
-    with pytest.raises(errors.CheckpointError, match=r"torch is 2\.9\.1.*2\.10.*CVE"):
+    with pytest.raises(errors.CheckpointError, match=r"torch 2\.9\.1.*2\.10.*CVE"):
         torch_file.open_file(path)
     monkeypatch.setattr(torch, "__version__", "2.10.0a0+git")
     torch_file.open_file(path)
@@ -208,16 +204,15 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "state, fragment",
     [
-        ({"model": {"a": torch.zeros(2)}}, "'model' is a dict, wanted a tensor"),
-        ({"a": torch.zeros(2), "epoch": 3}, "'epoch' is a int, wanted a tensor"),
+        ({"model": {"a": torch.zeros(2)}}, "'model' is a dict: expected a tensor"),
+        ({"a": torch.zeros(2), "epoch": 3}, "'epoch' is a int: expected a tensor"),
         ({3: torch.zeros(2)}, "'3' is a Tensor"),
-        ([torch.zeros(2)], "holds a list, wanted tensors by name"),
-        (torch.zeros(2), "holds a Tensor, wanted tensors by name"),
+        ([torch.zeros(2)], "contains a list: expected tensors by name"),
+        (torch.zeros(2), "contains a Tensor: expected tensors by name"),
         ({"a": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
         ({"a": torch.zeros(2, device="meta")}, "on meta"),
-        ({"a": torch._neg_view(torch.ones(2))}, "wanted a plain one"),
     ],
-    ids=range(8),
+    ids=range(7),
 )
 def test_what_is_not_plain_tensors_by_name_is_refused(tmp_path, state, fragment):
     path = tmp_path / "pytorch_model.bin"
@@ -226,12 +221,15 @@ def test_what_is_not_plain_tensors_by_name_is_refused(tmp_path, state, fragment)
 
 
 @pytest.mark.fault(case=10)
-def test_only_small_files_are_read_whole(tmp_path, monkeypatch):
+def test_only_small_files_are_read_whole(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     base = torch.zeros(10_000)
-    monkeypatch.setattr(torch_file, "RESIDENT_BYTES", 30_000)
     torch.save({"a": base}, path, _use_new_zipfile_serialization=False)
-    refusal(path, "before version 1.6", "save it again")
+    assert torch_file.open_file(path, 50_000).read("a").shape == (10_000,)
+    with pytest.raises(errors.CheckpointError, match="before torch 1.6.*Save it again"):
+        torch_file.open_file(path, 30_000)
     torch.save({"a": base, "view": base[:5]}, path)
-    refusal(path, "view of 20 bytes views a storage", action=lambda x: x.read("view"))
-    assert torch_file.open_file(path).read("a").shape == (10_000,)
+    opened = torch_file.open_file(path, 30_000)
+    assert opened.read("a").shape == (10_000,)
+    with pytest.raises(errors.CheckpointError, match="view of 20 bytes is a part of a"):
+        opened.read("view")

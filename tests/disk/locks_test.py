@@ -1,4 +1,4 @@
-"""One process at a time has the file open, and nothing of it stays."""
+"""One process at a time is in a directory, and nothing of one made for that stays."""
 
 import os
 import subprocess
@@ -8,50 +8,59 @@ from concurrent import futures
 
 import pytest
 
+from jaxneurons import errors
 from jaxneurons.disk import locks
 
 HOLD = """
-import sys
+import pathlib, sys
 from jaxneurons.disk import locks
-with locks.locked_file(__import__("pathlib").Path(sys.argv[1])) as file:
-    file.write(b"mine")
-    file.flush()
+with locks.locked(pathlib.Path(sys.argv[1]), make=True):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_turns_do_not_overlap_and_nothing_stays(tmp_path):
+@pytest.mark.parametrize("make", [True, False])
+def test_turns_do_not_overlap_and_nothing_stays(tmp_path, make):
     path, inside, most = tmp_path / "lock", [], []
+    if not make:
+        path.mkdir()
 
     def take_turn(number):
-        with locks.locked_file(path) as file:
+        with locks.locked(path, make=make):
             inside.append(number)
             most.append(len(inside))
-            assert os.fstat(file.fileno()).st_size == 0
-            file.write(b"x")
-            file.flush()
             time.sleep(0.001)
             inside.remove(number)
 
     with futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(take_turn, range(100)))
     assert most == [1] * 100
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ([] if make else ["lock"])
 
 
-def test_a_renamed_file_stays(tmp_path):
-    with locks.locked_file(tmp_path / "lock") as file:
-        file.write(b"kept")
-        os.replace(file.name, tmp_path / "result")
-    assert os.listdir(tmp_path) == ["result"]
-    assert (tmp_path / "result").read_bytes() == b"kept"
+def test_who_does_not_wait_refuses(tmp_path):
+    with (
+        locks.locked(tmp_path),
+        pytest.raises(errors.OutputExistsError, match="taken. Wait until it has ended"),
+        locks.locked(tmp_path, refusal="taken"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_what_was_put_there_stays(tmp_path):
+    for name in ("renamed", "filled"):
+        with locks.locked(tmp_path / "lock", make=True):
+            (tmp_path / "lock" / "file").write_bytes(b"kept")
+            if name == "renamed":
+                os.rename(tmp_path / "lock", tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["lock", "renamed"]
 
 
 def test_an_error_frees_the_lock(tmp_path):
-    with pytest.raises(ValueError), locks.locked_file(tmp_path / "lock"):
+    with pytest.raises(ValueError), locks.locked(tmp_path / "lock", make=True):
         raise ValueError
-    with locks.locked_file(tmp_path / "lock"):
+    with locks.locked(tmp_path / "lock", refusal="taken", make=True):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -67,11 +76,11 @@ def test_what_a_killed_process_held_is_free(tmp_path):
         with futures.ThreadPoolExecutor(1) as pool:
 
             def take_turn():
-                with locks.locked_file(path) as file:
-                    return os.fstat(file.fileno()).st_size
+                with locks.locked(path, make=True):
+                    return True
 
             waiting = pool.submit(take_turn)
             assert not futures.wait([waiting], timeout=0.2).done
             child.kill()
-            assert waiting.result(30) == 0
+            assert waiting.result(30)
     assert os.listdir(tmp_path) == []

@@ -1,31 +1,37 @@
 """A conversion that is killed, runs out of disk or of memory, or is not alone: a whole store or none."""
 
-import gc
 import os
 import pathlib
 import re
 import resource
 import shutil
 import subprocess
-import threading
+import sys
 from concurrent import futures
 
 import pytest
 
 from convert import checkpoint, export, opt
-from jaxneurons import errors
-from jaxneurons.store import reading
-from tests.support import dying, planted, stores
+from jaxneurons import config, errors
+from jaxneurons.store import random_model, reading
+from tests.support import dying, helpers, stores
+
+MODEL = config.Config(
+    vocab_size=20,
+    hidden_size=32,
+    ffn_dim=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    max_position_embeddings=16,
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A model of two layers in Hugging Face's format, and its store."""
     folder = tmp_path_factory.mktemp("converter")
-    model = planted.MODEL.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 2})
-    layers = [planted.layer(planted.fires_on(4)), planted.layer(planted.fires_on(5))]
-    stored = reading.open_store(planted.write_store(folder / "planted", layers, model))
-    export.write_huggingface(stored, folder / "model")
+    stored = random_model.write(folder / "random", MODEL)
+    export.write_huggingface(reading.open_store(stored), folder / "model")
     opt.convert(folder / "model", folder / "whole")
     return folder
 
@@ -55,27 +61,39 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_an_interrupt_while_a_thread_begins_leaves_nothing(
-    folder, tmp_path, monkeypatch, number
-):
-    start, begun = threading.Thread.start, []
-
-    def interrupted(thread):
-        start(thread)
-        begun.append(thread)
-        if len(begun) == number:
+@pytest.mark.parametrize("number", [1, 2, 20])
+def test_an_interrupt_leaves_nothing(folder, tmp_path, number):
+    def interrupt(done, total):
+        if done == number:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        opt.convert(folder / "model", tmp_path / "store")
-    # A traceback keeps what it went through.
-    del caught
-    gc.collect()
-    for thread in begun:
-        thread.join(30)
-        assert not thread.is_alive()
+    with pytest.raises(KeyboardInterrupt):
+        opt.convert(folder / "model", tmp_path / "store", progress=interrupt)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.fault(case=13)
+def test_a_disk_that_does_not_read_is_an_error_not_a_signal(folder, tmp_path):
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    weights = folder / "model" / "model.safetensors"
+    program = "import sys; from convert import opt; opt.convert(*sys.argv[1:])"
+    trace = ["strace", "-f", "-qqq", "-o", "/dev/null", "-P", weights]
+    fault = ["-e", "trace=pread64", "-e", "inject=pread64:error=EIO:when=9+"]
+    command = [*trace, *fault, sys.executable, "-c", program, folder / "model"]
+    done = subprocess.run(
+        [*command, tmp_path / "store"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=helpers.REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(helpers.REPOSITORY)},
+    )
+    if "ptrace" in done.stderr:
+        pytest.skip("strace may not trace here")
+    wanted = f"InputOutputError: cannot read {weights}: Input/output error"
+    assert wanted in done.stderr
     assert os.listdir(tmp_path) == []
 
 
@@ -142,12 +160,12 @@ def test_a_header_that_lies_takes_no_memory(tmp_path):
 
 
 def _open_all_in_little_memory(folder: pathlib.Path) -> None:
-    now = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    most = now * resource.getpagesize() + 64 * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name in LIES:
         with pytest.raises(errors.CheckpointError, match=r"model\.safetensors"):
             checkpoint.open_checkpoint(folder / name)
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert taken < 64 * 2**10
 
 
 def _mount(folder: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path:

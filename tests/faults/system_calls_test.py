@@ -23,8 +23,7 @@ from convert import export
 from jaxneurons import errors
 from jaxneurons.command import compilation_cache
 from jaxneurons.figures import paper
-from jaxneurons.store import reading
-from tests.run import edges_test
+from jaxneurons.store import random_model, reading
 from tests.support import helpers, stores, studies, system_calls, tiny_tokenizers
 
 MODEL = tiny_tokenizers.tiny_config(num_hidden_layers=2)
@@ -48,7 +47,7 @@ class Undisturbed(NamedTuple):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calls").resolve()
-    random = edges_test.write_random_store(folder / "random", MODEL)
+    random = random_model.write(folder / "random", MODEL)
     export.write_huggingface(reading.open_store(random), folder / "model")
     tiny_tokenizers.save_tokenizer(folder / "model")
     lines = [{"text": text} for text in ("some words", "words, some", "others") * 5]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxneurons import config
-from jaxneurons.store import format, writing
+from jaxneurons.store import random_model
 from tests.support import mask_oracle, planted
 
 SMALL = config.Config(
@@ -47,17 +47,6 @@ EDGES = {
 }
 
 
-def write_random_store(path, model):
-    """A store of random numbers, biases and norms too."""
-    rng = np.random.default_rng(0)
-    with writing.Writer(path, model) as writer:
-        for name, shape in format.array_shapes(model).items():
-            array = rng.normal(0, 0.5, shape) + name.endswith("layer_norm/scale")
-            writer.write(name, array.astype(np.float32))
-        writer.publish({"random": True})
-    return path
-
-
 def random_texts():
     """Two domains over few tokens, the first and the last of the vocabulary among them."""
     rng = np.random.default_rng(1)
@@ -77,7 +66,7 @@ def test_edges_by_brute_force(edge, tmp_path):
         (name, planted.write_documents(tmp_path / f"{name}.jsonl", documents))
         for name, documents in (texts or random_texts()).items()
     ]
-    stored = write_random_store(tmp_path / "store", model)
+    stored = random_model.write(tmp_path / "store", model)
     chosen = {"window": 10, "windows_per_batch": 4} | chosen
     record, masks = mask_oracle.run_with_masks(
         tmp_path / "study", stored, sources, **chosen

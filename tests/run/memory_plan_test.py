@@ -15,7 +15,7 @@ from jaxneurons.counting import paper, reductions
 from jaxneurons.model import block
 from jaxneurons.run import job, memory_plan, settings
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import reading
+from jaxneurons.store import random_model, reading
 from jaxneurons.stream import loop, step
 from jaxneurons.studies import opening
 from jaxneurons.text import corpus
@@ -163,9 +163,7 @@ def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
     sizes = {"hidden_size": 128, "ffn_dim": 40, "num_attention_heads": 2}
     variant = edges_test.SMALL.to_json() | sizes
     variant |= {"word_embed_proj_dim": 128, "max_position_embeddings": 64}
-    stored = edges_test.write_random_store(
-        tmp_path / "store", config.Config.from_json(variant)
-    )
+    stored = random_model.write(tmp_path / "store", config.Config.from_json(variant))
     tokens = int(4 * gigabytes * 2**30 / (4 * 128))
     text = np.random.default_rng(0).integers(4, 30, tokens).tolist()
     source = planted.write_documents(tmp_path / "text.jsonl", [text])

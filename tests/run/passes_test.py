@@ -9,7 +9,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.analysis import analyze
 from jaxneurons.run.resources import Resources
-from jaxneurons.store import reading
+from jaxneurons.store import random_model, reading
 from jaxneurons.studies import contents, opening
 from tests.run import edges_test
 from tests.support import planted, studies
@@ -21,7 +21,7 @@ PASSES = Resources(tokens_per_pass=50)
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "store"
-    return edges_test.write_random_store(path, edges_test.SMALL)
+    return random_model.write(path, edges_test.SMALL)
 
 
 @pytest.fixture(scope="module")

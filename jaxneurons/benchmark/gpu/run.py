@@ -10,7 +10,7 @@ from jaxneurons.benchmark.gpu import figure, parts, sizes
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.parts import Outcome, Part
 from jaxneurons.benchmark.gpu.sizes import Sizes
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import files, strict_json
 
 # No check may take more than this share of the budget, or one that hangs would be the only one.
 LARGEST_SHARE = 1 / 3
@@ -57,7 +57,7 @@ def run(
     for part in all_parts(chosen, peers):
         check(part)
     if out:
-        files.write_atomically(out, arrays.to_json_bytes(_values(outcomes)))
+        files.write_atomically(out, strict_json.to_bytes(_values(outcomes)))
     return _report(outcomes)
 
 
