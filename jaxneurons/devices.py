@@ -5,6 +5,7 @@ One mesh axis. Every device takes `windows_per_batch` windows at a time, whateve
 that the same executable computes each window and every number of a study has the same bits.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -81,9 +82,14 @@ def make_mesh(number: int | None = None) -> Mesh:
     local = jax.local_devices()
     if number is not None and not 1 <= number <= len(local):
         raise errors.UsageError(
-            f"devices {number}: wanted 1 to {len(local)}, those of this host"
+            f"{number} devices were asked for, and this host has {len(local)}."
         )
-    return Mesh(np.array(local[:number]), (AXIS,))
+    return mesh_over(local[:number])
+
+
+def mesh_over(chosen: Sequence[jax.Device]) -> Mesh:
+    """One axis over some devices."""
+    return Mesh(np.array(chosen), (AXIS,))
 
 
 def sharded(mesh: Mesh) -> NamedSharding:

@@ -94,7 +94,7 @@ def _mode() -> tuple[str, Any]:
         return asked[0], {"scaling": run.SCALING, "roofline": run.ROOFLINE}[asked[0]]
     kept = _PEERS_KEEP_MEMORY.value
     name = "comparison, peers keep memory" if kept else "comparison"
-    return name, run.comparison_mode("jaxneurons.benchmark.peers", kept)
+    return name, run.comparison_mode(kept)
 
 
 def _config() -> config.Config:

@@ -34,7 +34,6 @@ def main() -> None:
     report = run.run(
         _TOY.value,
         60 * _MINUTES.value,
-        peers="jaxneurons.benchmark.peers",
         out=pathlib.Path(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )

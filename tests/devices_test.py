@@ -43,7 +43,9 @@ def test_every_window_has_a_row_of_its_own(windows, number):
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_devices_that_are_not_there(number):
-    with pytest.raises(errors.UsageError, match=f"devices {number}: wanted 1 to 1"):
+    with pytest.raises(
+        errors.UsageError, match=f"{number} devices were asked for, and this host has 1"
+    ):
         devices.spread(5, 2, number)
 
 

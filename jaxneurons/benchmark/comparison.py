@@ -30,10 +30,8 @@ REFERENCE = "transformers, sdpa"
 CLOCKS = ("wall", "cpu")
 
 
-def contenders(
-    workload: Workload, peers_module: str, peers_keep_memory: bool
-) -> list[Contender]:
-    """Ours, and what is installed of the others, which `peers_module` makes.
+def contenders(workload: Workload, peers_keep_memory: bool) -> list[Contender]:
+    """Ours, and what is installed of the others.
 
     The others run as they come, or with `allocator.keep_freed_memory` in their processes too.
     """
@@ -42,7 +40,12 @@ def contenders(
         for name, counted in OURS.items()
     ]
     others = [
-        Contender(name, peers_module, (workload, attention), peers_keep_memory)
+        Contender(
+            name,
+            "jaxneurons.benchmark.peers",
+            (workload, attention),
+            peers_keep_memory,
+        )
         for name, attention in PEERS.items()
         if importlib.util.find_spec("torch")
         and (attention != "bridge" or importlib.util.find_spec("transformer_lens"))

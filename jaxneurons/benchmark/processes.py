@@ -69,7 +69,7 @@ def alternate(
         running = {}
         for contender in contenders:
             report(f"preparing {contender.name}")
-            running[contender.name] = stack.enter_context(_started(contender))
+            running[contender.name] = stack.enter_context(started(_serve, contender))
             _receive(contender.name, running[contender.name])
         measured = _rounds(running, rounds, report)
         for name, connection in running.items():
@@ -93,18 +93,22 @@ def _rounds(
 
 
 @contextlib.contextmanager
-def _started(contender: Contender) -> Iterator[Connection]:
+def started(
+    serve: Callable[[Connection, Any], None], argument: Any
+) -> Iterator[Connection]:
+    """Runs serve(connection, argument) in a process of its own while the block talks to it; then it is ended."""
     # A forked process would inherit threads and memory of this one.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
+    process = context.Process(target=serve, args=(theirs, argument), daemon=True)
     process.start()
     theirs.close()
     try:
         yield ours
     finally:
         ours.close()
-        process.terminate()
+        # A process that waits for a broken device hears nothing gentler.
+        process.kill()
         process.join()
 
 

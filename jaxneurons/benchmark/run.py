@@ -35,10 +35,10 @@ class Mode(NamedTuple):
     writes: tuple[pathlib.Path, ...] = ()
 
 
-def comparison_mode(peers: str, peers_keep_memory: bool) -> Mode:
+def comparison_mode(peers_keep_memory: bool) -> Mode:
     """Ours beside other people's; the arguments are those of `comparison.contenders`."""
     return Mode(
-        lambda workload: comparison.contenders(workload, peers, peers_keep_memory),
+        lambda workload: comparison.contenders(workload, peers_keep_memory),
         comparison.summarize,
         comparison.to_markdown,
     )

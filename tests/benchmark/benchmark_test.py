@@ -86,7 +86,7 @@ def test_ours_counts_what_it_says(counted):
     reduction = ours.make_reduction(
         tiny(), ours.make_windows(tiny()), counted, ours.make_spread(tiny())
     )
-    states = step.init_states(reduction, ours.make_spread(tiny()).mesh)
+    states = step.init_states(reduction.init, ours.make_spread(tiny()).mesh)
     arrays = reduction.finalize(reduction.merge(states))
     wanted = ("activation_count", "position_count", "ngram_coverage")
     found = [name in arrays for name in wanted]
@@ -293,7 +293,7 @@ def test_a_contender_that_fails_is_named(capfd):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_peers_run_as_they_come_unless_asked(kept):
-    mode = run.comparison_mode("jaxneurons.benchmark.peers", peers_keep_memory=kept)
+    mode = run.comparison_mode(peers_keep_memory=kept)
     keeps = {c.name: c.keeps_freed_memory for c in mode.contenders(tiny())}
     assert all(keeps[name] for name in comparison.OURS)
     others = [keeps[name] for name in comparison.PEERS if name in keeps]

@@ -150,7 +150,7 @@ def integers(sizes: Sizes) -> Iterator[Figure]:
 def _reduced(
     case: Workload, active: np.ndarray, device: jax.Device
 ) -> dict[str, np.ndarray]:
-    mesh = jax.sharding.Mesh(np.array([device]), (devices.AXIS,))
+    mesh = devices.mesh_over([device])
     spread = devices.Spread(case.windows, case.windows_per_batch, mesh)
     windows = ours.make_windows(case)
     with jax.default_device(device):

@@ -3,14 +3,12 @@
 A function that yields figures in; the figures out, as far as it came, and what went wrong.
 """
 
-import contextlib
 import importlib
-import multiprocessing
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from jaxneurons.benchmark import processes
 from jaxneurons.benchmark.gpu.figure import Figure
 
 
@@ -50,7 +48,7 @@ def run(part: Part, most_seconds: float) -> Outcome:
     figures: list[Figure] = []
     if most_seconds <= 0:
         return Outcome(figures, "not run: no time left", 0.0)
-    with _started(part) as connection:
+    with processes.started(_serve, part) as connection:
         while True:
             left = began + most_seconds - time.monotonic()
             if not connection.poll(max(left, 0)):
@@ -66,23 +64,6 @@ def run(part: Part, most_seconds: float) -> Outcome:
                 break
             figures.append(said)
     return Outcome(figures, problem, time.monotonic() - began)
-
-
-@contextlib.contextmanager
-def _started(part: Part) -> Iterator[Connection]:
-    # A forked process would inherit this one's threads.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(theirs, part), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        # A process that waits for a broken device hears nothing gentler.
-        process.kill()
-        process.join()
 
 
 def _serve(connection: Connection, part: Part) -> None:

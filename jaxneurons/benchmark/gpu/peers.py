@@ -1,18 +1,18 @@
 """Other people's forward passes on the same device: sizes in, figures out."""
 
-import importlib
 import statistics
 import time
 from collections.abc import Iterator
 
+from jaxneurons.benchmark import peers
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.sizes import Sizes
 
 
-def forward(sizes: Sizes, module: str, kind: str) -> Iterator[Figure]:
-    """Tokens a second of a whole model of the streamed shape; `module` makes the pass, `kind` says which."""
+def forward(sizes: Sizes, kind: str) -> Iterator[Figure]:
+    """Tokens per second of a whole model of the streamed shape; `kind` says which pass."""
     case = sizes.workload(sizes.streamed)
-    measured = importlib.import_module(module).make(case, kind)
+    measured = peers.make(case, kind)
     taken = []
     for _ in range(sizes.repeats):
         began = time.perf_counter()

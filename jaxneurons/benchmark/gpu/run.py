@@ -20,7 +20,6 @@ PEERS = ("sdpa", "offloaded")
 def run(
     toy: bool | None,
     budget_seconds: float,
-    peers: str,
     out: pathlib.Path | None,
     say: Callable[[str], None],
 ) -> str:
@@ -29,7 +28,6 @@ def run(
     Args:
         toy: small sizes; None is small on a CPU alone.
         budget_seconds: after which nothing new is begun and what runs is ended.
-        peers: name of the module that makes other people's forward passes.
         out: JSON file to write; None writes none.
         say: called with a line about each part.
 
@@ -54,14 +52,14 @@ def run(
     device = check(Part("device", _module("speed"), "device", (sizes.TOY,)))
     on_cpu = Figure("platform", "cpu") in device.figures
     chosen = sizes.TOY if (on_cpu if toy is None else toy) else sizes.FULL
-    for part in all_parts(chosen, peers):
+    for part in all_parts(chosen):
         check(part)
     if out:
         files.write_atomically(out, strict_json.to_bytes(_values(outcomes)))
     return _report(outcomes)
 
 
-def all_parts(chosen: Sizes, peers: str) -> Iterator[Part]:
+def all_parts(chosen: Sizes) -> Iterator[Part]:
     """What is checked, the most telling first."""
     exactness, speed = _module("exactness"), _module("speed")
     yield Part("against float64", exactness, "against_reference", (chosen,))
@@ -72,7 +70,7 @@ def all_parts(chosen: Sizes, peers: str) -> Iterator[Part]:
         yield Part(f"forward, {shape}", speed, "forward", (chosen, shape))
     yield Part("streaming", _module("streaming"), "places", (chosen,))
     for kind in PEERS:
-        arguments = (chosen, peers, kind)
+        arguments = (chosen, kind)
         yield Part(f"transformers, {kind}", _module("peers"), "forward", arguments)
 
 
