@@ -127,12 +127,14 @@ def bars(
     bottom: np.ndarray | float,
     color: Any,
 ) -> Any:
-    """A bar per layer, with a thin white gap to the next."""
+    """A bar per layer, with a thin white gap to the next; none where the height is NaN."""
     panel.set_xlim(layers[0] - 0.6, layers[-1] + 0.6)
     panel.xaxis.set_major_locator(whole_numbers())
-    left, low = np.array(layers) - BAR / 2, bottom + 0 * heights
-    corners = [[left, low], [left, low + heights]]
-    corners += [[left + BAR, low + heights], [left + BAR, low]]
+    known = ~np.isnan(heights)
+    left, height = np.array(layers)[known] - BAR / 2, heights[known]
+    low = np.broadcast_to(bottom, heights.shape)[known]
+    corners = [[left, low], [left, low + height]]
+    corners += [[left + BAR, low + height], [left + BAR, low]]
     # One artist for all bars takes a tenth of the time of one each.
     drawn = collections.PolyCollection(
         [*np.transpose(corners, (2, 0, 1))], facecolor=color, linewidth=0

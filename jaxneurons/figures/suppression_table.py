@@ -44,8 +44,8 @@ def token_suppression(studies: suppression.Studies) -> figure.Figure:
     placed: list[Words] = []
     y = 1.0
     for name, shown in tables.items():
-        placed.append(Words(y, words=name, bold=True))
         room = width - 2 * MARGIN_INCHES
+        placed.append(Words(y, words=glyphs.shortened(name, room), bold=True))
         for line in glyphs.wrapped(suppression.overall(studies[name]), room):
             y += 1
             placed.append(Words(y, words=line))
@@ -109,12 +109,10 @@ def _draw(placed: Sequence[Words], width: float, height: float) -> figure.Figure
     panel = canvas.add_axes((0, 0, 1, 1))
     panel.set(xlim=(0, width), ylim=(height, 0))
     panel.axis("off")
-    room = width - MARGIN_INCHES
     for y, x, words, bold, color, ha in placed:
         if words:
-            shown = glyphs.shortened(words, room)
             weight = "bold" if bold else "normal"
-            panel.text(x, y, shown, ha=ha, va="center", color=color, fontweight=weight)
+            panel.text(x, y + 0.3, words, ha=ha, color=color, fontweight=weight)
         else:
-            panel.plot([x, room], [y, y], color="0.7", linewidth=0.6)
+            panel.plot([x, width - MARGIN_INCHES], [y, y], color="0.7", linewidth=0.6)
     return canvas
