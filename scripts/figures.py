@@ -7,6 +7,8 @@ Takes seconds: it reads the studies' summary.json and nothing else.
 
 import pathlib
 
+from absl import flags
+
 from jaxneurons.command import common_flags, named_paths, script
 
 _STUDY = common_flags.required_list(
@@ -17,6 +19,13 @@ _STUDY = common_flags.required_list(
 _OUT = common_flags.required(
     "out", "DIR", "Directory to write the figures to. It must be new or empty."
 )
+_FIGURE = flags.DEFINE_list(
+    "figure",
+    [],
+    "Numbers of the figures to draw, such as 1a,8. 10, 11 and 16 are Figure 8 under the number that "
+    "the paper gives it where it compares trained models, and for the 350m model. Default: all "
+    "figures but these three.",
+)
 
 
 @script.command
@@ -24,8 +33,9 @@ def main() -> None:
     from jaxneurons.analysis import drawing
 
     summaries = drawing.read_summaries(named_paths.studies(_STUDY.value))
-    paths = drawing.draw_studies(summaries, pathlib.Path(_OUT.value))
-    print(f"wrote {len(paths)} figures:", *paths, sep="\n  ")
+    drawn = drawing.draw_studies(summaries, pathlib.Path(_OUT.value), _FIGURE.value)
+    print(f"wrote {len(drawn.paths)} files:", *drawn.paths, sep="\n  ")
+    print(*drawn.notes, sep="\n")
 
 
 if __name__ == "__main__":

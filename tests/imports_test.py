@@ -22,7 +22,8 @@ FOLDERS = {
     "stream": "root disk text model store counting",
     "studies": "root disk text",
     "stats": "root counting",
-    "figures": "",
+    # A Matplotlib that cannot be imported is a foreseen fault.
+    "figures": "root",
     "analysis": "root disk command store studies stats figures",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",

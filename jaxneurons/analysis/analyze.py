@@ -83,6 +83,10 @@ def analyze(
             "layers": studied.config.num_hidden_layers,
             "neurons": studied.config.ffn_dim,
         },
+        "study": {
+            "window": study.identity.settings.window,
+            "dtype": study.identity.settings.dtype,
+        },
         "activation": activation.summarize(study),
         "ngrams": found.ngrams,
         "suppression": found.suppression,
@@ -91,7 +95,9 @@ def analyze(
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
     if figures:
-        drawing.save({sections["model"]["name"]: sections}, folder / "figures")
+        drawn = drawing.save({studied.name: sections}, folder / "figures")
+        for note in drawn.notes:
+            logging.getLogger(__name__).info("%s", note)
     orders = terms.ORDERS if found.ngrams else ()
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
     summary.write(folder, sections, written)

@@ -1,13 +1,31 @@
-"""Summaries of studies in, the paper's figures as files out."""
+"""Summaries of studies in, the paper's figures and their captions as files out.
+
+Matplotlib takes half a second to import, so that it is imported only where something is drawn.
+"""
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxneurons import errors
 from jaxneurons.disk import files
-from jaxneurons.figures import paper, style
 from jaxneurons.studies import summary
+
+CAPTIONS = "captions.md"
+
+Summaries = Mapping[str, Mapping[str, Any]]
+
+
+class Drawn(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        paths: the files: each figure as PNG and SVG, tables as Markdown, and the captions.
+        notes: a line each on studies that were not made alike, and on figures with nothing to show.
+    """
+
+    paths: list[pathlib.Path]
+    notes: list[str]
 
 
 def read_summaries(
@@ -32,32 +50,51 @@ def read_summaries(
 
 
 def draw_studies(
-    summaries: Mapping[str, Mapping[str, Any]], folder: pathlib.Path
-) -> list[pathlib.Path]:
-    """Writes every figure of the paper for several studies into a new directory; gives the paths.
+    summaries: Summaries, folder: pathlib.Path, numbers: Sequence[str] = ()
+) -> Drawn:
+    """Writes the paper's figures for several studies into a new directory.
+
+    Args:
+        summaries: by name of the study.
+        folder: the directory.
+        numbers: of the figures to draw, such as "8"; 10, 11 and 16 are Figure 8 as the paper numbers
+            it for other models. Without any, all but those three are drawn.
 
     Raises:
         OutputExistsError: the directory is not empty.
+        UsageError: the paper has no figure of a number, or it is not one of ours.
     """
+    from jaxneurons.figures import plots
+
+    known = plots.by_number()
+    if unknown := [number for number in numbers if number not in known]:
+        raise errors.UsageError(
+            f"no figure has the number {', '.join(unknown)}. Choose from {', '.join(known)}."
+        )
+    wanted = [plot for number in dict.fromkeys(numbers) for plot in known[number]]
     with files.partial_directory(folder, "a folder of figures") as partial:
-        paths = save(summaries, partial)
-    return [folder / path.name for path in paths]
+        drawn = save(summaries, partial, wanted)
+    return drawn._replace(paths=[folder / path.name for path in drawn.paths])
 
 
 def save(
-    summaries: Mapping[str, Mapping[str, Any]], folder: pathlib.Path
-) -> list[pathlib.Path]:
-    """Writes each figure as PNG and SVG, and tables as Markdown; gives the paths."""
+    summaries: Summaries, folder: pathlib.Path, wanted: Sequence[Any] = ()
+) -> Drawn:
+    """Writes figures, those of `plots.PLOTS` unless others are wanted, their tables and their captions."""
+    from jaxneurons.figures import captions, paper, plots, style
+
+    wanted = wanted or plots.PLOTS
     with files.translated("write", folder):
         folder.mkdir(exist_ok=True)
-    paths = []
-    for name, figure in paper.draw(summaries).items():
+    contents: dict[str, bytes] = {}
+    for name, figure in paper.draw(summaries, wanted).items():
         for suffix in ("png", "svg"):
-            path = folder / f"{name}.{suffix}"
-            files.write_atomically(path, style.render(figure, suffix))
-            paths.append(path)
-    for name, table in paper.tables(summaries).items():
-        path = folder / f"{name}.md"
-        files.write_atomically(path, table.encode())
-        paths.append(path)
-    return paths
+            contents[f"{name}.{suffix}"] = style.render(figure, suffix)
+    for name, table in paper.tables(summaries, wanted).items():
+        contents[f"{name}.md"] = table.encode()
+    contents[CAPTIONS] = captions.write(summaries, wanted).encode()
+    for name, content in contents.items():
+        files.write_atomically(folder / name, content)
+    return Drawn(
+        [folder / name for name in contents], captions.notes(summaries, wanted)
+    )

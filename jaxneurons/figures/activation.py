@@ -1,77 +1,66 @@
 """Figure 1 of the paper: dead neurons, and how often the others fire, by depth.
 
-In: section `activation` of the summaries of one or several studies. Out: figures.
+In: section `activation` of the summaries of one or several studies, and the look of their lines. Out: figures.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from jaxneurons.figures import style
+from jaxneurons.figures import depth, style
 
-Layer = Mapping[str, Any]
+Studies = Mapping[str, Mapping[str, Any]]
 
 
-def dead_neurons(studies: Mapping[str, Mapping[str, Any]]) -> Figure:
+def has_dead(section: Mapping[str, Any]) -> bool:
+    """Whether there is a dead neuron to show."""
+    return section["dead"] > 0
+
+
+def has_alive(section: Mapping[str, Any]) -> bool:
+    """Whether there is a neuron that fires."""
+    return any(layer["mean_frequency_alive"] is not None for layer in section["layers"])
+
+
+@style.settings()
+def dead_neurons(studies: Studies, looks: depth.Looks) -> Figure:
     """Figure 1a: share of neurons that never fire, by relative depth; certified ones dotted."""
-    canvas, axis = _lines_by_depth(
-        studies, lambda layer: 100 * layer["dead_share"], "dead neurons, %"
-    )
-    for index, (name, activation) in enumerate(studies.items()):
-        if activation["certified_dead"]:
-            axis.plot(
-                _depths(activation),
-                [100 * layer["certified_dead_share"] for layer in activation["layers"]],
-                color=style.line_style(index)["color"],
-                linestyle=":",
-                label=f"{name}: certified",
-            )
-    axis.set_ylim(bottom=0)
-    style.legend_below(canvas, axis)
-    return canvas
+    canvas, grid = style.new_figure(width=4.8, height=3.0)
+    panel = grid[0, 0]
+    for name, section in studies.items():
+        values = _percent(section, "dead_share")
+        depth.plot(panel, section, values, **looks[name])
+    handles, labels = list(panel.lines), list(studies)
+    certified = {
+        name: section for name, section in studies.items() if section["certified_dead"]
+    }
+    for name, section in certified.items():
+        look = {"color": looks[name]["color"], "linestyle": ":"}
+        depth.plot(panel, section, _percent(section, "certified_dead_share"), **look)
+    if certified:
+        handles.append(depth.sample(":"))
+        labels.append("dotted: certified dead")
+    panel.set(ylim=(0, None), ylabel="dead neurons, %")
+    style.legend(canvas, handles, labels)
+    return style.lay_out(canvas)
 
 
-def activation_frequency(studies: Mapping[str, Mapping[str, Any]]) -> Figure:
+@style.settings()
+def activation_frequency(studies: Studies, looks: depth.Looks) -> Figure:
     """Figure 1b: mean activation frequency of the neurons that are not dead, by relative depth."""
-
-    def frequency(layer: Layer) -> float:
-        mean = layer["mean_frequency_alive"]
-        return float("nan") if mean is None else 100 * mean
-
-    canvas, axis = _lines_by_depth(
-        studies, frequency, "mean activation frequency\nof alive neurons, %"
-    )
-    axis.set_ylim(bottom=0)
-    style.legend_below(canvas, axis)
-    return canvas
+    canvas, grid = style.new_figure(width=4.8, height=3.0)
+    panel = grid[0, 0]
+    for name, section in studies.items():
+        values = _percent(section, "mean_frequency_alive")
+        depth.plot(panel, section, values, **looks[name])
+    label = "mean activation frequency\nof alive neurons, %"
+    panel.set(ylim=(0, None), ylabel=label)
+    style.legend(canvas, panel.lines, list(studies))
+    return style.lay_out(canvas)
 
 
-def _lines_by_depth(
-    studies: Mapping[str, Mapping[str, Any]],
-    value: Callable[[Layer], float],
-    label: str,
-) -> tuple[Figure, Any]:
-    canvas, axes = style.new_figure(width=4.2, height=3.2)
-    axis = axes[0, 0]
-    for index, (name, activation) in enumerate(studies.items()):
-        values = [value(layer) for layer in activation["layers"]]
-        axis.plot(
-            _depths(activation),
-            values,
-            markersize=4,
-            label=name,
-            **style.line_style(index),
-        )
-    axis.set_xlim(0, 1)
-    axis.set_xlabel("relative depth of the layer")
-    axis.set_ylabel(label)
-    return canvas, axis
-
-
-def _depths(activation: Mapping[str, Any]) -> list[float]:
-    """Relative depth of each layer studied: 0 is the model's input, 1 its output."""
-    return [
-        (layer["layer"] + 0.5) / activation["model_layers"]
-        for layer in activation["layers"]
-    ]
+def _percent(section: Mapping[str, Any], key: str) -> Sequence[float]:
+    """A share of each layer; NaN where it has none."""
+    values = [layer[key] for layer in section["layers"]]
+    return [float("nan") if value is None else 100 * value for value in values]

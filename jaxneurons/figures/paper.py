@@ -1,83 +1,53 @@
-"""Every figure of the paper from the summaries of one or several studies."""
+"""Every figure of the paper for which there is something to show.
 
-from collections.abc import Mapping
+In: the summaries of one or several studies. Out: figures and tables by file name; `captions` has the words.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from jaxneurons.figures import (
-    activation,
-    glyphs,
-    ngrams,
-    positional_neurons,
-    positions,
-    suppression,
-)
+from jaxneurons.figures import depth, suppression
+from jaxneurons.figures.plots import PLOTS, Plot, Section
 
 Summaries = Mapping[str, Mapping[str, Any]]
 
 
-def draw(summaries: Summaries) -> dict[str, Figure]:
-    """File name without suffix to figure, for studies by name.
-
-    Figures 10 and 11 of the paper are Figure 8 drawn for other models: give several studies.
-    """
-    with rc_context({"text.parse_math": False}):
-        return _draw(
-            {glyphs.printable(name): summary for name, summary in summaries.items()}
-        )
-
-
-def _draw(summaries: Summaries) -> dict[str, Figure]:
-    activations = _section(summaries, "activation")
-    position = _section(summaries, "positions")
-    found = {
-        "figure_1a_dead_neurons": activation.dead_neurons(activations),
-        "figure_1b_activation_frequency": activation.activation_frequency(activations),
-        **_draw_ngrams(_section(summaries, "ngrams")),
-        "figure_7_position_patterns": positions.position_patterns(position),
-        "figure_8_positional_neurons": positional_neurons.positional_neurons(position),
-        "figure_9_position_ranges": positions.position_ranges(position),
-    }
-    suppressions = _section(summaries, "suppression")
-    if suppressions:
-        found["figure_5_token_suppression"] = suppression.strongest_detectors(
-            suppressions
-        )
+def sections(plot: Plot, summaries: Summaries) -> dict[str, Section]:
+    """What each study has of a figure's numbers, by study; only of those that looked."""
+    found: dict[str, Any] = dict(summaries)
+    for key in plot.section:
+        found = {
+            name: section[key]
+            for name, section in found.items()
+            if section[key] is not None
+        }
     return found
 
 
-def tables(summaries: Summaries) -> dict[str, str]:
-    """File name without suffix to Markdown: Figure 5 is a table."""
-    suppressions = _section(summaries, "suppression")
-    if not suppressions:
-        return {}
-    table = suppression.strongest_detectors_markdown(suppressions)
-    return {"figure_5_token_suppression": table}
+def shown(plot: Plot, summaries: Summaries) -> dict[str, Section]:
+    """The sections that a figure is drawn from; none if there is nothing to see."""
+    looked = sections(plot, summaries)
+    having = {name: section for name, section in looked.items() if plot.has(section)}
+    return looked if plot.lines and having else having
 
 
-def _draw_ngrams(by_study: Summaries) -> dict[str, Figure]:
-    if not by_study:
-        return {}
-    unigrams, bigrams, trigrams = (
-        {name: by_n[n] for name, by_n in by_study.items()} for n in ("1", "2", "3")
-    )
+def draw(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> dict[str, Figure]:
+    """Each figure that has something to show, by file name without suffix, for studies by name."""
+    looks = depth.looks({name: one["model"] for name, one in summaries.items()})
+    figures = {}
+    for plot in plots:
+        if studies := shown(plot, summaries):
+            more = [looks] if plot.lines else []
+            figures[plot.file_name] = plot.draw(studies, *more)
+    return figures
+
+
+def tables(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> dict[str, str]:
+    """The figures that are tables, as Markdown by file name without suffix."""
     return {
-        "figure_2_unigram_coverage": ngrams.coverage_classes(unigrams),
-        "figure_3_token_detectors": ngrams.detector_counts(unigrams),
-        "figure_4_new_tokens": ngrams.new_ngrams(unigrams),
-        "figure_12_bigram_coverage": ngrams.coverage_classes(bigrams),
-        "figure_13_trigram_coverage": ngrams.coverage_classes(trigrams),
-        "figure_14_trigram_detectors": ngrams.detector_counts(trigrams),
-        "figure_15_new_trigrams": ngrams.new_ngrams(trigrams),
-    }
-
-
-def _section(summaries: Summaries, name: str) -> dict[str, Any]:
-    """One section of each summary that has it."""
-    return {
-        study: summary[name]
-        for study, summary in summaries.items()
-        if summary[name] is not None
+        plot.file_name: suppression.as_markdown(studies)
+        for plot in plots
+        if plot.section == ("suppression",) and (studies := shown(plot, summaries))
     }

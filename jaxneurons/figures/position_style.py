@@ -6,7 +6,7 @@ In: a type and a strength, as `stats/position_types.py` names them. Out: colour,
 import itertools
 from typing import Any
 
-from matplotlib import axes, colors
+from matplotlib import colors
 
 from jaxneurons.figures import style
 
@@ -15,7 +15,7 @@ TYPE_COLORS = {
     "oscillatory": style.PALETTE[3],
     "both": style.PALETTE[1],
     "one": style.PALETTE[2],
-    "other": style.PALETTE[7],
+    "other": style.PALETTE[5],
 }
 TYPE_MARKERS = {"oscillatory": "o", "both": "s", "one": "^", "other": "D"}
 # A diamond of the same size stands on its corner, and would reach further.
@@ -30,7 +30,6 @@ STRENGTHS = ("strong", "weak")
 # In the order of the legend, and of a layer's stack from the bottom up.
 KINDS = list(itertools.product(TYPE_COLORS, STRENGTHS))
 WEAK_TINT = 0.3
-GREY = "0.45"
 
 
 def face(kind: str, strength: str) -> Any:
@@ -47,10 +46,3 @@ def edge(kind: str) -> Any:
 def _mix(color: str, other: tuple[float, float, float], share: float) -> Any:
     pairs = zip(colors.to_rgb(color), other, strict=True)
     return tuple(share * one + (1 - share) * two for one, two in pairs)
-
-
-def write(panel: axes.Axes, text: str) -> None:
-    """Says in grey why there is nothing to show."""
-    panel.text(
-        0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", color=GREY
-    )

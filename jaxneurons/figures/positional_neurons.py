@@ -3,15 +3,15 @@
 In: section `positions` of the summaries of one or several studies. Out: a figure.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from matplotlib import axes, figure, lines, ticker
 
 from jaxneurons.figures import position_style, style
 
-# Inches: what a printed page holds, and what the legend needs in two columns.
-PAGE_WIDTH = 12.0
+# Inches: what a legend in two columns needs, and what one in four does.
 LEGEND_WIDTH = 4.3
 # Points: the largest mark; shares: of its cell that a mark fills, of a layer's room that a row fills.
 LARGEST_MARK = 9.0
@@ -19,88 +19,108 @@ MARK_SHARE = 0.85
 COLUMN_SHARE = 0.9
 HEADROOM = 1.05
 POINTS_PER_INCH = 72
+# Ticks of the vertical axis, at most.
+TICKS = 7
+
+Studies = Mapping[str, Mapping[str, Any]]
 
 
-def positional_neurons(studies: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
-    """Figures 8, 10, 11 and 16: a mark a positional neuron, stacked layer by layer."""
-    highest = max(
-        layer["positional"]
-        for positions in studies.values()
-        for layer in positions["layers"]
-    )
-    layers = max(len(positions["layers"]) for positions in studies.values())
+class Stack(NamedTuple):
+    """How marks are stacked, the same in all panels.
+
+    Attributes:
+        per_row: marks in a row, which is as many neurons high: the axis counts neurons whatever it is.
+        size: of a mark, in points.
+        top: what the axis reaches, in neurons.
+        tick: neurons between ticks, which stand where rows end.
+    """
+
+    per_row: int
+    size: float
+    top: float
+    tick: int
+
+
+@style.settings()
+def positional_neurons(studies: Studies) -> figure.Figure:
+    """Figures 8, 10, 11 and 16: a mark per positional neuron, stacked layer by layer; studies that have some."""
+    rows = [row for section in studies.values() for row in section["layers"]]
+    highest = max(row["positional"] for row in rows)
+    layers = max(len(section["layers"]) for section in studies.values())
     narrowest, widest = (LEGEND_WIDTH, 1) if len(studies) == 1 else (3.0, 2)
-    width = min(max(narrowest, 0.14 * layers), PAGE_WIDTH / widest)
-    columns = min(len(studies), int(PAGE_WIDTH // width))
-    canvas, grid = style.new_figure(
-        -(-len(studies) // columns), columns, width=width, height=2.9
-    )
-    for spare in grid.flat[len(studies) :]:
-        spare.remove()
-    panels = grid.flat[: len(studies)]
-    for panel, (name, positions) in zip(panels, studies.items(), strict=True):
-        numbers = [layer["layer"] for layer in positions["layers"]]
+    width = min(max(narrowest, 0.14 * layers), style.PAGE / widest)
+    canvas, panels = style.panels(list(studies), width, height=2.6)
+    for panel, section in zip(panels, studies.values(), strict=True):
+        numbers = [layer["layer"] for layer in section["layers"]]
         panel.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
-        panel.set_ylim(0, max(highest, 1) * HEADROOM)
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
-        panel.set_title(name, fontsize=style.FONT_SIZE)
-        panel.set_xlabel("layer")
-    for panel in grid[:, 0]:
-        panel.set_ylabel("positional neurons")
+        panel.xaxis.set_major_locator(style.whole_numbers())
+        panel.set(xlabel="layer", ylim=(0, highest))
+        style.count_axis(panel)
+    style.label_left(panels, "positional neurons")
     _add_type_legend(canvas)
     # The room for a mark is known only once the panels have been laid out.
-    canvas.draw_without_rendering()
-    for panel, positions in zip(panels, studies.values(), strict=True):
-        _stack_marks(panel, positions["layers"], max(highest, 1), canvas.dpi)
+    style.lay_out(canvas)
+    stack = _fit_marks(panels, highest, POINTS_PER_INCH / canvas.dpi)
+    for panel, section in zip(panels, studies.values(), strict=True):
+        _draw_marks(panel, section["layers"], stack)
     return canvas
 
 
-def _stack_marks(
-    panel: axes.Axes, layers: Sequence[Mapping[str, Any]], highest: int, dpi: float
-) -> None:
-    """Draws each layer's neurons from the bottom up, several a row where they are many.
+def _fit_marks(panels: Sequence[axes.Axes], highest: int, points: float) -> Stack:
+    """The stack of the largest marks; points: in a pixel."""
+    column = COLUMN_SHARE * points * min(map(_layer_width, panels))
+    height = points * panels[0].get_window_extent().height
 
-    A row of n marks is n neurons high, so that the axis counts neurons whatever n is.
-    """
-    if not any(layer["positional"] for layer in layers):
-        position_style.write(panel, "no positional neurons")
-        return
-    a_row, size = _fit_marks(panel, highest, dpi)
+    def cell(per_row: int) -> float:
+        return min(column / per_row, height / HEADROOM / -(-highest // per_row))
+
+    numbers = itertools.takewhile(lambda n: n < 10 * highest, _round_numbers())
+    per_row = max(numbers, key=cell)
+    top = HEADROOM * per_row * -(-highest // per_row)
+    tick = next(n for n in _round_numbers() if n % per_row == 0 and n * TICKS >= top)
+    return Stack(per_row, min(LARGEST_MARK, MARK_SHARE * cell(per_row)), top, tick)
+
+
+def _layer_width(panel: axes.Axes) -> float:
+    """Pixels that a layer has across."""
+    left, right = panel.get_xlim()
+    return panel.get_window_extent().width / (right - left)
+
+
+def _draw_marks(
+    panel: axes.Axes, layers: Sequence[Mapping[str, Any]], stack: Stack
+) -> None:
+    """Draws each layer's neurons from the bottom up."""
+    panel.set_ylim(0, stack.top)
+    panel.yaxis.set_major_locator(ticker.MultipleLocator(stack.tick))
     for kind, strength in position_style.KINDS:
         places = [
-            place for layer in layers for place in _places(layer, kind, strength, a_row)
+            place
+            for layer in layers
+            for place in _places(layer, kind, strength, stack.per_row)
         ]
         panel.scatter(
             [x for x, _ in places],
             [y for _, y in places],
-            s=(size * position_style.MARK_SCALES[kind]) ** 2,
+            s=(stack.size * position_style.MARK_SCALES[kind]) ** 2,
             marker=position_style.TYPE_MARKERS[kind],
             facecolor=position_style.face(kind, strength),
             edgecolor=position_style.edge(kind),
-            linewidth=min(0.7, 0.1 * size),
-            # The topmost row may be a part of one, and stand higher than it counts.
+            linewidth=min(0.7, 0.1 * stack.size),
             clip_on=False,
         )
 
 
-def _fit_marks(panel: axes.Axes, highest: int, dpi: float) -> tuple[int, float]:
-    """How many marks a row of a layer's stack takes, and their size in points, as large as can be."""
-    points = POINTS_PER_INCH / dpi
-    room = panel.get_window_extent()
-    left, right = panel.get_xlim()
-    column = COLUMN_SHARE * points * room.width / (right - left)
-    neuron = points * room.height / panel.get_ylim()[1]
-
-    def cell(a_row: int) -> float:
-        return min(column / a_row, a_row * neuron)
-
-    a_row = max(range(1, highest + 1), key=cell)
-    return a_row, min(LARGEST_MARK, MARK_SHARE * cell(a_row))
+def _round_numbers() -> Iterator[int]:
+    """1, 2, 5, 10, 20, 50 …: each but 5 is a multiple of the one before."""
+    power = 1
+    while True:
+        yield from (power, 2 * power, 5 * power)
+        power *= 10
 
 
 def _places(
-    layer: Mapping[str, Any], kind: str, strength: str, a_row: int
+    layer: Mapping[str, Any], kind: str, strength: str, per_row: int
 ) -> list[tuple[float, float]]:
     """Where the marks of one type and strength stand in their layer's stack, x and y."""
     stack = [
@@ -110,8 +130,8 @@ def _places(
     ]
     return [
         (
-            layer["layer"] + COLUMN_SHARE * ((mark % a_row + 0.5) / a_row - 0.5),
-            a_row * (mark // a_row + 0.5),
+            layer["layer"] + COLUMN_SHARE * ((mark % per_row + 0.5) / per_row - 0.5),
+            per_row * (mark // per_row + 0.5),
         )
         for mark, stacked in enumerate(stack)
         if stacked == (kind, strength)
@@ -128,14 +148,11 @@ def _add_type_legend(canvas: figure.Figure) -> None:
             markerfacecolor=position_style.face(kind, strength),
             markeredgecolor=position_style.edge(kind),
             markersize=7 * position_style.MARK_SCALES[kind],
-            label=f"{position_style.TYPE_TITLES[kind]}, {strength}",
         )
         for kind, strength in position_style.KINDS
     ]
-    canvas.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=4 if canvas.get_figwidth() > 2 * LEGEND_WIDTH else 2,
-        fontsize=style.FONT_SIZE - 1,
-        frameon=False,
-    )
+    titles = [
+        f"{position_style.TYPE_TITLES[kind]}, {strength}"
+        for kind, strength in position_style.KINDS
+    ]
+    style.legend(canvas, handles, titles)

@@ -8,124 +8,141 @@ from typing import Any
 
 from matplotlib import axes, figure
 
-from jaxneurons.figures import position_style, style
+from jaxneurons.figures import glyphs, position_style, style
 
 # More neurons than this are not named one by one.
-NAMED_NEURONS = 48
+NAMED_NEURONS = 40
+UNION = "all of them"
 
-Studies = Mapping[str, Mapping[str, Any]]
+Section = Mapping[str, Any]
+Studies = Mapping[str, Section]
 
 
+def has_positional(section: Section) -> bool:
+    """Whether there is a positional neuron to show."""
+    return section["positional"] > 0
+
+
+def has_ranges(section: Section) -> bool:
+    """Whether there is a strong oscillatory neuron to show."""
+    return section["ranges_layer"] is not None
+
+
+@style.settings()
 def position_patterns(studies: Studies) -> figure.Figure:
-    """Figure 7: the neuron of most information of each type, strong above weak ones."""
-    canvas, panels = style.new_figure(2 * len(studies), 4, width=2.5, height=2.1)
-    rows = [
-        (name, strength) for name in studies for strength in position_style.STRENGTHS
+    """Figure 7: the neuron of most information of each type and strength, a row per study; studies that have some."""
+    examples = {
+        name: {(one["type"], one["strength"]): one for one in section["examples"]}
+        for name, section in studies.items()
+    }
+    kinds = [
+        kind
+        for kind in position_style.KINDS
+        if any(kind in found for found in examples.values())
     ]
-    for line, (name, strength) in zip(panels, rows, strict=True):
-        positions = studies[name]
-        found = {
-            example["type"]: example
-            for example in positions["examples"]
-            if example["strength"] == strength
-        }
-        for panel, kind in zip(line, position_style.TYPE_COLORS, strict=True):
-            title = f"{position_style.TYPE_TITLES[kind]}, {strength}"
-            panel.set_title(title, fontsize=style.FONT_SIZE - 1)
-            _draw_pattern(panel, found.get(kind), positions["positions"])
-        label = "activation frequency"
-        line[0].set_ylabel(f"{name}\n{label}" if len(studies) > 1 else label)
-    return canvas
-
-
-def position_ranges(studies: Studies) -> figure.Figure:
-    """Figure 9: the ranges of the strong oscillatory neurons of the layer that has most."""
-    chosen = {name: _ranges_layer(one) for name, one in studies.items()}
-    most = max(len(layer["neurons"]) for layer in chosen.values())
-    height = min(max(2.2, 1.2 + 0.17 * most), 9.0)
-    canvas, panels = style.new_figure(1, len(studies), width=5.0, height=height)
-    for panel, (name, layer) in zip(panels.flat, chosen.items(), strict=True):
-        positions = studies[name]
-        if not layer["neurons"]:
-            panel.set_title(name, fontsize=style.FONT_SIZE)
-            _write_instead(panel, "no strong oscillatory neurons")
-            continue
-        _draw_ranges(panel, layer)
-        panel.set_xlim(0, positions["positions"])
+    width = min(2.6, max(1.4, style.PAGE / len(kinds)))
+    canvas, grid = style.new_figure(len(studies), len(kinds), width, height=1.8)
+    for row, (name, section) in zip(grid, studies.items(), strict=True):
+        for panel, kind in zip(row, kinds, strict=True):
+            _draw_pattern(panel, examples[name].get(kind), section["positions"])
+        label = "activation\nfrequency"
+        if len(studies) > 1:
+            label = f"{glyphs.shortened(name, 1.6)}\n{label}"
+        row[0].set_ylabel(label)
+        row[0].set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    for panel, (type_, strength) in zip(grid[0], kinds, strict=True):
+        panel.set_title(f"{position_style.TYPE_TITLES[type_]},\n{strength}")
+    for panel in grid[-1]:
         panel.set_xlabel("position")
-        panel.set_ylabel(f"neuron of layer {positions['ranges_layer']}")
-        hatched = " (hatched)" if layer["redundant"] else ""
-        panel.set_title(
-            f"{name}\n{len(layer['neurons'])} neurons cover "
-            f"{100 * layer['covered_share']:.1f} % of positions, "
-            f"{len(layer['redundant'])} redundant{hatched}",
-            fontsize=style.FONT_SIZE - 1,
-        )
-    return canvas
-
-
-def _draw_pattern(
-    panel: axes.Axes, example: Mapping[str, Any] | None, positions: int
-) -> None:
-    if example is None:
-        _write_instead(panel, "none found")
-        return
-    kind, frequency = example["type"], example["frequency"]
-    fill = position_style.face(kind, example["strength"])
-    panel.fill_between(range(positions), frequency, color=fill, linewidth=0)
-    panel.plot(
-        range(positions), frequency, color=position_style.edge(kind), linewidth=0.7
+    style.note(
+        canvas,
+        "Of each type and strength, the neuron with the most mutual information is shown.",
     )
-    panel.set_title(
-        f"{panel.get_title()}\nlayer {example['layer']}, neuron {example['neuron']}: "
-        f"{example['mutual_information']:.2f} nats",
-        fontsize=style.FONT_SIZE - 1,
+    return style.lay_out(canvas)
+
+
+def _draw_pattern(panel: axes.Axes, example: Section | None, positions: int) -> None:
+    """The pattern as an area, and above it whose it is."""
+    panel.set(xlim=(0, positions), ylim=(0, 1.5))
+    panel.set_yticks([0, 0.5, 1], ["", "", ""])
+    first, last = panel.set_xticks([0, positions], ["0", str(positions)])
+    # Labels end with the panel, where those of the next one begin.
+    first.label1.set_horizontalalignment("left")
+    last.label1.set_horizontalalignment("right")
+    words = "none"
+    if example:
+        kind, frequency = example["type"], example["frequency"]
+        fill = position_style.face(kind, example["strength"])
+        line = position_style.edge(kind)
+        panel.fill_between(range(positions), frequency, color=fill, linewidth=0)
+        panel.plot(range(positions), frequency, color=line, linewidth=0.7)
+        words = f"L={example['layer']}, n={example['neuron']}\n{example['mutual_information']:.2f} nats"
+    color = "black" if example else style.GREY
+    panel.annotate(
+        words,
+        (0.03, 0.98),
+        xycoords="axes fraction",
+        va="top",
+        fontsize=glyphs.SMALL,
+        color=color,
     )
-    panel.set_xlabel("position")
-    panel.set_ylim(0, 1.03)
-    panel.set_xlim(0, positions)
 
 
-def _ranges_layer(positions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The strong oscillatory neurons of the layer that has most, of any layer if none has."""
-    chosen = [
-        layer
-        for layer in positions["layers"]
-        if positions["ranges_layer"] in (None, layer["layer"])
-    ]
-    return chosen[0]["strong_oscillatory"]
+@style.settings()
+def position_ranges(studies: Studies) -> figure.Figure:
+    """Figure 9: the ranges of the strong oscillatory neurons of the layer that has most; studies that have some."""
+    chosen = {name: _layer_of_ranges(section) for name, section in studies.items()}
+    most = max(len(layer["neurons"]) for layer in chosen.values())
+    height = min(max(2.4, 1.4 + 0.17 * most), 9.0)
+    canvas, panels = style.panels(list(studies), 4.8 if most < 2 else 4.0, height)
+    for panel, (name, layer) in zip(panels, chosen.items(), strict=True):
+        _draw_ranges(panel, layer)
+        section = studies[name]
+        panel.set(xlim=(0, section["positions"]), xlabel="position")
+        panel.set_ylabel(f"neuron of layer {section['ranges_layer']}")
+        panel.set_title(f"{panel.get_title()}\n{_coverage(layer)}")
+    return style.lay_out(canvas)
 
 
-def _draw_ranges(panel: axes.Axes, layer: Mapping[str, Any]) -> None:
-    """A row of bars a neuron, the one that starts first on top, and below them the union."""
-    rows = [*layer["neurons"], "all of them"]
+def _layer_of_ranges(section: Section) -> Section:
+    """The strong oscillatory neurons of the layer that has most."""
+    (layer,) = (
+        layer["strong_oscillatory"]
+        for layer in section["layers"]
+        if layer["layer"] == section["ranges_layer"]
+    )
+    return layer
+
+
+def _coverage(layer: Section) -> str:
+    neurons, redundant = len(layer["neurons"]), len(layer["redundant"])
+    share = f"{100 * layer['covered_share']:.1f} % of positions"
+    covers = f"{neurons} neurons cover {share}" if neurons > 1 else f"covers {share}"
+    if neurons < 2:
+        return covers
+    if not redundant:
+        return f"{covers}\nnone is redundant"
+    return f"{covers}\n{redundant} redundant, each alone (pale)"
+
+
+def _draw_ranges(panel: axes.Axes, layer: Section) -> None:
+    """A row of bars per neuron, the one that starts first on top, and below them the union."""
+    rows = [*layer["neurons"], UNION]
     for row, (neuron, ranges) in enumerate(
         zip(rows, [*layer["ranges"], layer["union"]], strict=True)
     ):
-        redundant = neuron in layer["redundant"]
         panel.broken_barh(
             [(first, last + 1 - first) for first, last in ranges],
             (row - 0.4, 0.8),
-            facecolor=_bar_color(neuron, redundant),
-            edgecolor=position_style.edge("oscillatory") if redundant else "none",
-            hatch="////" if redundant else None,
+            facecolor=_bar_color(neuron, neuron in layer["redundant"]),
         )
     named = range(len(rows)) if len(rows) <= NAMED_NEURONS else [len(rows) - 1]
-    panel.set_yticks(
-        list(named), [str(rows[row]) for row in named], fontsize=style.FONT_SIZE - 2
-    )
+    panel.set_yticks(list(named), [str(rows[row]) for row in named])
     panel.set_ylim(len(rows) - 0.3, -0.7)
     panel.grid(False)
 
 
 def _bar_color(neuron: int | str, redundant: bool) -> Any:
-    if neuron == "all of them":
+    if neuron == UNION:
         return "0.2"
     return position_style.face("oscillatory", "weak" if redundant else "strong")
-
-
-def _write_instead(panel: axes.Axes, text: str) -> None:
-    """Says in grey why a panel has nothing to show, and takes its scales away."""
-    panel.set(xticks=[], yticks=[])
-    panel.spines[:].set_visible(False)
-    position_style.write(panel, text)

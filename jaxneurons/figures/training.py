@@ -6,37 +6,43 @@ In: per run the lines of its loss.jsonl and the losses of its baselines. Out: a 
 from collections.abc import Mapping
 from typing import Any
 
-from matplotlib import axes, figure
+from matplotlib import axes, figure, lines
 
-from jaxneurons.figures import style
+from jaxneurons.figures import depth, glyphs, style
 
 Runs = Mapping[str, Mapping[str, Any]]
 
 
+@style.settings()
 def loss_curves(runs: Runs) -> figure.Figure:
     """Loss by step: thin lines for batches, marked ones for held-out text, dotted for n-gram models."""
-    canvas, panels = style.new_figure(width=5.4, height=3.4)
+    canvas, panels = style.new_figure(width=5.4, height=3.2)
     panel = panels[0, 0]
+    handles, labels = [], []
     for index, (name, run) in enumerate(runs.items()):
-        look = style.line_style(index)
-        _draw(
-            panel, run["losses"], "loss", linewidth=0.6, alpha=0.5, color=look["color"]
+        color = style.PALETTE[index % len(style.PALETTE)]
+        marker = depth.MARKERS[index % len(depth.MARKERS)]
+        batches = _draw(
+            panel, run["losses"], "loss", color=color, linewidth=0.6, alpha=0.5
         )
-        label = f"{name}, held out" if len(runs) > 1 else "held out"
-        _draw(
-            panel, run["losses"], "validation_loss", label=label, markersize=3, **look
+        held_out = _draw(
+            panel, run["losses"], "validation_loss", color=color, marker=marker
         )
+        handles += [held_out, batches]
+        whose = f"{name}, " if len(runs) > 1 else ""
+        labels += [f"{whose}held out", f"{whose}training batches"]
     # Runs to be compared have the same text, so the first one's baselines are all's.
     _draw_baselines(panel, next(iter(runs.values()))["baselines"])
-    panel.set_xlabel("step")
-    panel.set_ylabel("cross-entropy (nats per token)")
-    style.legend_below(canvas, panel)
-    return canvas
+    panel.set(xlabel="step", ylabel="cross-entropy (nats per token)")
+    style.legend(canvas, handles, labels)
+    return style.lay_out(canvas)
 
 
-def _draw(panel: axes.Axes, lines: Any, key: str, **look: Any) -> None:
-    points = [(line["step"], line[key]) for line in lines if key in line]
-    panel.plot([x for x, _ in points], [y for _, y in points], **look)
+def _draw(panel: axes.Axes, losses: Any, key: str, **look: Any) -> lines.Line2D:
+    points = [(line["step"], line[key]) for line in losses if key in line]
+    steps, values = [x for x, _ in points], [y for _, y in points]
+    (line,) = panel.plot(steps, values, markersize=3, **look)
+    return line
 
 
 def _draw_baselines(panel: axes.Axes, baselines: Mapping[str, float]) -> None:
@@ -49,5 +55,5 @@ def _draw_baselines(panel: axes.Axes, baselines: Mapping[str, float]) -> None:
             xytext=(-2, 2),
             textcoords="offset points",
             horizontalalignment="right",
-            fontsize=style.FONT_SIZE - 2,
+            fontsize=glyphs.SMALL - 1,
         )

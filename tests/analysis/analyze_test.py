@@ -99,7 +99,7 @@ def test_thresholds_without_meaning_are_refused(name, value):
 def test_any_name_can_be_drawn(finished, tmp_path):
     summary = summaries.read(finished.path)
     names = ["$\\bad$", "日本語", "a\nb\x01", "<&>"]
-    paths = drawing.draw_studies(dict.fromkeys(names, summary), tmp_path / "out")
+    paths, _ = drawing.draw_studies(dict.fromkeys(names, summary), tmp_path / "out")
     assert len(paths) == len(list((tmp_path / "out").iterdir()))
     assert "$\\bad$" in (tmp_path / "out" / "figure_1a_dead_neurons.svg").read_text()
 

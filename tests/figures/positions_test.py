@@ -1,15 +1,14 @@
 """Figures of positional neurons: every panel says something, and no mark covers another."""
 
-import io
 import itertools
 
 import numpy as np
 import pytest
-from matplotlib import figure, text
+from matplotlib import axes, figure
 
 from jaxneurons.figures import position_style, positional_neurons, positions, style
 from jaxneurons.stats import position_summary, position_types
-from tests.support import position_patterns
+from tests.support import pictures, position_patterns
 
 CRITERIA = position_types.PositionCriteria()
 WINDOWS = 1000
@@ -67,46 +66,6 @@ def empty_section() -> dict:
     return section_of([[np.zeros(512), np.full(512, 0.5)]] * 2)
 
 
-def save(canvas: figure.Figure) -> None:
-    """Renders as PNG and SVG; a warning is an error here."""
-    for kind in ("png", "svg"):
-        canvas.savefig(io.BytesIO(), format=kind)
-
-
-def texts(canvas: figure.Figure) -> list[text.Text]:
-    """What is written; an axis also keeps labels that lie out of view."""
-    unseen = [
-        tick.label1
-        for panel in canvas.axes
-        for axis in (panel.xaxis, panel.yaxis)
-        for tick in axis.get_major_ticks()
-        if not min(axis.get_view_interval())
-        <= tick.get_loc()
-        <= max(axis.get_view_interval())
-    ]
-    return [
-        one
-        for one in canvas.findobj(text.Text)
-        if one.get_visible() and one.get_text().strip() and one not in unseen
-    ]
-
-
-def assert_texts_fit(canvas: figure.Figure) -> None:
-    """No text covers another or leaves the page."""
-    save(canvas)
-    canvas.draw_without_rendering()
-    drawn = [(one.get_text(), one.get_window_extent()) for one in texts(canvas)]
-    clashes = [
-        (one, other)
-        for (one, first), (other, second) in itertools.combinations(drawn, 2)
-        if first.padded(-1).overlaps(second.padded(-1))
-    ]
-    assert not clashes
-    page = canvas.bbox.padded(1)
-    assert [name for name, box in drawn if not page.contains(box.x0, box.y0)] == []
-    assert [name for name, box in drawn if not page.contains(box.x1, box.y1)] == []
-
-
 def assert_no_marks_overlap(canvas: figure.Figure) -> None:
     canvas.draw_without_rendering()
     for panel in canvas.axes:
@@ -126,6 +85,14 @@ def assert_no_marks_overlap(canvas: figure.Figure) -> None:
         np.fill_diagonal(apart, np.inf)
         assert np.all(apart >= wanted)
         assert np.all(place[:, 1] - size / 2 >= panel.bbox.y0)
+        assert np.all(place[:, 1] + size / 2 <= panel.bbox.y1)
+
+
+def assert_ticks_stand_between_rows(panel: axes.Axes) -> None:
+    """A row begins at each tick: the middles of rows are n/2, 3n/2, 5n/2 … neurons high."""
+    rows = {y for marks in panel.collections for _, y in marks.get_offsets()}
+    per_row = 2 * min(rows)
+    assert all(tick % per_row == 0 for tick in panel.get_yticks())
 
 
 @pytest.mark.parametrize("studies", [1, 2])
@@ -136,17 +103,18 @@ def test_patterns_of_every_type_are_drawn(studies):
     assert all(len(panel.lines) == 1 for panel in canvas.axes)
     drawn = canvas.axes[0].lines[0].get_ydata()
     np.testing.assert_array_equal(drawn, position_patterns.square_wave(512, 4))
-    assert_texts_fit(canvas)
+    pictures.assert_texts_fit(canvas)
 
 
-def test_a_pattern_that_is_missing_says_so():
+def test_types_that_no_study_has_take_no_room_and_one_that_some_have_is_said_to_be_missing():
     planted = position_patterns.patterns(512)
-    found = section_of([[planted["both", "weak"], planted["one", "strong"]]])
-    canvas = positions.position_patterns({"model": found})
-    missing = [one for one in texts(canvas) if one.get_text() == "none found"]
-    assert len(missing) == 6
-    assert {one.get_color() for one in missing} == {position_style.GREY}
-    assert_texts_fit(canvas)
+    kinds = [("both", "weak"), ("one", "strong")]
+    one = section_of([[planted[kind] for kind in kinds]])
+    other = section_of([[planted[kinds[1]]]])
+    canvas = positions.position_patterns({"one": one, "other": other})
+    assert len(canvas.axes) == 4
+    assert pictures.words(canvas).count("none") == 1
+    pictures.assert_texts_fit(canvas)
 
 
 @pytest.mark.parametrize("highest", [1, 47, 600])
@@ -168,7 +136,8 @@ def test_every_neuron_has_a_mark_and_none_covers_another(highest, layers):
     ]
     assert marks == [sum(layer["positional"] for layer in model["layers"])] * 2
     assert_no_marks_overlap(canvas)
-    assert_texts_fit(canvas)
+    assert_ticks_stand_between_rows(canvas.axes[0])
+    pictures.assert_texts_fit(canvas)
 
 
 def test_types_differ_in_colour_and_in_mark_and_strengths_in_tint():
@@ -182,19 +151,16 @@ def test_types_differ_in_colour_and_in_mark_and_strengths_in_tint():
 
 def test_one_small_model_leaves_room_for_the_legend():
     model = section_of_counts([{("one", "weak"): 3}] * 4)
-    assert_texts_fit(positional_neurons.positional_neurons({"small": model}))
+    pictures.assert_texts_fit(positional_neurons.positional_neurons({"small": model}))
 
 
-def test_models_share_the_scale_and_fill_the_page():
-    counts = [{("both", "strong"): 5}, {("one", "weak"): 3}]
-    models = {f"model {index}": section_of_counts(counts) for index in range(5)}
-    models["none"] = section_of_counts([{}, {}])
+def test_models_share_the_scale():
+    low = [{("both", "strong"): 5}, {("one", "weak"): 3}]
+    models = {f"model {index}": section_of_counts(low) for index in range(4)}
+    models["high"] = section_of_counts([{("one", "weak"): 30}])
     canvas = positional_neurons.positional_neurons(models)
-    assert len(canvas.axes) == 6
     assert len({panel.get_ylim() for panel in canvas.axes}) == 1
-    said = [one.get_text() for one in texts(canvas)]
-    assert said.count("no positional neurons") == 1
-    assert_texts_fit(canvas)
+    pictures.assert_texts_fit(canvas)
 
 
 @pytest.mark.parametrize("neurons", [1, 10, 40, 120])
@@ -207,12 +173,16 @@ def test_ranges_are_drawn_neuron_by_neuron_above_their_union(neurons):
     for bar, ranges in zip(bars, [*joined["ranges"], joined["union"]], strict=True):
         edges = [path.get_extents() for path in bar.get_paths()]
         assert [[box.x0, box.x1 - 1] for box in edges] == ranges
-    assert_texts_fit(canvas)
+    pictures.assert_texts_fit(canvas)
 
 
-def test_studies_without_strong_oscillatory_neurons_say_so():
-    canvas = positions.position_ranges({"a": full_section(), "b": empty_section()})
-    said = [one.get_text() for one in texts(canvas)]
-    assert said.count("no strong oscillatory neurons") == 1
-    assert any(title.startswith("a\n10 neurons cover 100.0 %") for title in said)
-    assert_texts_fit(canvas)
+def test_many_studies_wrap_and_each_says_what_its_ranges_cover():
+    one = section_of([shifted_waves(512, 10)])
+    twice = section_of([shifted_waves(512, 4) * 2])
+    studies = {f"study {index}": one for index in range(4)} | {"twice": twice}
+    canvas = positions.position_ranges(studies)
+    assert canvas.get_figwidth() <= style.PAGE
+    titles = [panel.get_title() for panel in canvas.axes]
+    assert titles[0].startswith("study 0\n10 neurons cover 100.0 %")
+    assert titles[4].endswith("8 redundant, each alone (pale)")
+    pictures.assert_texts_fit(canvas)

@@ -14,7 +14,8 @@ def a_run(offset):
 
 
 def test_loss_curves_of_several_runs():
-    canvas = training.loss_curves({"base": a_run(0), "no_positions": a_run(0.2)})
+    runs = {"base": a_run(0), "no_positions": a_run(0.2)}
+    canvas = training.loss_curves(runs)
     (axis,) = canvas.axes
     batches = [line for line in axis.lines if len(line.get_xdata()) == 10]
     held_out = [line for line in axis.lines if len(line.get_xdata()) == 3]
@@ -22,6 +23,7 @@ def test_loss_curves_of_several_runs():
     assert len({line.get_color() for line in held_out}) == 2
     assert len({line.get_marker() for line in held_out}) == 2
     labels = {text.get_text() for text in canvas.legends[0].get_texts()}
-    assert labels == {"base, held out", "no_positions, held out"}
+    kinds = ("held out", "training batches")
+    assert labels == {f"{name}, {kind}" for name in runs for kind in kinds}
     assert {text.get_text() for text in axis.texts} == {"unigram 4.50", "bigram 3.60"}
     assert style.render(canvas, "png").startswith(b"\x89PNG")

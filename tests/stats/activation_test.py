@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxneurons import config
-from jaxneurons.figures import activation as figures
 from jaxneurons.run import passes
 from jaxneurons.stats import activation
 
@@ -108,34 +107,3 @@ def test_layer_without_a_live_neuron_has_no_frequency():
     summary = activation.summarize_layer(0, zeros, {"a": 5}, zeros[0], zeros[0])
     assert summary["dead_share"] == 1
     assert summary["mean_frequency_alive"] is None
-
-
-def section(dead, layers=3):
-    rows = [
-        {
-            "layer": layer,
-            "dead_share": dead / 100,
-            "certified_dead_share": dead / 200,
-            "mean_frequency_alive": None if dead == 100 else 0.1,
-        }
-        for layer in range(layers)
-    ]
-    return {"model_layers": layers, "certified_dead": dead, "layers": rows}
-
-
-def test_figure_1_shows_each_study_at_relative_depth():
-    studies = {"small": section(10), "large": section(70, layers=24)}
-    canvas = figures.dead_neurons(studies)
-    lines = {line.get_label(): line for line in canvas.axes[0].get_lines()}
-    np.testing.assert_allclose(lines["small"].get_xdata(), [1 / 6, 0.5, 5 / 6])
-    np.testing.assert_allclose(lines["large"].get_ydata(), 70)
-    np.testing.assert_allclose(lines["large: certified"].get_ydata(), 35)
-    looks = [(line.get_color(), line.get_marker()) for line in lines.values()]
-    assert len(set(looks)) == len(looks)
-
-
-def test_figure_1b_leaves_out_layers_without_live_neurons():
-    canvas = figures.activation_frequency({"dead": section(100), "live": section(0)})
-    dead, live = canvas.axes[0].get_lines()
-    assert np.isnan(dead.get_ydata()).all()
-    np.testing.assert_allclose(live.get_ydata(), 10)
