@@ -58,7 +58,7 @@ class ArraySpec:
         return (slice(first, min(first + self.rows, shape[0])),)
 
     def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The array's zarr3 metadata; a chunk holds a part, and where there are domains one domain of it."""
+        """The zarr3 metadata; a chunk is a part, or where there are domains one domain of a part."""
         chunk = [
             1 if dimension in ("layer", "domain") else size
             for dimension, size in zip(self.dimensions, shape, strict=True)
@@ -169,7 +169,7 @@ class StudyArray:
         return data
 
     def read_rows(self, first: int, last: int) -> np.ndarray:
-        """Rows `first` to `last`, that one left out, from the parts that hold them; raises as `read`."""
+        """Rows from `first` up to but not including `last`; raises as `read`."""
         rows = self.part_rows
         parts = range(first // rows, -(-last // rows) if last > first else 0)
         none = np.zeros((0, *self.entry.shape[1:]), self.entry.spec.dtype)

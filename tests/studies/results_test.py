@@ -1,4 +1,4 @@
-"""A finished study opened: every neuron is a row, arrays are selected by name, damage is one error."""
+"""A finished study opened: every neuron is a row, arrays have coordinates, damage is one error."""
 
 import doctest
 import pathlib
