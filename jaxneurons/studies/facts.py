@@ -23,7 +23,9 @@ NAME = "study.json"
 _NOT_COMPARED = ("model.location",)
 # Differences whose effect is not obvious.
 _REASONS = {
-    "settings.windows_per_batch": "rounding depends on it, and so does which values near 0 are active"
+    "settings.windows_per_batch": (
+        "rounding depends on it, and so does which values near 0 count as active"
+    )
 }
 
 
