@@ -135,7 +135,7 @@ def analyze_again(
 
 @contextlib.contextmanager
 def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder whose files replace those of the same name in `folder` when all are whole, the summary last.
+    """A folder whose files replace those of the same name when all are whole, the summary last.
 
     Figures that are not drawn any more go: they show other thresholds.
     """

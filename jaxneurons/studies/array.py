@@ -58,7 +58,7 @@ class ArraySpec:
         return (slice(first, min(first + self.rows, shape[0])),)
 
     def metadata(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The array's zarr3 metadata; a chunk holds a part, and where there are domains one domain of it."""
+        """The zarr3 metadata; a chunk is a part, or one domain of a part."""
         chunk = [
             1 if dimension in ("layer", "domain") else size
             for dimension, size in zip(self.dimensions, shape, strict=True)
@@ -101,12 +101,9 @@ class Entry:
     def from_json(cls, entry: Mapping[str, Any]) -> "Entry":
         """The entry that `to_json` gave."""
         dimensions, rows = tuple(entry["dimensions"]), entry.get("rows")
-        return cls(
-            ArraySpec(dimensions, entry["dtype"], rows),
-            tuple(entry["shape"]),
-            entry["metadata_digest"],
-            tuple(entry["digests"]),
-        )
+        spec = ArraySpec(dimensions, entry["dtype"], rows)
+        shape, digests = tuple(entry["shape"]), tuple(entry["digests"])
+        return cls(spec, shape, entry["metadata_digest"], digests)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +166,7 @@ class StudyArray:
         return data
 
     def read_rows(self, first: int, last: int) -> np.ndarray:
-        """Rows `first` to `last`, that one left out, from the parts that hold them; raises as `read`."""
+        """Rows from `first` up to but not including `last`; raises as `read`."""
         rows = self.part_rows
         parts = range(first // rows, -(-last // rows) if last > first else 0)
         none = np.zeros((0, *self.entry.shape[1:]), self.entry.spec.dtype)
@@ -222,12 +219,8 @@ def create(
 ) -> StudyArray:
     """A new array in place of one that may be there: some layers filled, the rest to be written."""
     target = arrays.create(arrays.file_kvstore(folder), spec.metadata(shape))
-    entry = Entry(
-        spec,
-        tuple(shape),
-        arrays.stored_metadata_digest(target),
-        (None,) * spec.part_count(shape),
-    )
+    digests = (None,) * spec.part_count(shape)
+    entry = Entry(spec, tuple(shape), arrays.stored_metadata_digest(target), digests)
     array = StudyArray(folder, entry)
     for layer in filled_layers:
         array = array.write(spec.fill(shape), layer)

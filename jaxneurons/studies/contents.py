@@ -41,7 +41,7 @@ def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
 def save_counts(
     study: Study, layer: int, windows: int, found: Mapping[str, np.ndarray]
 ) -> None:
-    """Keeps a layer's sums over the first so many windows until the pass after has added its own."""
+    """Keeps a layer's sums over the first `windows` windows for the next pass to add to."""
     with study.writing(_counts_name(layer, windows)) as file:
         np.savez(file, allow_pickle=False, **found)
 
@@ -57,7 +57,7 @@ def read_counts(study: Study, layer: int, windows: int) -> dict[str, np.ndarray]
 
 
 def remove_counts(study: Study, but: int) -> None:
-    """Removes all that `save_counts` kept, but the sums over the first so many windows."""
+    """Removes all that `save_counts` kept, except the sums over the first `but` windows."""
     for path in study.partial.glob("counts_*.npz"):
         if not path.name.endswith(f"_{but}.npz"):
             study.remove(f"{PARTIAL}/{path.name}")

@@ -33,7 +33,7 @@ def open_dataset(study: Study) -> xarray.Dataset:
 
 
 class _LazyArray(backends.BackendArray):
-    """An array that is read when xarray needs a part of it: the layers in question, or the whole."""
+    """An array read when xarray needs a part of it: the layers in question, or the whole."""
 
     def __init__(self, array: StudyArray):
         self.array = array

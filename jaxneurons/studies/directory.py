@@ -1,4 +1,4 @@
-"""A study's directory: what it holds, written and read.
+"""A study's directory: what it contains, written and read.
 
     STUDY/study.json            what was studied, how, with what, and which layers are done
     STUDY/arrays/<name>         a zarr3 group that xarray, zarr and tensorstore open
@@ -31,7 +31,7 @@ PARTIAL = "partial"
 
 
 class Study:
-    """A study's directory, opened to write by `opening.creating` or `opening.resume`, to read by the others of `opening`.
+    """A study's directory; `opening` creates, resumes and opens it.
 
     One thread may write arrays while another writes files.
 
@@ -175,7 +175,7 @@ class Study:
         facts.write(self.path, self.facts)
 
     def finish_layer(self, layer: DoneLayer, digests: Sequence[str]) -> None:
-        """Notes that a layer is done, and the copy of the residual stream after it if there is one."""
+        """Notes that a layer is done, and the digests of the residual stream's copy after it."""
         with self._changing:
             self._note(done=(*self.facts.done, layer))
             if digests:
@@ -184,13 +184,13 @@ class Study:
         self.save()
 
     def finish_pass(self, windows: int) -> None:
-        """Notes that the first so many windows have passed through all layers."""
+        """Notes that the first `windows` windows have passed through all layers."""
         with self._changing:
             self._note(passes=(*self.passes, windows))
         self.save()
 
     def forget_layers(self, layers: Sequence[int]) -> None:
-        """Takes back that layers are done; everything below them is passed through again."""
+        """Notes that layers must run again, which takes another pass through all below them."""
         with self._changing:
             done = tuple(each for each in self.facts.done if each.layer not in layers)
             self._note(done=done, passes=(), resume_from=None)

@@ -19,11 +19,13 @@ FORMAT = manifest.Format(
     "jaxneurons-study", 3, errors.StudyError, "run the study again"
 )
 NAME = "study.json"
-# It makes no difference where the same model lies.
+# The same model may be stored somewhere else.
 _NOT_COMPARED = ("model.location",)
-# Why a difference matters that may not seem to.
+# Differences whose effect is not obvious.
 _REASONS = {
-    "settings.windows_per_batch": "rounding depends on it, and with it which values nearly 0 count as active"
+    "settings.windows_per_batch": (
+        "rounding depends on it, and so does which values near 0 count as active"
+    )
 }
 
 
@@ -137,7 +139,7 @@ class Facts:
         complete: whether all layers are done and everything is under its final name.
         done: layers that are done, whether asked for or only passed through.
         passes: how many windows had passed through all layers at the end of each pass.
-        resume_from: where a killed run goes on, if a copy was kept.
+        resume_from: where an interrupted run continues, if a copy was kept.
         arrays: what describes each array, by name.
         files: SHA-256 of each other file that is read again, by its path in the study.
     """

@@ -1,7 +1,7 @@
-"""A study begun, gone on with, or opened to read.
+"""Creating, resuming and opening a study.
 
-In: a path, and to write what the study is of. Out: a `Study`, or an error that says what is there
-instead.
+In: a path, and what is studied where the study is to be written. Out: a `Study`, or an error that
+says what is in the way.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def creating(path: pathlib.Path, identity: Identity) -> Iterator[Study]:
 
 
 def resume(path: pathlib.Path, identity: Identity) -> Study:
-    """Opens an unfinished study to go on with it.
+    """Opens an unfinished study to continue it.
 
     Raises:
         StudyError: there is none, or it is damaged.
@@ -52,7 +52,7 @@ def resume(path: pathlib.Path, identity: Identity) -> Study:
         raise errors.OutputExistsError(f"{path} is finished: nothing to resume")
     if differences := facts.differences(study.identity, identity):
         raise errors.MismatchError(
-            f"{path} cannot be resumed, it was begun with something else: "
+            f"{path} cannot be resumed, because it was begun with something else: "
             + "; ".join(differences)
         )
     return study
@@ -71,7 +71,7 @@ def open_any(path: pathlib.Path) -> Study:
 
 
 def open_finished(path: pathlib.Path) -> Study:
-    """Opens a study that is complete; raises as `open_any`, and StudyError for an unfinished one."""
+    """Opens a finished study; raises as `open_any`, and StudyError where it is not finished."""
     study = open_any(path)
     if not study.facts.complete:
         raise errors.StudyError(

@@ -55,12 +55,12 @@ class Results:
 
         Columns:
             layer, neuron: its place in the model, from 0.
-            activations: tokens on which it is active; frequency: the share of all tokens, and
-                frequency_<domain> of one domain's.
+            activations: tokens on which it is active; frequency: their share of all tokens;
+                frequency_<domain>: the same in one domain.
             dead: whether it is never active on this text; certified_dead, certified_active: whether
                 it cannot be, or always is, on any text.
-            coverage_<n>: how many distinct n-grams account for 95 % of its activations; 0 where none
-                activates it.
+            coverage_<n>: how many distinct n-grams account for 95 % of its activations on n-grams;
+                0 where it has none.
             detector_<n>: how many n-grams trigger it, as an n-gram detector; 0 where it is none.
             mean_trigger_projection: of a token detector's output row onto its triggers' rows of the
                 unembedding; NaN for all others.

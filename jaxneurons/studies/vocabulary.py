@@ -17,8 +17,8 @@ class Vocabulary(NamedTuple):
     """The ids of a model.
 
     Attributes:
-        pieces: text of each of the V ids, as the tokenizer spells it ("Ġtitle"); `<id 50270>` for an
-            id without an entry.
+        pieces: text of each of the V ids, as the tokenizer spells it ("Ġtitle"); `<id 50270>` for
+            an id without an entry.
         real: how many ids, from 0 on, mean something.
     """
 

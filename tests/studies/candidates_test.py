@@ -1,4 +1,4 @@
-"""The candidates of each layer: the same again in any pieces, a piece at a time, or an error that names the file."""
+"""A layer's candidates come back whatever the pieces, or an error names the file."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Sums that wait for the next pass, and the vocabulary: the same again, or an error that names the file."""
+"""Sums for the next pass, and the vocabulary: they come back, or an error names the file."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A finished study opened: every neuron is a row, arrays are selected by name, damage is one error."""
+"""A finished study opened: every neuron is a row, arrays have coordinates, damage is one error."""
 
 import doctest
 import pathlib
@@ -16,7 +16,7 @@ from jaxneurons.studies import results
 from tests.support import planted, small_study, studies
 
 WINDOW = 8
-# Neuron 0 fires on token 5, neuron 1 on every token, neuron 2 on no input at all; as do the fillers.
+# Neuron 0 fires on token 5, neuron 1 on every token, neuron 2 and all others on no input.
 LAYER = planted.layer(planted.fires_on(5), planted.constant(1), planted.constant(-1))
 MODEL = Config.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 4})
 DOCUMENTS = {"wiki": [[4, 5, 6, 5] * 4] * 5, "all": [[5, 6, 7, 8, 9] * 4] * 3}
