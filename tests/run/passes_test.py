@@ -135,7 +135,7 @@ def test_damaged_sums_are_named(model, sources, tmp_path, monkeypatch):
 
 
 def test_ngrams_in_several_passes_are_refused(model, sources, tmp_path):
-    with pytest.raises(errors.UsageError, match="one pass, since .* add --nongrams"):
+    with pytest.raises(errors.UsageError, match="one pass, since .* Leave one"):
         run_without_ngrams(
             model, sources, tmp_path / "study", resources=PASSES, ngrams=True
         )

@@ -283,7 +283,7 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(directory.Study, "write_layer", interrupted)
-        with pytest.raises(errors.InterruptedRunError, match="--resume"):
+        with pytest.raises(errors.InterruptedRunError, match="layers done"):
             run_planted(planted_store, sources, tmp_path / "study")
     run_planted(planted_store, sources, tmp_path / "study", resume=True)
 
@@ -325,7 +325,7 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
 @pytest.mark.parametrize(
     ("chosen", "kind", "message"),
     [
-        ({"host_memory_bytes": 1}, errors.UsageError, "memory_gb: 0.000 GiB given"),
+        ({"host_memory_bytes": 1}, errors.UsageError, "memory: 0.000 GiB may be used"),
         (
             {"spill_directory": pathlib.Path(__file__)},
             errors.InputOutputError,
