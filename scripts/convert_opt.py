@@ -7,6 +7,7 @@ busy CPU cores, download aside. Expect `stores/opt-125m: 196 arrays, float16`.
 """
 
 import os
+import pathlib
 
 from absl import flags
 
@@ -35,11 +36,14 @@ _REVISION = common_flags.revision()
 
 @script.command
 def main() -> None:
+    from convert import hub, opt
+    from jaxneurons.disk import files
+    from jaxneurons.store import reading
+
+    # Before anything is downloaded.
+    files.refuse_existing(pathlib.Path(_STORE.value), "a store")
     with progress.Progress() as shown:
         shown.log_line(f"converting {_HF.value} to {_STORE.value}")
-        from convert import hub, opt
-        from jaxneurons.store import reading
-
         opt.convert(
             hub.resolve(_HF.value, _REVISION.value),
             _STORE.value,
