@@ -6,6 +6,8 @@ Takes 11 seconds for opt-125m (0.25 GB) and a minute for opt-1.3b (2.6 GB, 0.9 G
 busy CPU cores, download aside. Expect `stores/opt-125m: 196 arrays, float16`.
 """
 
+import pathlib
+
 from absl import flags
 
 from jaxneurons.command import common_flags, progress, script
@@ -39,11 +41,14 @@ _REVISION = common_flags.revision()
 
 @script.command
 def main() -> None:
+    from convert import hub, opt
+    from jaxneurons.disk import files
+    from jaxneurons.store import reading
+
+    # Before anything is downloaded.
+    files.refuse_existing(pathlib.Path(_STORE.value), "a store")
     with progress.Progress() as shown:
         shown.log_line(f"converting {_HF.value} to {_STORE.value}")
-        from convert import hub, opt
-        from jaxneurons.store import reading
-
         opt.convert(
             hub.resolve(_HF.value, _REVISION.value),
             _STORE.value,

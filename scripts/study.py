@@ -8,6 +8,8 @@ Without --model and --corpus it studies the small model on the texts that come w
 tokens: a minute on two idle CPU cores, and 139 of 4,096 neurons are dead.
 """
 
+import pathlib
+
 from absl import flags
 
 import jaxneurons
@@ -39,11 +41,16 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 
 @script.command
 def main() -> None:
+    from jaxneurons.studies import opening
+
+    cache_directory = cache.directory(_CACHE.value)
+    sources, resources = options.sources(), options.resources()
+    layers = options.layers()
+    if not _RESUME.value:
+        opening.refuse_taken(pathlib.Path(_STUDY.value))
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
-        cache_directory = cache.directory(_CACHE.value)
-        sources, resources = options.sources(), options.resources()
         backend.start(_COMPILATION_CACHE.value, cache_directory)
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
@@ -63,7 +70,7 @@ def main() -> None:
             model,
             text,
             _STUDY.value,
-            layers=options.layers(),
+            layers=layers,
             windows_per_batch=options.WINDOWS_PER_BATCH.value,
             dtype=options.DTYPE.value,
             ngrams=options.NGRAMS.value,

@@ -39,6 +39,7 @@ PACKAGES = {
     "flax": "model store training benchmark convert",
     "huggingface_hub": "convert",
     "jax": "root command model counting stream run training benchmark",
+    "lazy_loader": "root counting",
     "matplotlib": "figures",
     "ml_dtypes": "store convert",
     "numpy": "root disk text store counting stream stats figures studies analysis run training benchmark convert",

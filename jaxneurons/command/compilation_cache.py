@@ -17,6 +17,7 @@ import warnings
 from typing import Any
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+SECONDS_VARIABLE = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 # What compiles faster than this, in seconds, is not worth a file.
 LEAST_SECONDS = 0.1
 _PROBLEM = (
@@ -25,11 +26,7 @@ _PROBLEM = (
 _logger = logging.getLogger(__name__)
 
 
-def enable(
-    given: str | None,
-    cache_directory: pathlib.Path,
-    least_seconds: float = LEAST_SECONDS,
-) -> None:
+def enable(given: str | None, cache_directory: pathlib.Path) -> None:
     """Makes JAX keep what it compiles, where JAX's own variable says if `given` does not.
 
     Whatever goes wrong with the directory is one line, and the run goes on: a damaged entry is compiled
@@ -39,7 +36,6 @@ def enable(
         given: the directory, or "none" to keep nothing; None is that of the variable, else
             `compiled` in the cache.
         cache_directory: the cache.
-        least_seconds: what compiles faster is not kept.
     """
     if given == "none":
         return
@@ -55,7 +51,8 @@ def enable(
         import jax
 
         jax.config.update("jax_compilation_cache_dir", str(directory))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", least_seconds)
+        if SECONDS_VARIABLE not in os.environ:
+            jax.config.update(SECONDS_VARIABLE.lower(), LEAST_SECONDS)
     else:
         directory = pathlib.Path(named)
     warnings.showwarning = functools.partial(_show, directory)

@@ -6,14 +6,16 @@ logger of this package, which the commands show and a user of the library may.
 
 import logging
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import Self
-
-from tqdm import auto
+from typing import TYPE_CHECKING, Self
 
 from jaxneurons.disk import files
+
+if TYPE_CHECKING:
+    import tqdm
 
 _logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Progress:
 
     def __init__(self, shown: bool | None = None):
         self._shown = _is_watched() if shown is None else shown
-        self._bar: auto.tqdm | None = None
+        self._bar: tqdm.tqdm | None = None
         self._log: pathlib.Path | None = None
         self._before_log: list[str] = []
 
@@ -62,13 +64,18 @@ class Progress:
             doing: what stands before the bar, such as "analysis".
             unit: what is counted, in the plural.
         """
+        from tqdm import auto
+
         self.close()
+        # A terminal may say that it has no columns at all, and tqdm would believe it.
+        columns, rows = (None, None) if _is_notebook() else shutil.get_terminal_size()
         self._bar = auto.tqdm(
             total=total,
             desc=doing,
             unit=f" {unit}",
             unit_scale=total >= 10_000,
-            dynamic_ncols=True,
+            ncols=columns,
+            nrows=rows,
             disable=not self._shown,
         )
 
@@ -122,8 +129,11 @@ class Progress:
 
 def _is_watched() -> bool:
     """Whether somebody sees standard error as it is written."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    return terminal or "ipykernel" in sys.modules
+    return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _is_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 class LogHandler(logging.Handler):
@@ -131,8 +141,10 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the message and nothing else, as a line."""
+        import tqdm
+
         try:
-            auto.tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.tqdm.write(self.format(record), file=sys.stderr)
         except OSError:
             # Standard error takes nothing: no reason to fail.
             pass

@@ -40,7 +40,10 @@ def run(main: Callable[[], None]) -> None:
     """
     _fill_closed_streams()
     _handle_signals(_interrupt)
+    sys.unraisablehook = _raise_again
     allocator.keep_freed_memory()
+    # No command opens a window, and a wrong value would stop Matplotlib's import.
+    os.environ.pop("MPLBACKEND", None)
     logging.basicConfig(format="%(message)s", handlers=[progress.LogHandler()])
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -84,7 +87,7 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
             place = "" if error.filename is None else f"{error.filename}: "
             line = f"{place}{error.strerror or error}"
             return line, errors.InputOutputError.exit_code
-    # An import may turn the KeyboardInterrupt that it met into an error of its own.
+    # Compiled code may pass a KeyboardInterrupt on as an error of its own.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         return _INTERRUPTED, errors.InterruptedRunError.exit_code
     return None
@@ -121,11 +124,14 @@ def _flag_names(arguments: list[str]) -> set[str]:
 def _help(main: Callable[[], None], everything: bool) -> str:
     """The module's docstring and flags; absl's own flags for help would exit with 1."""
     module = sys.modules[main.__module__]
+    # Examples in docstrings are those of a checkout.
+    checkout = f"python scripts/{module.__name__.rpartition('.')[2]}.py"
+    text = str(module.__doc__).replace(checkout, " ".join(_command_line()))
     if everything:
-        return f"{module.__doc__}\n{flags.FLAGS.get_help()}"
+        return f"{text}\n{flags.FLAGS.get_help()}"
     # Without the name of the module, which stands above its flags.
     listing = flags.FLAGS.module_help(module).partition(":\n")[2]
-    return f"{module.__doc__}\nFlags:\n{listing}"
+    return f"{text}\nFlags:\n{listing}"
 
 
 def _command_line() -> list[str]:
@@ -193,12 +199,33 @@ def _fill_closed_streams() -> None:
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | int) -> None:
-    signal.signal(signal.SIGTERM, handler)
-    signal.signal(signal.SIGINT, handler)
+    # The alarm is that of `_raise_again`.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, handler)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    del signal_number, frame
+    del signal_number
+    if _is_import(frame):
+        # An import may pass an exception on as another one, or end the process in compiled code.
+        os._exit(_fail(_INTERRUPTED, errors.InterruptedRunError.exit_code))
     # The system's own handling ends even a process that is deep in compiled code.
     _handle_signals(signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def _is_import(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _raise_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Interrupts once more where a callback, such as JAX's on garbage collection, lost the KeyboardInterrupt."""
+    if lost.exc_type is KeyboardInterrupt:
+        _handle_signals(_interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    else:
+        sys.__unraisablehook__(lost)

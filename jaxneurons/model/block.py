@@ -131,8 +131,9 @@ class Block(nn.Module):
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Parameter paths of one layer, joined with "/", and their shapes."""
     x = jax.ShapeDtypeStruct((1, 1, config.hidden_size), jnp.float32)
-    # Within it no key is made, which would start a device.
-    variables = jax.eval_shape(lambda x: Block(config).init(jax.random.key(0), x), x)
+    # A key made here, or attention that asks what device there is, would start one.
+    block = Block(config, implementation="chunked")
+    variables = jax.eval_shape(lambda x: block.init(jax.random.key(0), x), x)
     flat = traverse_util.flatten_dict(variables.get("params", {}), sep="/")
     return {path: leaf.shape for path, leaf in sorted(flat.items())}
 

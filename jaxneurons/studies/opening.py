@@ -27,7 +27,7 @@ def creating(path: pathlib.Path, identity: Identity) -> Iterator[Study]:
     Raises:
         OutputExistsError: path is taken; says so if an unfinished study there can be resumed.
     """
-    _refuse_unfinished(path)
+    refuse_taken(path)
     with files.partial_directory(path, "a study") as partial:
         study = Study(partial, Facts(identity=identity))
         with files.translated("write", path):
@@ -80,13 +80,15 @@ def open_finished(path: pathlib.Path) -> Study:
     return study
 
 
-def _refuse_unfinished(path: pathlib.Path) -> None:
+def refuse_taken(path: pathlib.Path) -> None:
+    """Raises OutputExistsError where no study can be begun; says so if one there can be resumed."""
     try:
         unfinished = not open_any(path).facts.complete
     except errors.BadDataError:
-        # No study of ours; whether something else is in the way is seen when it is made.
-        return
+        # No study of ours, but something else may be in the way.
+        unfinished = False
     if unfinished:
         raise errors.OutputExistsError(
             f"{path} holds an unfinished study. Resume it, or write to another path."
         )
+    files.refuse_existing(path, "a study")

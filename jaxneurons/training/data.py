@@ -123,8 +123,8 @@ def _cut(texts: list[np.ndarray], config: Config) -> np.ndarray:
 def _checked(found: np.ndarray, purpose: str, length: int) -> np.ndarray:
     if not len(found):
         raise errors.CorpusError(
-            f"text {purpose}: no domain has {length} tokens of it, a full --window; wanted longer "
-            "text, at least two documents, or a smaller --window"
+            f"text {purpose}: no domain has the {length} tokens of a full window. Give longer text, at "
+            "least two documents, or a shorter window."
         )
     return found
 

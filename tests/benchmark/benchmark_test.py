@@ -311,7 +311,7 @@ def test_peers_are_asked_for_where_there_are_some():
         text=True,
     )
     assert done.returncode == 2
-    wanted = "benchmark.py: --peers_keep_memory: --roofline has no peers\n"
+    wanted = "benchmark.py: --peers_keep_memory: --roofline has no peers.\n"
     assert done.stderr == wanted
 
 

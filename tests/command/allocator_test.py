@@ -52,8 +52,10 @@ def test_the_environments_own_choice_stands(monkeypatch, name, value):
 
 def test_a_contender_uses_freed_memory_again_if_it_is_to():
     contenders = [
-        processes.Contender("keeps", "page_faults", ()),
-        processes.Contender("as it comes", "page_faults", (), keeps_freed_memory=False),
+        processes.Contender("keeps", "tests.support.page_faults", ()),
+        processes.Contender(
+            "as it comes", "tests.support.page_faults", (), keeps_freed_memory=False
+        ),
     ]
     results = processes.alternate(contenders, 1)
     pages = {name: result.rounds[0]["pages"] for name, result in results.items()}

@@ -21,7 +21,6 @@ from matplotlib import figure
 
 from convert import export
 from jaxneurons import errors
-from jaxneurons.command import compilation_cache
 from jaxneurons.figures import paper
 from jaxneurons.store import random_model, reading
 from tests.support import helpers, stores, studies, system_calls, tiny_tokenizers
@@ -172,7 +171,7 @@ def _script(work, script, arguments):
     os.dup2(said, 2)
     tempfile.tempdir = str(work / "temporary")
     # What takes most of the time here is not what is tested.
-    compilation_cache.LEAST_SECONDS = 0.0
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
     path = helpers.REPOSITORY / "scripts" / f"{script}.py"
     sys.argv = [str(path), *arguments]

@@ -1,12 +1,17 @@
 """Each script as a user runs it, on the embedded model and a little of its text."""
 
 import json
+import shutil
 
 import pytest
 import xarray
 
 from jaxneurons import demo
-from tests.support.helpers import run_script
+from tests.support.helpers import REPOSITORY, run_python, run_script
+
+SCRIPTS = sorted(
+    path.stem for path in (REPOSITORY / "scripts").glob("*.py") if path.stem[0] != "_"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +61,86 @@ def test_study_opens_with_xarray(finished):
     assert (arrays["ngram_activation_count"] >= 0).all()
 
 
+def test_study_says_what_it_works_with(finished):
+    lines = (finished / "study.log").read_text().splitlines()
+    said = [line.partition(" ")[2] for line in lines]
+    assert said[0].startswith("studying opt-1.9m") and said[0].endswith(str(finished))
+    assert said[1] == (
+        "opt-1.9m: 4 layers; 1,024 neurons per layer; weights in float16, computed in float32"
+    )
+    assert said[2] == "1 device: cpu"
+    # 20,000 tokens are 76 windows of 256 and some; documents are separated within them.
+    assert "; dm_mathematics 5 documents, 5,000 tokens; " in said[3]
+    assert said[4].startswith("memory: hidden states in memory; up to ")
+    assert [line.split(":")[0] for line in said[5:9]] == [
+        f"layer {layer} of 4" for layer in range(4)
+    ]
+
+
 @pytest.mark.fault(case=30)
 @pytest.mark.parametrize(
     ("script", "flags", "words"),
     [
-        ("study", ["--study=x", "--device_memory_gb=nan"], "wanted a number of GiB"),
-        ("train", ["--out=x", "--export_dtype=float16"], "--export_dtype is about"),
+        ("study", [], "--study=DIR is required"),
+        ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
+        ("study", ["--study=x", "--corpus=text.jsonl"], "is not NAME=PATH"),
+        ("figures", [], "--study=DIR is required; --out=DIR is required"),
+        (
+            "train",
+            ["--out=x", "--export_dtype=float16"],
+            "--export_dtype needs --export",
+        ),
+        ("train", ["--out=x"], "--corpus=NAME=PATH is required"),
     ],
 )
 def test_flags_without_meaning_are_2_and_one_line(cache, script, flags, words):
     done = run_script(cache, script, *flags)
-    assert done.returncode == 2 and words in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.returncode == 2 and words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_loads_nothing_heavy(script):
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = [{str(REPOSITORY / 'scripts' / f'{script}.py')!r}, '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'jax', 'matplotlib', 'pandas', 'tensorstore', 'torch', 'transformers'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()"
+    )
+    assert "\nFlags:\n  --" in run_python(program)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("JAX_PLATFORMS", "nowhere"), ("JAX_ENABLE_X64", "perhaps")],
+)
+def test_a_jax_that_cannot_start_is_2_and_one_line(cache, tmp_path, variable, value):
+    path = tmp_path / "study"
+    done = run_script(cache, "study", f"--study={path}", **{variable: value})
+    _, error = done.stderr.splitlines()
+    assert (done.returncode, path.exists()) == (2, False)
+    assert "JAX cannot start with" in error and f"{variable}={value}" in error
 
 
 def test_finished_study_is_refused_in_one_line(finished, cache):
     again = run_script(cache, "study", f"--study={finished}", "--max_tokens=20000")
     assert again.returncode == 73
     assert again.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", ["environment", "flag"])
+def test_a_cache_that_cannot_be_written_is_one_line_with_the_remedy(tmp_path, given):
+    (tmp_path / "file").touch()
+    flags = [f"--cache={tmp_path / 'file'}"] if given == "flag" else []
+    done = run_script(
+        tmp_path / "file", "study", f"--study={tmp_path / 'study'}", *flags
+    )
+    last = done.stderr.splitlines()[-1]
+    assert (done.returncode, "Traceback" in done.stderr) == (74, False)
+    assert f"cannot write {tmp_path / 'file'}" in last
+    assert "Set JAXNEURONS_CACHE or pass --cache" in last
 
 
 def test_analyze_writes_elsewhere_and_leaves_the_study(finished, cache, tmp_path):
@@ -97,26 +164,29 @@ def test_analyze_writes_elsewhere_and_leaves_the_study(finished, cache, tmp_path
 
 def test_analyze_in_place_with_the_same_thresholds_changes_nothing(finished, cache):
     before = (finished / "summary.json").read_bytes()
-    done = run_script(cache, "analyze", f"--study={finished}")
+    done = run_script(cache, "analyze", f"--study={finished}", JAX_PLATFORMS="nowhere")
     assert done.returncode == 0, done.stderr
     assert (finished / "summary.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("flag", ["--coverage_share=.9", "--most_ngrams=65"])
-def test_analyze_refuses_what_the_candidates_cannot_answer(finished, cache, flag):
-    refused = run_script(cache, "analyze", f"--study={finished}", flag)
+def test_analyze_refuses_what_the_candidates_cannot_answer(finished, cache):
+    refused = run_script(cache, "analyze", f"--study={finished}", "--most_ngrams=65")
     assert refused.returncode == 2
     assert "run the study again" in refused.stderr
 
 
-def test_figures_of_two_studies(finished, cache, tmp_path):
+def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tmp_path):
+    copy = tmp_path / "lr=0.1" / "study"
+    shutil.copytree(finished, copy)
     out = tmp_path / "figures"
     done = run_script(
         cache,
         "figures",
-        f"--study={finished}",
-        f"--study=again={finished}",
+        f"--study={copy}",
+        f"--study=again={copy}",
         f"--out={out}",
+        JAX_PLATFORMS="nowhere",
+        MPLBACKEND="nothing",
     )
     assert done.returncode == 0, done.stderr
     assert "again" in (out / "figure_1a_dead_neurons.svg").read_text()
@@ -124,18 +194,22 @@ def test_figures_of_two_studies(finished, cache, tmp_path):
     assert "\nFigures not drawn: " in done.stdout
 
 
-def test_convert_and_study_the_store(cache, tmp_path):
+def test_convert_without_a_device_and_study_the_store(cache, tmp_path):
     store = tmp_path / "store"
     model = demo.model_directory()
-    done = run_script(cache, "convert_opt", f"--hf={model}", f"--store={store}")
+    flags = [f"--hf={model}", f"--store={store}"]
+    done = run_script(cache, "convert_opt", *flags, JAX_PLATFORMS="nowhere")
     assert done.returncode == 0, done.stderr
+    again = run_script(cache, "convert_opt", *flags)
+    assert (again.returncode, again.stderr.count("\n")) == (73, 1)
     done = run_script(
         cache,
         "study",
         f"--model={store}",
         f"--corpus=mathematics={dict(demo.sources())['dm_mathematics']}",
         f"--study={tmp_path / 'study'}",
-        "--max_tokens=3000",
+        "--max_tokens=1000",
+        "--nongrams",
         "--layers=0:1",
         "--window=64",
         "--dtype=bfloat16",

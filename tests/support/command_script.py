@@ -1,8 +1,9 @@
 """Does what it is told.
 
-The script that command_test runs: `--do` names what is to happen in it.
+The script that script_test runs: `--needed` names what is to happen in it.
 """
 
+import gc
 import logging
 import sys
 import time
@@ -10,37 +11,43 @@ import time
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.command import script
+from jaxneurons.command import common_flags, script
 
 _DO = flags.DEFINE_enum("do", None, ["tidy", "sleep", "x"], "What to do.")
-_NEEDED = flags.DEFINE_string("needed", None, "What must be given.", required=True)
+_NEEDED = common_flags.required("needed", "THIS", "What must be given.")
 
 
+@script.command
 def main() -> None:
-    if _NEEDED.value == "sleep":
-        _sleep()
-    elif _NEEDED.value == "log":
-        logging.getLogger("jaxneurons.x").info("a line for the log")
-        logging.getLogger("somebody.else").info("a line for nobody")
-    elif _NEEDED.value == "print":
-        for number in range(100_000):
-            print(number)
-    elif _NEEDED.value == "foreign letters":
-        print("é中\udcff")
-    elif _NEEDED.value == "open":
-        with open(__file__) as file:
-            print(file.fileno() > 2)
-        raise errors.StoreError("opened")
-    elif _NEEDED.value == "raise":
-        raise {
-            "RuntimeError": RuntimeError("our fault"),
-            "MemoryError": MemoryError("Unable to allocate 9 TiB"),
-            "PermissionError": PermissionError(13, "Permission denied", "/x"),
-            "OSError": OSError("a library's own"),
-            "two lines": errors.StoreError("one\ntwo"),
-        }[sys.stdin.readline().strip()]
-    else:
-        raise getattr(errors, _NEEDED.value)("what was given, wanted and where")
+    match _NEEDED.value:
+        case "sleep":
+            _sleep()
+        case "collect":
+            gc.callbacks.append(_sleep_once)
+            gc.collect()
+            _sleep()
+        case "log":
+            logging.getLogger("jaxneurons.x").info("a line for the log")
+            logging.getLogger("somebody.else").info("a line for nobody")
+        case "print":
+            for number in range(100_000):
+                print(number)
+        case "foreign letters":
+            print("é中\udcff")
+        case "open":
+            with open(__file__) as file:
+                print(file.fileno() > 2)
+            raise errors.StoreError("opened")
+        case "raise":
+            raise {
+                "RuntimeError": RuntimeError("our fault"),
+                "MemoryError": MemoryError("Unable to allocate 9 TiB"),
+                "PermissionError": PermissionError(13, "Permission denied", "/x"),
+                "OSError": OSError("a library's own"),
+                "two lines": errors.StoreError("one\ntwo"),
+            }[sys.stdin.readline().strip()]
+        case name:
+            raise getattr(errors, name)("what was given, wanted and where")
 
 
 def _sleep() -> None:
@@ -55,5 +62,10 @@ def _sleep() -> None:
             time.sleep(30)
 
 
+def _sleep_once(*_: object) -> None:
+    gc.callbacks.remove(_sleep_once)
+    _sleep()
+
+
 if __name__ == "__main__":
-    script.run(main)
+    main()

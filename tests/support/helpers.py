@@ -19,12 +19,13 @@ def shared_path(*parts: str) -> pathlib.Path:
     return path
 
 
-def run_script(cache, name, *arguments):
-    """Runs a script in a process of its own; returns it finished."""
+def run_script(cache, name, *arguments, **variables):
+    """Runs a script in a process of its own, with variables in its environment; returns it finished."""
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
         "JAXNEURONS_CACHE": str(cache),
+        **variables,
     }
     return subprocess.run(
         [sys.executable, f"scripts/{name}.py", *arguments],
@@ -37,7 +38,7 @@ def run_script(cache, name, *arguments):
 
 
 def run_python(program, *arguments):
-    """Runs a program in a process of its own, which must succeed."""
+    """Runs a program in a process of its own, which must succeed; gives what it printed."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -47,3 +48,4 @@ def run_python(program, *arguments):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout

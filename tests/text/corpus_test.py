@@ -160,36 +160,6 @@ def test_documents_of_all_domains_are_read_in_order(tmp_path):
     assert read == ["b", "a"]
 
 
-def test_sources_keep_their_order(tmp_path):
-    values = [f"b={tmp_path}", f"a b={tmp_path}"]
-    assert corpus.parse_sources(values) == [("b", tmp_path), ("a b", tmp_path)]
-    (tmp_path / "x=y").mkdir()
-    assert corpus.parse_sources([f"a={tmp_path}/x=y"]) == [("a", tmp_path / "x=y")]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (["text"], "not of the form NAME=PATH"),
-        (["=."], "not of the form NAME=PATH"),
-        (["a="], "not of the form NAME=PATH"),
-        (["a/b=."], "may not contain '/'"),
-        (["a\n=."], "characters that do not print"),
-        (["a\ud800=."], "characters that do not print"),
-        (["a=.", "b=.", "a=/"], "'a' is given twice"),
-    ],
-)
-def test_wrong_sources_are_refused(values, message):
-    with pytest.raises(errors.UsageError, match=message) as caught:
-        corpus.parse_sources(values)
-    assert "\n" not in str(caught.value)
-
-
-def test_source_of_nothing_is_refused(tmp_path):
-    with pytest.raises(errors.CorpusError, match="no such file or directory"):
-        corpus.parse_sources([f"a={tmp_path}/absent"])
-
-
 @pytest.mark.parametrize("window", [-1, 0, 1, 65])
 def test_window_must_fit_the_model(tmp_path, window):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])

@@ -1,0 +1,1 @@
+"""The commands, one per file; installed, they are `jaxneurons.scripts`."""
