@@ -38,6 +38,7 @@ PACKAGES = {
     "chex": "model counting stream training",
     "flax": "model store training benchmark convert",
     "huggingface_hub": "convert",
+    "lazy_loader": "root counting",
     "jax": "root command model counting stream run training benchmark",
     "lazy_loader": "root counting",
     "matplotlib": "figures",

@@ -1,7 +1,6 @@
 """Several passes over the weights count what one pass counts, wherever they are interrupted; n-grams left out."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -143,28 +142,3 @@ def test_copies_lie_in_the_spill_directory_while_it_runs(
     assert not any(spill.iterdir())
     assert digests(path) == digests(finished)
     assert logged_layers(path) == [0, 1]
-
-
-@pytest.mark.fault(case=13)
-def test_a_full_spill_disk_stops_the_run_and_it_goes_on(
-    stored, sources, tmp_path, finished
-):
-    spill, path = tmp_path / "spilled", tmp_path / "study"
-    resources = Resources(spill_directory=spill, checkpoint_minutes=0)
-    with pytest.raises(studies.Stop):
-        stop = studies.StopAfter(1)
-        run_study(stored, sources, path, resources=resources, progress=stop)
-    (copy,) = spill.glob("*/hidden_000.bin")
-    copy.unlink()
-
-    class Full(studies.StopAfter):
-        """Fills the disk just before the first layer is copied again."""
-
-        def start(self, *arguments):
-            super().start(*arguments)
-            copy.symlink_to("/dev/full")
-
-    with pytest.raises(errors.InputOutputError, match="hidden_000.bin: No space left"):
-        run_study(stored, sources, path, resources=resources, progress=Full(math.inf))
-    run_study(stored, sources, path, resources=resources)
-    assert digests(path) == digests(finished)
