@@ -38,7 +38,6 @@ PACKAGES = {
     "chex": "model counting stream training",
     "flax": "model store training benchmark convert",
     "huggingface_hub": "convert",
-    "lazy_loader": "root counting",
     "jax": "root command model counting stream run training benchmark",
     "lazy_loader": "root counting",
     "matplotlib": "figures",
