@@ -50,10 +50,10 @@ def main() -> None:
     for flag in (_STEP, _EXPORT_FORMAT, _EXPORT_DTYPE):
         if flag.present:
             raise errors.UsageError(f"--{flag.name} needs --export.")
-    options.start(f"training a model in {options.OUT.value}")
-    from jaxneurons.training import run
+    progress = options.start(f"training a model in {options.OUT.value}")
+    from jaxneurons.training import train
 
-    print(f"trained {run.train(options.request()).path}")
+    print(f"trained {train.train(options.request(), progress).path}")
 
 
 def _export(out: pathlib.Path, path: pathlib.Path) -> None:

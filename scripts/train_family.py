@@ -22,10 +22,10 @@ def main() -> None:
     for flag in (options.POSITIONS, options.LAYER_NORM):
         if flag.present:
             raise errors.UsageError(f"--{flag.name}: the family has a model of each.")
-    options.start(f"training a family of models in {options.OUT.value}")
+    progress = options.start(f"training a family of models in {options.OUT.value}")
     from jaxneurons.training import family
 
-    for path in family.train_family(options.request()):
+    for path in family.train_family(options.request(), progress):
         print(f"trained {path}")
 
 

@@ -78,14 +78,20 @@ def logits(
         precision: of the matrix products.
 
     Returns:
-        float[B, T, V].
+        float32[B, T, V], also of 16-bit operands.
     """
     x = final_layer_norm(config, params, x)
     if config.has_projections:
         kernel = params["project_out"]["kernel"].astype(x.dtype)
         x = jnp.einsum("btd,de->bte", x, kernel, precision=precision)
     head = params["token_embedding"].astype(x.dtype)
-    return jnp.einsum("bte,ve->btv", x, head, precision=precision)
+    return jnp.einsum(
+        "bte,ve->btv",
+        x,
+        head,
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
 
 
 def final_layer_norm(

@@ -1,4 +1,4 @@
-"""Text by domain in, windows to learn from and windows held out, and which windows make which batch.
+"""Text by domain in; windows to train on and windows held out, and which windows make which batch, out.
 
 Held out are whole documents. The others of a domain are joined by the separator and cut into
 windows of T + 1 tokens, BOS first: T inputs, each with the next token as its target, so that every
@@ -20,12 +20,26 @@ from jaxneurons.text import corpus, streams, windows
 from jaxneurons.text.tokenizer import Tokenizer
 
 
+class Domain(NamedTuple):
+    """How much text a domain has, and a digest of it."""
+
+    documents: int
+    tokens: int
+    fingerprint: str
+
+
 class Data(NamedTuple):
-    """Windows int32[W, T + 1] to learn from and to validate on, and a digest of each domain's text."""
+    """Windows int32[W, T + 1] to train on and to validate on, and what they are from.
+
+    Attributes:
+        training: W windows.
+        validation: at most as many as were asked for.
+        domains: by name, all text, also what fills no window.
+    """
 
     training: np.ndarray
     validation: np.ndarray
-    fingerprints: dict[str, str]
+    domains: dict[str, Domain]
 
 
 def load(
@@ -42,8 +56,9 @@ def load(
         sources: name and path of each domain.
         tokenizer: fits the model.
         config: of the model.
-        validation_share: of the documents of each domain that has two or more, at least one.
-        validation_windows: most windows to validate on, spread over all domains.
+        validation_share: share of the documents that is held out, at least one document of each
+            domain that has two or more.
+        validation_windows: largest number of windows to validate on, spread over all domains.
         cache_directory: where tokenized text is kept; None keeps none.
 
     Raises:
@@ -52,27 +67,31 @@ def load(
     """
     if not 0 < validation_share < 1:
         raise errors.UsageError(
-            f"validation_share {validation_share}: wanted more than 0 and less than 1"
+            f"validation_share is {validation_share}, but must be between 0 and 1."
         )
     read = corpus.load_streams(
         sources, tokenizer, config, cache_directory=cache_directory
     )
     training: list[np.ndarray] = []
     validation: list[np.ndarray] = []
+    domains = {}
     for stream in read:
         texts = stream.documents()
+        domains[stream.name] = Domain(
+            len(texts), len(stream.tokens), stream.fingerprint
+        )
         held_out = choose_held_out(len(texts), validation_share)
         for target, keep in ((training, ~held_out), (validation, held_out)):
             chosen = [text for text, kept in zip(texts, keep, strict=True) if kept]
             target.append(_cut(chosen, config))
     length = config.max_position_embeddings
     return Data(
-        _checked(np.concatenate(training), "to learn from", length),
+        _checked(np.concatenate(training), "to train on", length),
         _spread(
             _checked(np.concatenate(validation), "to validate on", length),
             validation_windows,
         ),
-        {stream.name: stream.fingerprint for stream in read},
+        domains,
     )
 
 
@@ -123,8 +142,8 @@ def _cut(texts: list[np.ndarray], config: Config) -> np.ndarray:
 def _checked(found: np.ndarray, purpose: str, length: int) -> np.ndarray:
     if not len(found):
         raise errors.CorpusError(
-            f"text {purpose}: no domain has the {length} tokens of a full window. Give longer text, at "
-            "least two documents, or a shorter window."
+            f"There is no text {purpose}: no domain has {length} tokens for it, which fill a "
+            "window. Give longer text, at least two documents of it, or choose a smaller window."
         )
     return found
 

@@ -1,22 +1,21 @@
 """A checkpoint of a training run in, a layer store out: what a study and the Hugging Face export read."""
 
+import dataclasses
 import functools
 import os
 import pathlib
 
-import jax
 import numpy as np
 
-from jaxneurons import errors
+from jaxneurons import devices, errors
 from jaxneurons.store import cache, format, reading, writing
-from jaxneurons.training import checkpoints, loop, parameters, step
-from jaxneurons.training import record as records
-from jaxneurons.training.recipe import Recipe
+from jaxneurons.training import checkpoints, losses, parameters
+from jaxneurons.training import run as runs
 
 
 def is_training_directory(path: os.PathLike | str) -> bool:
     """Whether there is a training run at a local path."""
-    return records.is_record(pathlib.Path(path))
+    return runs.is_run(pathlib.Path(path))
 
 
 def store_of_checkpoint(
@@ -32,13 +31,13 @@ def store_of_checkpoint(
     Raises:
         JaxneuronsError: as `write_store` does.
     """
-    record = records.open_record(directory)
-    number = _existing_step(record, step_number)
-    saved = sorted((record.checkpoints_path / str(number)).rglob("*"))
-    sources = [record.tokenizer_path, *(path for path in saved if path.is_file())]
+    run = runs.open_run(directory)
+    number = _existing_step(run, step_number)
+    saved = sorted((run.checkpoints / str(number)).rglob("*"))
+    sources = [run.tokenizer, *(path for path in saved if path.is_file())]
     write = functools.partial(write_store, directory, number)
-    title = f"{record.path.name}-step-{number}"
-    facts = [record.run, number]
+    title = f"{run.path.name}-step-{number}"
+    facts = [run.identity.digest(), number]
     return cache.open_or_make(cache_directory, title, facts, sources, write)
 
 
@@ -60,49 +59,46 @@ def write_store(
         CheckpointError: there is no such checkpoint, it is damaged, or a value overflows the type.
         OutputExistsError: path is taken.
     """
-    record = records.open_record(directory)
-    number = _existing_step(record, step_number)
-    with writing.Writer(path, record.config) as writer:
-        arrays = parameters.store_arrays(_load_parameters(record, number))
+    run = runs.open_run(directory)
+    number = _existing_step(run, step_number)
+    with writing.Writer(path, run.identity.model) as writer:
+        arrays = parameters.store_arrays(_load_parameters(run, number))
         for name, array in arrays.items():
             with np.errstate(over="ignore"):
                 cast = array.astype(format.DTYPES[dtype])
             if not np.isfinite(cast.astype(np.float32)).all():
                 raise errors.CheckpointError(
-                    f"{record.path}: step {number}: {name} has values too large for {dtype}"
+                    f"{run.path}: step {number}: {name} has values too large for {dtype}"
                 )
             writer.write(name, cast)
-        writer.add_tokenizer(record.read_tokenizer())
-        writer.publish(source=_source(record, number))
+        writer.add_tokenizer(run.read_tokenizer())
+        writer.publish(source=_source(run, number))
 
 
-def _source(record: records.Record, number: int) -> dict[str, object]:
+def _source(run: runs.Run, number: int) -> dict[str, object]:
     """What the store's manifest says about where it is from."""
-    losses = {line["step"]: line for line in record.read_losses()}
+    lines = {line["step"]: line for line in losses.read(run.losses)}
     return {
         "format": "training",
-        "name": record.path.name,
+        "name": run.path.name,
         "step": number,
-        "recipe": record.entries["identity"]["recipe"],
-        "losses": losses.get(number, {}),
+        "recipe": dataclasses.asdict(run.identity.recipe),
+        "losses": lines.get(number, {}),
     }
 
 
-def _load_parameters(record: records.Record, number: int) -> dict:
-    recipe = Recipe(**record.entries["identity"]["recipe"])
-    # One device: where the run's were is of no matter here.
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), (step.AXIS,))
-    wanted = loop.abstract_state(record.config, recipe, mesh)
-    items = {"parameters": wanted.parameters}
-    return checkpoints.load(record.checkpoints_path, record.run, number, items)[
-        "parameters"
-    ]
+def _load_parameters(run: runs.Run, number: int) -> dict:
+    # The devices that the run was on do not matter here.
+    sharding = devices.replicated(devices.make_mesh(1))
+    items = {"parameters": parameters.abstract(run.identity.model, sharding)}
+    digest = run.identity.digest()
+    return checkpoints.load(run.checkpoints, digest, number, items)["parameters"]
 
 
-def _existing_step(record: records.Record, number: int | None) -> int:
-    steps = record.saved_steps()
+def _existing_step(run: runs.Run, number: int | None) -> int:
+    steps = run.saved_steps()
     if not steps or number is not None and number not in steps:
         raise errors.CheckpointError(
-            f"{record.path}: no checkpoint of step {number}, wanted one of {steps}"
+            f"{run.path} has no checkpoint of step {number}. Choose one of {steps}."
         )
     return steps[-1] if number is None else number

@@ -27,9 +27,9 @@ def window_losses(
 
     Args:
         config: sizes and variant of the model.
-        recipe: its dtype, remat and dropout count here.
+        recipe: only its dtype, remat and dropout matter.
         parameters: as `parameters.initialize` makes them.
-        windows: int32[B, T + 1], full windows: T inputs and, one on, T targets.
+        windows: int32[B, T + 1], full windows: T inputs and, each one later, T targets.
         dropout_key: random key; None drops nothing.
 
     Returns:
@@ -45,7 +45,7 @@ def window_losses(
         precision=recipe.precision,
     )
     x = _run_layers(config, recipe, parameters["layers"], x, dropout_key)
-    logits = _logits(config, recipe, parameters["embed"], x)
+    logits = embed.logits(config, parameters["embed"], x, recipe.precision)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, windows[:, 1:])
     return jnp.mean(losses, axis=1)
 
@@ -69,24 +69,7 @@ def _run_layers(
         return x, None
 
     if recipe.remat:
-        # Inside a scan nothing can be merged with the backward pass, which is what prevent_cse is for.
+        # A scan already keeps XLA from merging this with the backward pass.
         run = jax.checkpoint(run, prevent_cse=False)
     indices = jnp.arange(config.num_hidden_layers)
     return jax.lax.scan(run, x, (layers, indices))[0]
-
-
-def _logits(
-    config: Config, recipe: Recipe, params: dict[str, Any], x: jax.Array
-) -> jax.Array:
-    """float32[B, T, V]: unlike in `embed.logits`, 16-bit operands give 32-bit logits for the loss."""
-    x = embed.final_layer_norm(config, params, x)
-    if config.has_projections:
-        kernel = params["project_out"]["kernel"].astype(x.dtype)
-        x = jnp.einsum("btd,de->bte", x, kernel, precision=recipe.precision)
-    return jnp.einsum(
-        "bte,ve->btv",
-        x,
-        params["token_embedding"].astype(x.dtype),
-        precision=recipe.precision,
-        preferred_element_type=jnp.float32,
-    )

@@ -1,19 +1,20 @@
-"""The flags of the training scripts: command line in, a `run.Request` out."""
+"""The flags of the training scripts: command line in, a `Request` out."""
 
+import dataclasses
 import pathlib
 import re
-from typing import TYPE_CHECKING
+from typing import Any
 
 from absl import flags
 
-from jaxneurons import errors
-from jaxneurons.command import backend, cache, common_flags, named_paths, progress
+from jaxneurons import config, errors
+from jaxneurons.command import backend, cache, common_flags, named_paths
+from jaxneurons.command.progress import Progress
+from jaxneurons.training.recipe import DTYPES, Recipe
+from jaxneurons.training.request import Cadence, Request
 
-if TYPE_CHECKING:
-    from jaxneurons.training import recipe, run
-
-# Flags in place of --size: the field of `Config`, a small model's value, and what it is. The small model
-# trains at hundreds to thousands of tokens per second on a laptop's processor.
+# Flags in place of --size: the field of `Config`, a small model's value, and what it is. The small
+# model trains at hundreds to thousands of tokens per second on a laptop's processor.
 _DIMENSIONS = {
     "layers": ("num_hidden_layers", 4, "number of layers"),
     "hidden_size": ("hidden_size", 192, "width of the residual stream"),
@@ -26,6 +27,26 @@ _DIMENSIONS = {
     ),
 }
 _MOST_WARMUP = 100
+# Flags of the same name as a field of `Recipe` or `Cadence`, with its default.
+_HELP = {
+    "windows_per_step": "Number of windows per update, over all devices.",
+    "accumulation": "Number of parts of an update's windows that are computed one after the other.",
+    "learning_rate": "Learning rate at the end of the warm-up.",
+    "final_share": "Share of the learning rate that is left after the last update.",
+    "b1": "Adam's decay of the mean of gradients.",
+    "b2": "Adam's decay of the mean of squared gradients.",
+    "epsilon": "Adam's constant that keeps its divisor from 0.",
+    "weight_decay": "Weight decay of kernels and embedding tables; biases and LayerNorms have none.",
+    "clip": "Largest norm that a gradient may have.",
+    "dropout": "Dropout rate of what each layer adds to the residual stream.",
+    "init_std": "Standard deviation of initial matrices; those that write to the residual stream of "
+    "a model of L layers have 1/sqrt(2 L) of it.",
+    "remat": "Whether to compute activations twice, which takes less memory than keeping them.",
+    "seed": "Seed of initial parameters, order of data and dropout.",
+    "log_every": "Number of updates between lines of losses.",
+    "validate_every": "Number of updates between validations.",
+    "checkpoint_every": "Number of updates between checkpoints, of which the last two are kept.",
+}
 
 CORPUS = common_flags.corpus("At least one is required to train")
 OUT = common_flags.required(
@@ -35,12 +56,8 @@ SIZE = flags.DEFINE_string(
     "size", None, "Published model whose sizes to take, such as opt-125m."
 )
 for _name, (_, _small, _meaning) in _DIMENSIONS.items():
-    flags.DEFINE_integer(
-        _name,
-        None,
-        f"The model's {_meaning}. Default: that of --size, else {_small}.",
-        1,
-    )
+    _text = f"The model's {_meaning}. Default: that of --size, else {_small}."
+    flags.DEFINE_integer(_name, None, _text, 1)
 VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size",
     None,
@@ -66,60 +83,17 @@ TOKENIZER = flags.DEFINE_string(
     None,
     "Directory of the tokenizer to use. Default: one is trained on the text.",
 )
-STEPS = flags.DEFINE_integer("steps", 2000, "Number of updates in all.", 1)
-WINDOWS_PER_STEP = flags.DEFINE_integer(
-    "windows_per_step", 32, "Number of windows per update, over all devices.", 1
-)
-ACCUMULATION = flags.DEFINE_integer(
-    "accumulation",
-    1,
-    "Number of parts of an update's windows that are computed one after the other.",
-    1,
-)
-LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", 1e-3, "Learning rate at the end of the warm-up."
-)
+STEPS = flags.DEFINE_integer("steps", 2000, "Number of updates in all.")
 WARMUP_STEPS = flags.DEFINE_integer(
     "warmup_steps",
     None,
     "Number of updates over which the learning rate rises linearly. Default: 100, or all if there are fewer.",
 )
-FINAL_SHARE = flags.DEFINE_float(
-    "final_share", 0.1, "Share of the learning rate that is left after the last update."
-)
-B1 = flags.DEFINE_float("b1", 0.9, "Adam's decay of the mean of gradients.")
-B2 = flags.DEFINE_float("b2", 0.95, "Adam's decay of the mean of squared gradients.")
-EPSILON = flags.DEFINE_float(
-    "epsilon", 1e-8, "Adam's constant that keeps its divisor from 0."
-)
-WEIGHT_DECAY = flags.DEFINE_float(
-    "weight_decay",
-    0.1,
-    "Weight decay of kernels and embedding tables; biases and LayerNorms have none.",
-)
-CLIP = flags.DEFINE_float("clip", 1.0, "Largest norm that a gradient may have.")
-DROPOUT = flags.DEFINE_float(
-    "dropout", 0.1, "Dropout rate of what each layer adds to the residual stream."
-)
-INIT_STD = flags.DEFINE_float(
-    "init_std",
-    0.006,
-    "Standard deviation of initial matrices; those that write to the residual stream of a model of L "
-    "layers have 1/sqrt(2 L) of it.",
-)
 DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
-    ["float32", "bfloat16"],
+    DTYPES,
     "Floating-point type to compute in. Default: float32 on a CPU, bfloat16 on other devices.",
-)
-REMAT = flags.DEFINE_bool(
-    "remat",
-    False,
-    "Whether to compute activations twice, which takes less memory than keeping them.",
-)
-SEED = flags.DEFINE_integer(
-    "seed", 0, "Seed of initial parameters, order of data and dropout."
 )
 VALIDATION_SHARE = flags.DEFINE_float(
     "validation_share",
@@ -129,17 +103,6 @@ VALIDATION_SHARE = flags.DEFINE_float(
 VALIDATION_WINDOWS = flags.DEFINE_integer(
     "validation_windows", 256, "Largest number of windows to validate on.", 1
 )
-LOG_EVERY = flags.DEFINE_integer(
-    "log_every", 10, "Number of updates between lines of losses."
-)
-VALIDATE_EVERY = flags.DEFINE_integer(
-    "validate_every", 100, "Number of updates between validations."
-)
-CHECKPOINT_EVERY = flags.DEFINE_integer(
-    "checkpoint_every",
-    100,
-    "Number of updates between checkpoints, of which the last two are kept.",
-)
 KEEP = flags.DEFINE_list(
     "keep", [], "Steps whose checkpoints are kept for good, such as 500,1500,3000."
 )
@@ -147,10 +110,30 @@ CACHE = common_flags.cache()
 COMPILATION_CACHE = common_flags.compilation_cache()
 
 
-def start(doing: str) -> None:
+def _define(kind: type) -> list[str]:
+    """Defines the flags of a dataclass that `_HELP` describes; gives their names."""
+    definitions = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+    }
+    described = [field for field in dataclasses.fields(kind) if field.name in _HELP]
+    for field in described:
+        define: Any = definitions[type(field.default)]
+        define(field.name, field.default, _HELP[field.name])
+    return [field.name for field in described]
+
+
+_RECIPE = _define(Recipe)
+_CADENCE = _define(Cadence)
+
+
+def start(doing: str) -> Progress:
     """Says what is done and starts JAX; raises UsageError where that cannot start."""
-    progress.Progress().log_line(doing)
+    progress = Progress()
+    progress.log_line(doing)
     backend.start(COMPILATION_CACHE.value, cache_directory())
+    return progress
 
 
 def cache_directory() -> pathlib.Path:
@@ -158,19 +141,17 @@ def cache_directory() -> pathlib.Path:
     return cache.directory(CACHE.value)
 
 
-def request() -> "run.Request":
+def request() -> Request:
     """What the flags ask for.
 
     Raises:
         UsageError: a flag has a value that means nothing.
     """
-    from jaxneurons.training import loop, run
-
     if not CORPUS.value:
         raise errors.UsageError("--corpus=NAME=PATH is required to train")
-    published = {} if SIZE.value is None else run.sizes_of(SIZE.value)
+    published = _published()
     published_vocabulary = published.pop("vocab_size", None)
-    return run.Request(
+    return Request(
         sources=tuple(named_paths.sources(CORPUS.value)),
         out=pathlib.Path(OUT.value),
         sizes=_sizes(published),
@@ -179,17 +160,23 @@ def request() -> "run.Request":
         tokenizer=pathlib.Path(TOKENIZER.value) if TOKENIZER.value else None,
         validation_share=VALIDATION_SHARE.value,
         validation_windows=VALIDATION_WINDOWS.value,
-        cadence=loop.Cadence(
-            log_every=LOG_EVERY.value,
-            validate_every=VALIDATE_EVERY.value,
-            checkpoint_every=CHECKPOINT_EVERY.value,
-            keep=_parse_steps(KEEP.value),
-        ),
+        cadence=Cadence(keep=_parse_steps(KEEP.value), **_given(_CADENCE)),
         cache_directory=cache_directory(),
     )
 
 
-def _sizes(published: dict) -> dict:
+def _published() -> dict[str, Any]:
+    """The fields of the model that --size names."""
+    if SIZE.value is None:
+        return {}
+    if SIZE.value not in config.PUBLISHED:
+        raise errors.UsageError(
+            f"--size={SIZE.value} is not one of {', '.join(config.PUBLISHED)}."
+        )
+    return config.PUBLISHED[SIZE.value].to_json()
+
+
+def _sizes(published: dict[str, Any]) -> dict[str, Any]:
     sizes = dict(published)
     for flag, (field, small, _) in _DIMENSIONS.items():
         sizes[field] = flags.FLAGS[flag].value or published.get(field, small)
@@ -201,33 +188,22 @@ def _sizes(published: dict) -> dict:
     return sizes | {"positions": POSITIONS.value}
 
 
-def _recipe() -> "recipe.Recipe":
-    from jaxneurons.training import recipe
+def _recipe() -> Recipe:
+    from jaxneurons.training import numerics
 
-    return recipe.Recipe(
+    warmup_steps = WARMUP_STEPS.value
+    if warmup_steps is None:
+        warmup_steps = min(_MOST_WARMUP, STEPS.value)
+    return Recipe(
         steps=STEPS.value,
-        windows_per_step=WINDOWS_PER_STEP.value,
-        accumulation=ACCUMULATION.value,
-        learning_rate=LEARNING_RATE.value,
-        warmup_steps=_warmup_steps(),
-        final_share=FINAL_SHARE.value,
-        b1=B1.value,
-        b2=B2.value,
-        epsilon=EPSILON.value,
-        weight_decay=WEIGHT_DECAY.value,
-        clip=CLIP.value,
-        dropout=DROPOUT.value,
-        init_std=INIT_STD.value,
-        dtype=DTYPE.value or recipe.default_dtype(),
-        remat=REMAT.value,
-        seed=SEED.value,
+        warmup_steps=warmup_steps,
+        dtype=DTYPE.value or numerics.default_dtype(),
+        **_given(_RECIPE),
     )
 
 
-def _warmup_steps() -> int:
-    if WARMUP_STEPS.value is None:
-        return min(_MOST_WARMUP, STEPS.value)
-    return WARMUP_STEPS.value
+def _given(names: list[str]) -> dict[str, Any]:
+    return {name: flags.FLAGS[name].value for name in names}
 
 
 def _parse_steps(values: list[str]) -> tuple[int, ...]:

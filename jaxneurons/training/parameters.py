@@ -60,6 +60,15 @@ def initialize(config: Config, key: jax.Array, std: float) -> dict[str, Any]:
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
+def abstract(config: Config, sharding: jax.sharding.Sharding) -> dict[str, Any]:
+    """Shapes, types and places of the parameters, float32."""
+    flat = {
+        path: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
+        for path, shape in shapes(config).items()
+    }
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
 def stack(embedding: dict[str, Any], layers: list[dict[str, Any]]) -> dict[str, Any]:
     """The parameters of a model from those of its parts, as a layer store reads them."""
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *layers)

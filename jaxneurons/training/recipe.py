@@ -1,16 +1,11 @@
-"""The recipe: every number that decides what a training run computes, and the optimizer made of them.
+"""The recipe: every number that decides what a training run computes.
 
-In: a `Recipe`. Out: an optax optimizer. Defaults are OPT's (Zhang et al. 2022, §2.2), the peak of
-the learning rate and the lengths apart, which go with the size.
+Defaults are those of OPT (Zhang et al. 2022, §2.2), except for the peak of the learning rate and
+the lengths, which depend on the size of the model.
 """
 
 import dataclasses
 import math
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-import optax
 
 from jaxneurons import errors
 
@@ -22,20 +17,25 @@ class Recipe:
     """Hyperparameters; hashable, a static argument of the jitted step.
 
     Attributes:
-        steps: updates in all.
-        windows_per_step: B, windows of an update, over all devices and accumulated parts.
-        accumulation: parts that a batch is cut into, run one after the other.
-        learning_rate: at the end of the warm-up.
-        warmup_steps: over which it rises linearly.
-        final_share: of the learning rate that is left after the last step; it falls linearly.
-        b1, b2, epsilon: of Adam.
+        steps: number of updates.
+        windows_per_step: B, windows per update, over all devices and accumulated parts.
+        accumulation: parts of a batch that are computed one after the other.
+        learning_rate: its value at the end of the warm-up.
+        warmup_steps: updates over which it rises linearly.
+        final_share: share of the learning rate that is left after the last update; the fall is
+            linear.
+        b1, b2, epsilon: Adam's.
         weight_decay: of kernels and embedding tables; biases and LayerNorms have none.
-        clip: the largest norm of a gradient.
-        dropout: of both updates of the residual stream; embeddings have none, as in OPT.
-        init_std: of matrices; those that write to the residual stream get 1/sqrt(2 L) of it.
-        dtype: to compute in; parameters are float32 whatever it is.
-        remat: forget activations in the forward pass and compute them again in the backward one.
-        seed: of parameters, order of windows and dropout.
+        clip: largest norm of a gradient.
+        dropout: rate of both updates of the residual stream; embeddings have none, as in OPT.
+        init_std: standard deviation of initial matrices; those that write to the residual stream
+            of a model of L layers have 1/sqrt(2 L) of it.
+        dtype: type to compute in; parameters are float32 in any case.
+        remat: compute activations again in the backward pass instead of keeping them.
+        seed: decides initial parameters, the order of windows and dropout.
+
+    Raises:
+        UsageError: a value is out of range.
     """
 
     steps: int
@@ -56,91 +56,45 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        problems = [
-            f"{name} is {getattr(self, name)!r}, wanted {wanted}"
-            for name, wanted, is_well in (
-                ("steps", "1 to 2**31 - 1", 1 <= self.steps < 2**31),
-                ("windows_per_step", "at least 1", self.windows_per_step >= 1),
-                ("accumulation", "at least 1", self.accumulation >= 1),
-                (
-                    "learning_rate",
-                    "more than 0 and finite",
-                    0 < self.learning_rate < math.inf,
-                ),
-                ("warmup_steps", "at least 0", self.warmup_steps >= 0),
-                ("final_share", "0 to 1", 0 <= self.final_share <= 1),
-                ("b1", "0 to less than 1", 0 <= self.b1 < 1),
-                ("b2", "0 to less than 1", 0 <= self.b2 < 1),
-                ("epsilon", "more than 0 and finite", 0 < self.epsilon < math.inf),
-                (
-                    "weight_decay",
-                    "at least 0 and finite",
-                    0 <= self.weight_decay < math.inf,
-                ),
-                ("clip", "more than 0 and finite", 0 < self.clip < math.inf),
-                ("dropout", "0 to less than 1", 0 <= self.dropout < 1),
-                ("init_std", "more than 0 and finite", 0 < self.init_std < math.inf),
-                ("dtype", f"one of {DTYPES}", self.dtype in DTYPES),
-                ("seed", "0 to 2**31 - 1", 0 <= self.seed < 2**31),
+        positive = ("learning_rate", "epsilon", "clip", "init_std")
+        rules = (
+            (("steps",), "from 1 to 2**31 - 1", lambda value: 1 <= value < 2**31),
+            (
+                ("windows_per_step", "accumulation"),
+                "at least 1",
+                lambda value: value >= 1,
+            ),
+            (positive, "above 0 and finite", lambda value: 0 < value < math.inf),
+            (
+                ("warmup_steps",),
+                f"from 0 to {self.steps}, the number of steps",
+                lambda value: 0 <= value <= self.steps,
+            ),
+            (("final_share",), "from 0 to 1", lambda value: 0 <= value <= 1),
+            (
+                ("b1", "b2", "dropout"),
+                "at least 0 and below 1",
+                lambda value: 0 <= value < 1,
+            ),
+            (
+                ("weight_decay",),
+                "at least 0 and finite",
+                lambda value: 0 <= value < math.inf,
+            ),
+            (("dtype",), f"one of {DTYPES}", lambda value: value in DTYPES),
+            (("seed",), "from 0 to 2**31 - 1", lambda value: 0 <= value < 2**31),
+        )
+        for names, rule, holds in rules:
+            for name in names:
+                if not holds(value := getattr(self, name)):
+                    raise errors.UsageError(f"{name} is {value!r}, but must be {rule}.")
+        if self.windows_per_step % self.accumulation:
+            raise errors.UsageError(
+                f"windows_per_step is {self.windows_per_step}, which is not a multiple of "
+                f"accumulation, {self.accumulation}."
             )
-            if not is_well
-        ]
-        if not problems and self.windows_per_step % self.accumulation:
-            problems.append(
-                f"windows_per_step {self.windows_per_step} is not a multiple of "
-                f"accumulation {self.accumulation}"
-            )
-        if problems:
-            raise errors.UsageError(f"not a recipe: {'; '.join(problems)}")
 
     @property
     def precision(self) -> str:
-        """Of the matrix products: true float32, or what the device does with 16-bit operands."""
+        """Precision of matrix products: true float32, or what the device does with 16-bit operands."""
         return "highest" if self.dtype == "float32" else "default"
-
-
-def default_dtype() -> str:
-    """bfloat16 where hardware multiplies it fast, float32 on a CPU."""
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
-def learning_rate(recipe: Recipe, step: jax.Array) -> jax.Array:
-    """The learning rate, float32[], of the update that follows `step` updates, int32[]."""
-    update = step.astype(jnp.float32) + 1.0
-    rise = update / max(recipe.warmup_steps, 1)
-    falling_steps = max(recipe.steps - recipe.warmup_steps, 1)
-    passed = jnp.clip((update - recipe.warmup_steps) / falling_steps, 0.0, 1.0)
-    fall = 1.0 - (1.0 - recipe.final_share) * passed
-    return recipe.learning_rate * jnp.minimum(rise, fall)
-
-
-def optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """Clipping by the norm of the whole gradient, then AdamW."""
-    rule = optax.chain(
-        optax.clip_by_global_norm(recipe.clip),
-        optax.adamw(
-            lambda step: learning_rate(recipe, step),
-            b1=recipe.b1,
-            b2=recipe.b2,
-            eps=recipe.epsilon,
-            weight_decay=recipe.weight_decay,
-            mask=is_matrix,
-        ),
-    )
-
-    def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        # optax raises its floats to the power of an int32 count of steps.
-        with jax.numpy_dtype_promotion("standard"):
-            return rule.update(gradient, state, params)
-
-    return optax.GradientTransformation(rule.init, update)
-
-
-def is_matrix(parameters: Any) -> Any:
-    """True for kernels and embedding tables, False for biases and LayerNorms, in the same nesting.
-
-    By name: layers are stacked, so that a bias has two axes.
-    """
-    return jax.tree.map_with_path(
-        lambda path, _: path[-1].key.endswith(("kernel", "embedding")), parameters
-    )

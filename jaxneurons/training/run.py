@@ -1,197 +1,181 @@
-"""A training run from flags to a finished directory: begins one, or checks and goes on with one.
+"""A training run on disk: what it was begun with, how far it is, and where everything lies.
 
-In: a `Request`. Out: a training directory, as `record` describes it. Running it again with the same
-request goes on; with another one it names the difference and touches nothing.
+    DIRECTORY/train.json         what the run was begun with, baselines, status, kept steps
+    DIRECTORY/tokenizer/         the tokenizer, its tokenizer.json as in a store
+    DIRECTORY/checkpoints/1500/  the state after 1500 updates
+    DIRECTORY/loss.jsonl         one line per logged step
+    DIRECTORY/loss.png           the same as a figure
+    DIRECTORY/train.log          what the command said
+
+The directory appears whole, with train.json in it, or not at all.
 """
 
+import contextlib
 import dataclasses
-import importlib.metadata
+import hashlib
+import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Self
 
-import jax
-
-from jaxneurons import config as configuration
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import files
-from jaxneurons.text.tokenizer import Tokenizer
-from jaxneurons.training import baselines, data, loop, tokenizer
-from jaxneurons.training import record as records
+from jaxneurons.disk import files, manifest, strict_json
+from jaxneurons.training import checkpoints
 from jaxneurons.training.recipe import Recipe
 
-DEFAULT_VOCAB_SIZE = 4096
-# Will do to look at a tokenizer, from which the model's size follows.
-_ANY_VOCABULARY = 2**31 - 1
-# Packages whose version may change a bit of the result.
-VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "optax", "numpy")
+FORMAT = manifest.Format(
+    "jaxneurons-training", 2, errors.TrainingError, "train the model again"
+)
+MANIFEST = "train.json"
+TOKENIZER_FOLDER = "tokenizer"
+_RUNNING, _FINISHED = "running", "finished"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to train on what, and where to put it.
+class Identity:
+    """All that decides the numbers of a run.
 
     Attributes:
-        sources: name and path of each domain's text.
-        out: the training directory.
-        sizes: fields of `Config` but vocab_size; the longest context is the window.
-        recipe: all other numbers.
-        vocab_size: V; None is as many as the tokenizer has entries, 4096 if one is trained.
-        tokenizer: directory of a given one; None trains one on the text.
-        validation_share: of the documents of each domain, held out.
-        validation_windows: most windows to validate on.
-        cadence: how often what is written.
-        cache_directory: where tokenized text is kept; None keeps none.
+        model: sizes and variant of the model.
+        recipe: hyperparameters.
+        corpus: digest of each domain's text, by its name.
+        windows: how many windows are for "training" and for "validation".
+        validation_share: share of each domain's documents that is held out.
+        tokenizer: its digest.
+        versions: of the packages that compute.
+        device: its platform and kind, the number of devices and of a processor's cores, and the
+            compiler's flags.
     """
 
-    sources: tuple[tuple[str, pathlib.Path], ...]
-    out: pathlib.Path
-    sizes: Mapping[str, Any]
+    model: Config
     recipe: Recipe
-    vocab_size: int | None = None
-    tokenizer: pathlib.Path | None = None
-    validation_share: float = 0.01
-    validation_windows: int = 256
-    cadence: loop.Cadence = dataclasses.field(default_factory=loop.Cadence)
-    cache_directory: pathlib.Path | None = None
+    corpus: Mapping[str, str]
+    windows: Mapping[str, int]
+    validation_share: float
+    tokenizer: str
+    versions: Mapping[str, str]
+    device: Mapping[str, Any]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The identity whose `dataclasses.asdict` was written as JSON."""
+        model = Config.from_json(values["model"])
+        recipe = Recipe(**values["recipe"])
+        return cls(**{**values, "model": model, "recipe": recipe})
+
+    def digest(self) -> str:
+        """SHA-256 of all of it, as hex."""
+        content = strict_json.to_bytes(dataclasses.asdict(self))
+        return hashlib.sha256(content).hexdigest()
 
 
-def sizes_of(name: str) -> dict[str, Any]:
-    """The sizes of a published model, its vocab_size among them.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A training directory and what its train.json says.
 
-    Raises:
-        UsageError: there is no such model.
+    Attributes:
+        path: the directory.
+        identity: what the run was begun with.
+        baselines: losses of n-gram models on the held-out windows, in nats per token.
+        keep: steps whose checkpoints stay forever, ascending.
+        finished: whether all steps are done.
     """
-    if name not in configuration.PUBLISHED:
-        raise errors.UsageError(
-            f"size {name!r}: wanted one of {', '.join(configuration.PUBLISHED)}"
-        )
-    return configuration.PUBLISHED[name].to_json()
 
+    path: pathlib.Path
+    identity: Identity
+    baselines: Mapping[str, float]
+    keep: tuple[int, ...] = ()
+    finished: bool = False
 
-def train(request: Request) -> records.Record:
-    """Trains until all steps are done.
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """The directory of checkpoints, by step."""
+        return self.path / "checkpoints"
 
-    Raises:
-        OutputExistsError: the run is finished, or something else lies at the path.
-        MismatchError: an unfinished run lies there that was begun with something else.
-        UsageError: sizes that make no model, or lengths that contradict each other.
-        JaxneuronsError: as `loop.run_steps` and `data.load` do.
-    """
-    request.cadence.check_keep(request.recipe.steps)
-    _check_warmup(request.recipe)
-    # Before text is read, which may take long.
-    _config(request, request.vocab_size or _ANY_VOCABULARY)
-    if records.is_record(request.out):
-        text = check(request)
-        _refuse_finished(records.open_record(request.out))
-    else:
-        text = _begin(request)
-    record = records.open_record(request.out)
-    with record.locked():
-        loop.run_steps(record, request.recipe, request.cadence, text)
-    loop.save_curve(record)
-    return record
+    @property
+    def tokenizer(self) -> pathlib.Path:
+        """The tokenizer's file."""
+        return self.path / TOKENIZER_FOLDER / "tokenizer.json"
 
+    @property
+    def losses(self) -> pathlib.Path:
+        """The file of losses, as `losses` reads and writes it."""
+        return self.path / "loss.jsonl"
 
-def _begin(request: Request) -> data.Data:
-    """Makes the directory, with the tokenizer and train.json in it."""
-    with files.partial_directory(request.out, "a training run") as partial:
-        content = _tokenizer(request)
-        config, text, identity = _prepare(request, content)
-        tokenizer.write(partial / records.TOKENIZER_FOLDER, content, config)
-        losses = {
-            name: function(text.training, text.validation, config.vocab_size)
-            for name, function in (
-                ("unigram", baselines.unigram_loss),
-                ("bigram", baselines.bigram_loss),
-            )
+    def read_tokenizer(self) -> bytes:
+        """The content of its `tokenizer.json`."""
+        with files.translated("read", self.tokenizer):
+            return files.read_file(self.tokenizer)
+
+    def saved_steps(self) -> list[int]:
+        """Steps of the checkpoints that are whole, ascending."""
+        return checkpoints.saved_steps(self.checkpoints)
+
+    def write(self) -> Self:
+        """Replaces train.json atomically."""
+        entries = dataclasses.asdict(self) | {
+            "status": _FINISHED if self.finished else _RUNNING
         }
-        records.write_entries(partial, records.new_entries(identity, losses))
-    return text
+        del entries["path"], entries["finished"]
+        files.write_atomically(self.path / MANIFEST, manifest.seal(FORMAT, entries))
+        return self
+
+    def check_identity(self, identity: Identity) -> None:
+        """Raises MismatchError unless the run was begun with this; names all that differs."""
+        there, here = (dataclasses.asdict(value) for value in (self.identity, identity))
+        if differences := manifest.differences("", there, here):
+            raise errors.MismatchError(
+                f"{self.path} cannot be resumed, because it was begun with something else: "
+                + "; ".join(differences)
+            )
+
+    def keeping(self, steps: Collection[int]) -> Self:
+        """The run, written, that keeps these steps too; a later command need not repeat them.
+
+        Raises:
+            UsageError: the run is past one of these, and has no checkpoint of it.
+        """
+        saved = self.saved_steps()
+        passed = [step for step in steps if saved and step < saved[-1]]
+        if missed := sorted(set(passed) - set(saved)):
+            raise errors.UsageError(
+                f"{self.path} is already at step {saved[-1]} and has no checkpoint of {missed} "
+                "to keep."
+            )
+        keep = tuple(sorted({*self.keep, *steps}))
+        return dataclasses.replace(self, keep=keep).write()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from training in the same directory.
+
+        Raises:
+            OutputExistsError: another process does.
+        """
+        with files.locked_directory(self.path, "training there"):
+            yield
 
 
-def check(request: Request) -> data.Data:
-    """The data of the run at the request's path, after making sure that it is the one requested.
+def is_run(path: pathlib.Path) -> bool:
+    """Whether there is a training run at a path."""
+    return os.path.isfile(path / MANIFEST)
+
+
+def open_run(path: pathlib.Path) -> Run:
+    """Opens a run, finished or not.
 
     Raises:
-        MismatchError: it was begun with something else.
+        TrainingError: there is none, or train.json is damaged.
+        FormatVersionError: it was written in another version of the format.
     """
-    record = records.open_record(request.out)
-    given = request.tokenizer
-    content = _tokenizer(request) if given else record.read_tokenizer()
-    _, text, identity = _prepare(request, content)
-    record.check_identity(identity)
-    return text
-
-
-def _tokenizer(request: Request) -> bytes:
-    """The `tokenizer.json` of the given tokenizer, or of one that is trained here."""
-    if request.tokenizer is None:
-        size = request.vocab_size or DEFAULT_VOCAB_SIZE
-        return tokenizer.train(request.sources, size)
-    return tokenizer.read(request.tokenizer, _config(request, _ANY_VOCABULARY))
-
-
-def _refuse_finished(record: records.Record) -> None:
-    if record.finished:
-        raise errors.OutputExistsError(
-            f"{record.path} is finished: all its steps are done"
-        )
-
-
-def _check_warmup(recipe: Recipe) -> None:
-    """Raises UsageError for a learning rate that would not even rise to its peak."""
-    if recipe.warmup_steps > recipe.steps:
-        raise errors.UsageError(
-            f"warmup_steps {recipe.warmup_steps}: wanted at most the {recipe.steps} steps of the run"
-        )
-
-
-def _config(request: Request, vocab_size: int) -> Config:
-    """The model's config; sizes that make none are the request's fault, a UsageError."""
-    try:
-        return Config(vocab_size=vocab_size, **request.sizes)
-    except errors.ConfigError as error:
-        raise errors.UsageError(str(error)) from error
-
-
-def _prepare(
-    request: Request, content: bytes
-) -> tuple[Config, data.Data, dict[str, Any]]:
-    """The model's config, the data, and all that decides the run's numbers."""
-    found = Tokenizer.from_json(content, str(request.tokenizer or request.out))
-    rows = max(found.vocabulary) + 1
-    config = _config(request, request.vocab_size or rows)
-    if rows > config.vocab_size:
-        raise errors.UsageError(
-            f"vocab_size {config.vocab_size}: the tokenizer has {rows} entries, wanted at least that"
-        )
-    text = data.load(
-        request.sources,
-        found,
-        config,
-        request.validation_share,
-        request.validation_windows,
-        request.cache_directory,
+    path = path.absolute()
+    absent = f"{path} is not a training directory: it has no {MANIFEST}."
+    entries = manifest.read(FORMAT, path / MANIFEST, absent)
+    return Run(
+        path=path,
+        identity=Identity.from_json(entries["identity"]),
+        baselines=entries["baselines"],
+        keep=tuple(entries["keep"]),
+        finished=entries["status"] == _FINISHED,
     )
-    device = jax.local_devices()[0]
-    identity = {
-        "model": config.to_json(),
-        "recipe": dataclasses.asdict(request.recipe),
-        "corpus": text.fingerprints,
-        "windows": {
-            "training": len(text.training),
-            "validation": len(text.validation),
-        },
-        "validation_share": request.validation_share,
-        "tokenizer": found.digest,
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
-        },
-    }
-    return config, text, identity

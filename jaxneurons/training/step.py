@@ -13,13 +13,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxneurons import errors
+from jaxneurons import devices, errors
 from jaxneurons.config import Config
-from jaxneurons.training import model, parameters
-from jaxneurons.training import recipe as recipes
+from jaxneurons.training import model, numerics, optimizer, parameters
 from jaxneurons.training.recipe import Recipe
 
-AXIS = "windows"
 # What the seed's key is split into, so that initial parameters and dropout share no bits.
 _INITIAL, _DROPOUT = 0, 1
 
@@ -27,7 +25,7 @@ _INITIAL, _DROPOUT = 0, 1
 class State(NamedTuple):
     """All that a run carries from step to step.
 
-    The place in the data and the keys of dropout are functions of the recipe's seed and `step`.
+    The place in the data and the keys of dropout follow from the recipe's seed and `step`.
 
     Attributes:
         step: int32[], updates done.
@@ -41,7 +39,14 @@ class State(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Of one update, float32[] each: the loss before it, the gradient's norm before clipping, the rate, the parameters' norm after it."""
+    """What is measured of an update, float32[] each.
+
+    Attributes:
+        loss: before the update.
+        gradient_norm: before clipping.
+        learning_rate: of the update.
+        parameter_norm: after the update.
+    """
 
     loss: jax.Array
     gradient_norm: jax.Array
@@ -49,40 +54,41 @@ class Metrics(NamedTuple):
     parameter_norm: jax.Array
 
 
-def make_mesh(recipe: Recipe) -> Mesh:
-    """One axis over all devices.
-
-    Raises:
-        UsageError: the devices cannot share a part of a batch equally.
-    """
-    devices = jax.devices()
+def check_parts(recipe: Recipe, mesh: Mesh) -> None:
+    """Raises UsageError unless the devices can share a part of a batch equally."""
     part = recipe.windows_per_step // recipe.accumulation
-    if part % len(devices):
+    if part % mesh.size:
         raise errors.UsageError(
-            f"{recipe.windows_per_step} windows per step in {recipe.accumulation} parts make "
-            f"{part} at a time, wanted a multiple of the {len(devices)} devices"
+            f"{recipe.windows_per_step} windows per step in {recipe.accumulation} parts are "
+            f"{part} at a time, which {mesh.size} devices cannot share equally. Choose a multiple."
         )
-    return Mesh(np.array(devices), (AXIS,))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "recipe", "mesh"))
 def initial_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
     """The state before the first update, a function of the seed."""
-    key = jax.random.fold_in(jax.random.key(recipe.seed), _INITIAL)
+    key = jax.random.fold_in(numerics.random_key(recipe.seed), _INITIAL)
     params = parameters.initialize(config, key, recipe.init_std)
-    state = State(jnp.int32(0), params, recipes.optimizer(recipe).init(params))
-    return jax.lax.with_sharding_constraint(state, replicated(mesh))
+    state = State(jnp.int32(0), params, optimizer.make(recipe).init(params))
+    return jax.lax.with_sharding_constraint(state, devices.replicated(mesh))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
-    return NamedSharding(mesh, PartitionSpec())
+def abstract_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
+    """Shapes, types and places of a run's state."""
+    shapes = jax.eval_shape(lambda: initial_state(config, recipe, mesh))
+    everywhere = devices.replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
+        shapes,
+    )
 
 
 def put_windows(mesh: Mesh, windows: np.ndarray, parts: int) -> jax.Array:
     """Windows int32[B, T + 1] onto the devices as int32[parts, B / parts, T + 1], sharded."""
     stacked = windows.reshape(parts, -1, windows.shape[1])
-    return jax.device_put(stacked, NamedSharding(mesh, PartitionSpec(None, AXIS)))
+    return jax.device_put(
+        stacked, NamedSharding(mesh, PartitionSpec(None, devices.AXIS))
+    )
 
 
 @functools.partial(
@@ -93,18 +99,18 @@ def update(
 ) -> tuple[State, Metrics]:
     """Learns from one batch, int32[parts, B / parts, T + 1]; parts run one after the other."""
     loss, gradient = _loss_and_gradient(config, recipe, state, windows)
-    changes, optimizer = recipes.optimizer(recipe).update(
+    changes, optimizer_state = optimizer.make(recipe).update(
         gradient, state.optimizer, state.parameters
     )
     params = optax.apply_updates(state.parameters, changes)
     metrics = Metrics(
         loss=loss,
         gradient_norm=optax.tree.norm(gradient),
-        learning_rate=recipes.learning_rate(recipe, state.step),
+        learning_rate=optimizer.learning_rate(recipe, state.step),
         parameter_norm=optax.tree.norm(params),
     )
-    result = State(state.step + 1, params, optimizer), metrics
-    return jax.lax.with_sharding_constraint(result, replicated(mesh))
+    result = State(state.step + 1, params, optimizer_state), metrics
+    return jax.lax.with_sharding_constraint(result, devices.replicated(mesh))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "recipe"))
@@ -119,7 +125,7 @@ def _loss_and_gradient(
     config: Config, recipe: Recipe, state: State, windows: jax.Array
 ) -> tuple[jax.Array, Any]:
     """Means over the parts, which are equally large."""
-    key = jax.random.fold_in(jax.random.key(recipe.seed), _DROPOUT)
+    key = jax.random.fold_in(numerics.random_key(recipe.seed), _DROPOUT)
     key = jax.random.fold_in(key, state.step)
 
     def part_loss(params: Any, part: jax.Array, index: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """A byte-level BPE tokenizer from text, in the form and with the special tokens of OPT's.
 
 In: text by domain, or the directory of a given tokenizer. Out: the content of a `tokenizer.json`.
-The text that is later held out from training is read too: it decides merges, no weight.
+The text that is later held out from training is read too: it decides merges, not weights.
 """
 
 import pathlib
@@ -30,7 +30,8 @@ def train(
 
     Args:
         sources: name and path of each domain.
-        vocab_size: entries, special tokens and bytes included; fewer if the text has no more pairs.
+        vocab_size: number of entries, special tokens and bytes included; the tokenizer has fewer if
+            the text has no more pairs.
 
     Raises:
         UsageError: vocab_size leaves no room for the bytes.
@@ -39,7 +40,8 @@ def train(
     least = len(SPECIAL_TOKENS) + _BYTES
     if vocab_size < least:
         raise errors.UsageError(
-            f"vocab_size {vocab_size}: wanted at least {least}, special tokens and bytes"
+            f"vocab_size is {vocab_size}, but must be at least {least}: the special tokens and "
+            "one entry per byte."
         )
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

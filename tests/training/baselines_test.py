@@ -25,40 +25,39 @@ def unigram(training):
     return {token: (counts[token] + 1) / (total + V) for token in range(V)}
 
 
-def test_unigram(windows):
-    training, validation = windows
-    probability = unigram(training.tolist())
-    targets = validation[:, 1:].reshape(-1).tolist()
-    wanted = -sum(math.log(probability[t]) for t in targets) / len(targets)
-    assert baselines.unigram_loss(*windows, V) == pytest.approx(wanted)
-
-
-def test_bigram(windows):
-    training, validation = windows
-    fallback = unigram(training.tolist())
+def bigram(training):
+    """The probability of a token after another."""
     follows = collections.defaultdict(collections.Counter)
-    for window in training.tolist():
+    for window in training:
         for first, second in itertools.pairwise(window):
             follows[first][second] += 1
-    losses = []
-    for window in validation.tolist():
-        for first, second in itertools.pairwise(window):
-            seen = follows[first]
-            kinds, total = len(seen), sum(seen.values())
-            if total:
-                p = (seen[second] + kinds * fallback[second]) / (total + kinds)
-            else:
-                p = fallback[second]
-            losses.append(-math.log(p))
-    wanted = sum(losses) / len(losses)
-    assert baselines.bigram_loss(*windows, V) == pytest.approx(wanted)
+    fallback = unigram(training)
+
+    def probability(first, second):
+        seen, kinds = follows[first], len(follows[first])
+        if not seen:
+            return fallback[second]
+        weighted = seen[second] + kinds * fallback[second]
+        return weighted / (seen.total() + kinds)
+
+    return probability
+
+
+def test_losses_are_those_of_their_definitions(windows):
+    training, validation = windows
+    pairs = [
+        pair for window in validation.tolist() for pair in itertools.pairwise(window)
+    ]
+    one, two = unigram(training.tolist()), bigram(training.tolist())
+    unigrams = [-math.log(one[second]) for _, second in pairs]
+    bigrams = [-math.log(two(*pair)) for pair in pairs]
+    assert baselines.unigram_loss(*windows, V) == pytest.approx(np.mean(unigrams))
+    assert baselines.bigram_loss(*windows, V) == pytest.approx(np.mean(bigrams))
 
 
 def test_bigram_probabilities_sum_to_one(windows):
     training, _ = windows
     for first in range(V):
-        pairs = np.array([[first, second] for second in range(V)])
-        total = sum(
-            math.exp(-baselines.bigram_loss(training, pair[None], V)) for pair in pairs
-        )
-        assert total == pytest.approx(1)
+        pairs = np.array([[[first, second]] for second in range(V)])
+        losses = [baselines.bigram_loss(training, pair, V) for pair in pairs]
+        assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1)

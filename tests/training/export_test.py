@@ -18,7 +18,7 @@ from jaxneurons.config import Config
 from jaxneurons.model import block, embed
 from jaxneurons.store import reading
 from jaxneurons.training import checkpoints, export, parameters, recipe
-from jaxneurons.training import record as records
+from jaxneurons.training import run as runs
 from tests.support import tiny_tokenizers
 
 CONFIG = Config(
@@ -33,7 +33,7 @@ VARIANTS = {
     "no_positions": {"positions": "none"},
     "350m": {"do_layer_norm_before": False, "word_embed_proj_dim": 10},
 }
-RECIPE = recipe.Recipe(steps=10, windows_per_step=2, init_std=0.2)
+RECIPE = recipe.Recipe(steps=10, warmup_steps=1)
 
 
 def random_parameters(config, rng):
@@ -50,11 +50,19 @@ def save_run(path, **variant):
     tiny_tokenizers.save_tokenizer(path.parent / "tokenizer")
     path.mkdir()
     (path.parent / "tokenizer").rename(path / "tokenizer")
-    identity = {"model": config.to_json(), "recipe": dataclasses.asdict(RECIPE)}
-    records.write_entries(path, records.new_entries(identity, {}))
-    record = records.open_record(path)
+    identity = runs.Identity(
+        model=config,
+        recipe=RECIPE,
+        corpus={},
+        windows={},
+        validation_share=0.1,
+        tokenizer="",
+        versions={},
+        device={},
+    )
+    run = runs.Run(path=path, identity=identity, baselines={}).write()
     rng = np.random.default_rng(0)
-    with checkpoints.Writer(record.checkpoints_path, record.run) as writer:
+    with checkpoints.Writer(run.checkpoints, identity.digest()) as writer:
         for number in (3, 5):
             writer.save(number, {"parameters": random_parameters(config, rng)})
     return path
@@ -133,17 +141,17 @@ def test_store_of_checkpoint_is_written_once(tmp_path):
 
 def test_a_step_without_checkpoint_is_refused(tmp_path):
     run = save_run(tmp_path / "run")
-    with pytest.raises(errors.CheckpointError, match=r"step 4, wanted one of \[3, 5\]"):
+    with pytest.raises(errors.CheckpointError, match=r"step 4. Choose one of \[3, 5\]"):
         export.write_store(run, 4, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
 def test_values_too_large_for_the_type_are_refused(tmp_path):
     run = save_run(tmp_path / "run")
-    record = records.open_record(run)
+    opened = runs.open_run(run)
     params = random_parameters(CONFIG, np.random.default_rng(0))
     params["layers"]["feed_forward"]["fc1"]["bias"] += 1e5
-    with checkpoints.Writer(record.checkpoints_path, record.run) as writer:
+    with checkpoints.Writer(opened.checkpoints, opened.identity.digest()) as writer:
         writer.save(7, {"parameters": params})
     with pytest.raises(errors.CheckpointError, match="fc1/bias has values too large"):
         export.write_store(run, 7, tmp_path / "store", "float16")

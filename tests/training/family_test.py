@@ -1,136 +1,90 @@
-"""The family as its script trains it, then a study of one member's checkpoint and its export."""
+"""The family: three models that differ in one thing each; and the scripts that take a training directory."""
 
+import dataclasses
 import json
-import pathlib
 
 import pytest
 import safetensors.numpy
 
 from jaxneurons import errors
-from jaxneurons.training import family, loop, recipe, run
-from jaxneurons.training import record as records
-from tests.support import training_text
+from jaxneurons.training import family
+from jaxneurons.training import run as runs
+from jaxneurons.training.request import Cadence
+from tests.support import training_runs
 from tests.support.helpers import run_script
 
-# Scripts start Python five times.
-pytestmark = pytest.mark.slow
 
-FLAGS = [
-    "--layers=1",
-    "--hidden_size=16",
-    "--ffn_dim=32",
-    "--heads=2",
-    "--window=24",
-    "--vocab_size=270",
-    "--steps=4",
-    "--windows_per_step=4",
-    "--warmup_steps=1",
-    "--log_every=1",
-    "--validation_share=0.1",
-    "--keep=2",
-]
+def request_of(folder):
+    return training_runs.request(
+        folder,
+        folder / "models",
+        recipe=dataclasses.replace(training_runs.RECIPE, steps=4, warmup_steps=1),
+        tokenizer=None,
+        vocab_size=270,
+        cadence=Cadence(keep=(2,)),
+    )
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with a text, and the family trained on it by the script."""
+def models(tmp_path_factory):
+    """The folders of the family, trained for a few steps."""
     folder = tmp_path_factory.mktemp("family")
-    text = training_text.write_documents(folder / "text.jsonl")
-    done = run_script(
-        folder / "cache",
-        "train_family",
-        f"--corpus=chain={text}",
-        f"--out={folder / 'models'}",
-        *FLAGS,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained ") == 3
-    return folder
+    trained = family.train_family(request_of(folder))
+    assert [path.name for path in trained] == list(family.MEMBERS)
+    return folder / "models"
 
 
-def identity_of(folder: pathlib.Path, member: str) -> dict:
-    return records.open_record(folder / "models" / member).entries["identity"]
+@pytest.mark.parametrize(
+    ("member", "field"),
+    [("no_positions", "positions"), ("post_layer_norm", "do_layer_norm_before")],
+)
+def test_members_differ_from_the_base_in_one_thing(models, member, field):
+    base, other = (runs.open_run(models / name).identity for name in ("base", member))
+    assert getattr(base.model, field) != getattr(other.model, field)
+    changed = dataclasses.replace(other.model, **{field: getattr(base.model, field)})
+    assert dataclasses.replace(other, model=changed) == base
 
 
-@pytest.mark.parametrize("member", ["no_positions", "post_layer_norm"])
-def test_members_differ_from_the_base_in_one_thing(folder, member):
-    base, other = identity_of(folder, "base"), identity_of(folder, member)
-    differing = {
-        field
-        for field in base["model"]
-        if base["model"][field] != other["model"][field]
-    }
-    assert differing == set(family.MEMBERS[member]) - {
-        field
-        for field, value in family.MEMBERS[member].items()
-        if value == family.MEMBERS["base"][field]
-    }
-    assert len(differing) == 1
-    assert {**other, "model": None} == {**base, "model": None}
-
-
-def test_a_finished_family_is_refused(folder):
-    request = run.Request(
-        sources=(("chain", folder / "text.jsonl"),),
-        out=folder / "models",
-        sizes={
-            "hidden_size": 16,
-            "ffn_dim": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "max_position_embeddings": 24,
-        },
-        recipe=recipe.Recipe(steps=4, windows_per_step=4, warmup_steps=1),
-        vocab_size=270,
-        validation_share=0.1,
-        cadence=loop.Cadence(log_every=1),
-    )
+@pytest.mark.fault(case=30)
+def test_a_finished_family_is_refused(models):
     with pytest.raises(errors.OutputExistsError, match="all models are finished"):
-        family.train_family(request)
+        family.train_family(request_of(models.parent))
 
 
-def test_a_study_takes_a_training_directory_and_a_step(folder, tmp_path):
-    study = tmp_path / "study"
-    done = run_script(
-        folder / "cache",
-        "study",
-        f"--model={folder / 'models' / 'base'}",
-        "--step=2",
-        f"--corpus=chain={folder / 'text.jsonl'}",
-        "--max_tokens=480",
-        f"--study={study}",
-    )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads((study / "summary.json").read_bytes())
-    assert summary["model"]["neurons"] == 32
+@pytest.mark.slow
+def test_a_study_takes_a_training_directory_and_a_step(models, tmp_path):
+    def study(step):
+        return run_script(
+            tmp_path / "cache",
+            "study",
+            f"--model={models / 'base'}",
+            f"--step={step}",
+            f"--corpus=chain={models.parent / 'text.jsonl'}",
+            "--max_tokens=480",
+            f"--study={tmp_path / 'study'}",
+        )
 
-
-def test_a_study_of_a_step_without_checkpoint_is_refused(folder, tmp_path):
-    refused = run_script(
-        folder / "cache",
-        "study",
-        f"--model={folder / 'models' / 'base'}",
-        "--step=3",
-        f"--corpus=chain={folder / 'text.jsonl'}",
-        f"--study={tmp_path / 'study'}",
-    )
+    refused = study(3)
     assert refused.returncode == 65
-    assert refused.stderr.count("\n") == 1
+    assert "has no checkpoint of step 3. Choose one of [2, 4]." in refused.stderr
     assert not (tmp_path / "study").exists()
+    done = study(2)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "study" / "summary.json").read_bytes())
+    assert summary["model"]["neurons"] == 128
 
 
-def test_export_writes_a_checkpoint_of_the_type_asked_for(folder, tmp_path):
-    out = tmp_path / "exported"
+@pytest.mark.slow
+def test_export_writes_a_checkpoint_of_the_type_asked_for(models, tmp_path):
     done = run_script(
-        folder / "cache",
+        tmp_path / "cache",
         "train",
-        f"--out={folder / 'models' / 'no_positions'}",
-        f"--export={out}",
+        f"--out={models / 'no_positions'}",
+        f"--export={tmp_path / 'exported'}",
         "--export_dtype=float16",
     )
     assert done.returncode == 0, done.stderr
-    weights = safetensors.numpy.load_file(out / "model.safetensors")
+    weights = safetensors.numpy.load_file(tmp_path / "exported" / "model.safetensors")
     assert {str(array.dtype) for array in weights.values()} == {"float16"}
-    positions = [name for name in weights if "embed_positions" in name]
-    assert len(positions) == 1
-    assert not weights[positions[0]].any()
+    (positions,) = (name for name in weights if "embed_positions" in name)
+    assert not weights[positions].any()

@@ -1,0 +1,172 @@
+"""Trains a model: a `Request` in, a finished training directory out, as `run` describes it.
+
+The same request again continues an interrupted run. Another request for the same directory is
+refused, naming what differs, and nothing there is touched.
+"""
+
+import importlib.metadata
+import os
+from typing import Any
+
+import jax
+
+from jaxneurons import devices, errors
+from jaxneurons.command.progress import Progress
+from jaxneurons.config import Config
+from jaxneurons.disk import files
+from jaxneurons.text.tokenizer import Tokenizer
+from jaxneurons.training import (
+    baselines,
+    data,
+    loop,
+    numerics,
+    step,
+    tokenizer,
+)
+from jaxneurons.training import run as runs
+from jaxneurons.training.request import Request
+
+DEFAULT_VOCAB_SIZE = 4096
+# Large enough to look at any tokenizer, from which the model's size follows.
+_ANY_VOCABULARY = 2**31 - 1
+# Packages whose version may change a bit of the result.
+VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+@numerics.fixed()
+def train(request: Request, progress: Progress | None = None) -> runs.Run:
+    """Trains until all steps are done.
+
+    Args:
+        request: what to train.
+        progress: says how far it is; None makes one.
+
+    Raises:
+        OutputExistsError: the run is finished, or something else lies at the path.
+        MismatchError: an unfinished run lies there that was begun with something else.
+        UsageError: sizes that make no model, or lengths that contradict each other.
+        JaxneuronsError: as `loop.run_steps` and `data.load` do.
+    """
+    progress = progress or Progress()
+    # Before text is read, which may take long.
+    request.cadence.check_keep(request.recipe.steps)
+    mesh = devices.make_mesh()
+    step.check_parts(request.recipe, mesh)
+    config = _config(request, request.vocab_size or _ANY_VOCABULARY)
+    progress.log_line(
+        f"model: {config.num_hidden_layers} layers, {config.ffn_dim:,} neurons per layer, "
+        f"computed in {request.recipe.dtype} on {mesh.size} {mesh.devices.flat[0].device_kind}"
+    )
+    if runs.is_run(request.out):
+        text = check(request)
+        if runs.open_run(request.out).finished:
+            raise errors.OutputExistsError(
+                f"{request.out} is finished: all its steps are done."
+            )
+    else:
+        text = _begin(request)
+    progress.log_line(_summary(text))
+    run = runs.open_run(request.out)
+    with run.locked():
+        return loop.run_steps(run, request.cadence, text, progress)
+
+
+@numerics.fixed()
+def check(request: Request) -> data.Data:
+    """The data of the run at the request's path, which must be the run that is requested.
+
+    Raises:
+        MismatchError: it was begun with something else.
+    """
+    run = runs.open_run(request.out)
+    content = _tokenizer(request) if request.tokenizer else run.read_tokenizer()
+    identity, text = _prepare(request, content)
+    run.check_identity(identity)
+    return text
+
+
+def _begin(request: Request) -> data.Data:
+    """Makes the directory, with the tokenizer and train.json in it."""
+    with files.partial_directory(request.out, "a training run") as partial:
+        content = _tokenizer(request)
+        identity, text = _prepare(request, content)
+        tokenizer.write(partial / runs.TOKENIZER_FOLDER, content, identity.model)
+        compared = (text.training, text.validation, identity.model.vocab_size)
+        losses = {
+            "unigram": baselines.unigram_loss(*compared),
+            "bigram": baselines.bigram_loss(*compared),
+        }
+        runs.Run(path=partial, identity=identity, baselines=losses).write()
+    return text
+
+
+def _tokenizer(request: Request) -> bytes:
+    """The `tokenizer.json` of the given tokenizer, or of one that is trained here."""
+    if request.tokenizer is None:
+        size = request.vocab_size or DEFAULT_VOCAB_SIZE
+        return tokenizer.train(request.sources, size)
+    return tokenizer.read(request.tokenizer, _config(request, _ANY_VOCABULARY))
+
+
+def _config(request: Request, vocab_size: int) -> Config:
+    """The model's config; sizes that make none are the request's fault, a UsageError."""
+    try:
+        return Config(vocab_size=vocab_size, **request.sizes)
+    except errors.ConfigError as error:
+        raise errors.UsageError(str(error)) from error
+
+
+def _prepare(request: Request, content: bytes) -> tuple[runs.Identity, data.Data]:
+    """All that decides the run's numbers, and the data."""
+    found = Tokenizer.from_json(content, str(request.tokenizer or request.out))
+    rows = max(found.vocabulary) + 1
+    config = _config(request, request.vocab_size or rows)
+    if rows > config.vocab_size:
+        raise errors.UsageError(
+            f"vocab_size is {config.vocab_size}, but the tokenizer has {rows} entries. "
+            "Choose at least that."
+        )
+    text = data.load(
+        request.sources,
+        found,
+        config,
+        request.validation_share,
+        request.validation_windows,
+        request.cache_directory,
+    )
+    identity = runs.Identity(
+        model=config,
+        recipe=request.recipe,
+        corpus={name: domain.fingerprint for name, domain in text.domains.items()},
+        windows={"training": len(text.training), "validation": len(text.validation)},
+        validation_share=request.validation_share,
+        tokenizer=found.digest,
+        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        device=_device(),
+    )
+    return identity, text
+
+
+def _summary(text: data.Data) -> str:
+    """Documents and tokens of each domain, and the windows that they make."""
+    domains = [
+        f"{name} {domain.documents:,} documents, {domain.tokens:,} tokens"
+        for name, domain in text.domains.items()
+    ]
+    return (
+        f"text: {'; '.join(domains)}; {len(text.training):,} windows to train on, "
+        f"{len(text.validation):,} to validate on"
+    )
+
+
+def _device() -> dict[str, Any]:
+    first, *others = jax.local_devices()
+    on_cpu = first.platform == "cpu"
+    return {
+        "platform": first.platform,
+        "kind": first.device_kind,
+        "count": 1 + len(others),
+        # XLA splits some sums over the cores that it may use.
+        "cores": len(os.sched_getaffinity(0)) if on_cpu else None,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
