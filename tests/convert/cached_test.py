@@ -174,24 +174,25 @@ def test_what_is_wrong_with_a_tokenizer_names_the_directory_given(plain, tmp_pat
     assert os.listdir(tmp_path / "cache" / "stores") == []
 
 
-READ_ONLY = """
-import pathlib, sys
-from convert import cached
-from jaxneurons.run import run
-from jaxneurons.text import corpus
+STUDY = """
+import sys
 made = []
-sys.addaudithook(lambda name, _: made.append(name) if name.startswith("tempfile") else None)
-model, text, folder = map(pathlib.Path, sys.argv[1:])
-opened = cached.open_model(str(model), folder)[1]
-found = corpus.load_windows([("a", text)], run.read_tokenizer(opened), opened.config, 4)
-assert found.lengths.sum() > 2
-assert not {"transformers", "torch"} & sys.modules.keys() and not made, made
+def look(event, arguments):
+    if event.startswith("tempfile"):
+        made.append((event, arguments))
+sys.addaudithook(look)
+import jaxneurons
+model, text, cache, study = sys.argv[1:]
+model = jaxneurons.open_model(model, cache=cache)
+text = jaxneurons.load_text(model, {"a": text}, cache=cache)
+jaxneurons.study(model, text, study)
+assert not {"transformers", "torch"} & sys.modules.keys(), "transformers was imported"
+assert not made, made
 """
 
 
-def test_a_converted_model_needs_no_transformers_and_no_temporary_files(
-    plain, tmp_path
-):
-    text = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", [{"text": "abc"}])
+@pytest.mark.slow
+def test_a_study_needs_no_transformers_and_no_temporary_files(plain, tmp_path):
+    text = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", [{"text": "abc " * 30}])
     cached.open_model(str(plain), tmp_path / "cache")
-    helpers.run_python(READ_ONLY, plain, text, tmp_path / "cache")
+    helpers.run_python(STUDY, plain, text, tmp_path / "cache", tmp_path / "study")
