@@ -335,9 +335,7 @@ def test_another_format_version_is_refused_with_both_and_the_remedy(path):
         with pytest.raises(errors.FormatVersionError) as caught:
             reading.open_store(path)
         message = str(caught.value)
-        assert (
-            f"version {version!r}, and this release reads version {current}" in message
-        )
+        assert f"version {version!r}, this code reads version {current}" in message
         assert "convert the model again" in message
 
 
