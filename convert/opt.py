@@ -32,7 +32,6 @@ def convert(
     dtype: str | None = None,
     allow_nonfinite: bool = False,
     ignore_attributes: Collection[str] = (),
-    name: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Converts a checkpoint into a new layer store.
@@ -45,7 +44,6 @@ def convert(
         allow_nonfinite: keep NaN and infinity, and list their arrays in the manifest's source.
         ignore_attributes: of the configuration, which do not change what the model computes though
             this code does not know them; recorded in the manifest's source.
-        name: of the model, for the manifest's source; None for the directory's.
         progress: called with the numbers of arrays read and to read, after each.
 
     Raises:
@@ -70,7 +68,7 @@ def convert(
     assignments = plan.assign(checkpoint, config)
     source = {
         "format": "huggingface",
-        "name": name or naming.model_name(directory),
+        "name": naming.model_name(directory),
         "weights": checkpoint.file_sizes(),
         "ignored_attributes": sorted(ignore_attributes),
     }

@@ -30,12 +30,7 @@ _ALLOW_NONFINITE = flags.DEFINE_bool(
     False,
     "Whether to keep NaN and infinity in weights; the manifest lists where they are.",
 )
-_IGNORE_ATTRIBUTES = flags.DEFINE_list(
-    "ignore_attributes",
-    [],
-    "Attributes of the model's config.json that are unknown here and do not change what it computes,"
-    " separated by commas.",
-)
+_IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
 _REVISION = common_flags.revision()
 
 

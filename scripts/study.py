@@ -27,6 +27,7 @@ _MODEL = flags.DEFINE_string(
     "or a directory that train.py wrote. Default: the model that comes with the package.",
 )
 _REVISION = common_flags.revision()
+_IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
 _STEP = flags.DEFINE_integer(
     "step",
     None,
@@ -57,6 +58,7 @@ def main() -> None:
                 _MODEL.value,
                 revision=_REVISION.value,
                 step=_STEP.value,
+                ignore_attributes=_IGNORE_ATTRIBUTES.value,
                 cache=cache_directory,
             )
         text = jaxneurons.load_text(

@@ -62,3 +62,13 @@ def revision() -> flags.FlagHolder:
         None,
         "Branch, tag or commit of the model on the Hugging Face hub. Default: the main branch.",
     )
+
+
+def ignore_attributes() -> flags.FlagHolder:
+    """Attributes of a model's configuration that are passed over."""
+    return flags.DEFINE_list(
+        "ignore_attributes",
+        [],
+        "Attributes of the model's config.json, separated by commas, that do not change what it computes though "
+        "they are unknown here.",
+    )

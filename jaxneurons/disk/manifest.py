@@ -56,8 +56,8 @@ def unseal(kind: Format, content: bytes, where: str) -> dict[str, Any]:
     version = entries.get("format_version")
     if version != kind.version:
         raise errors.FormatVersionError(
-            f"{where} has format version {version!r:.80}, and this release reads version "
-            f"{kind.version}: {kind.remedy}"
+            f"{where} has format version {version!r:.80}, this code reads version "
+            f"{kind.version}; {kind.remedy}"
         )
     for name in ("format", "format_version", DIGEST):
         entries.pop(name, None)

@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from convert import cached
+from convert import cached, naming
 from jaxneurons import demo, errors
 from jaxneurons.command import cache as caches
 from jaxneurons.config import Config
@@ -86,6 +87,7 @@ def open_model(
     *,
     revision: str | None = None,
     step: int | None = None,
+    ignore_attributes: Collection[str] = (),
     cache: os.PathLike | str | None = None,
 ) -> Model:
     """Opens a model.
@@ -100,6 +102,8 @@ def open_model(
             What is no store is converted to one, once, in the cache.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.
+        ignore_attributes: of the model's config.json, which do not change what it computes though
+            they are unknown here; the store's manifest lists them.
         cache: directory for converted models; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.
 
     Raises:
@@ -118,5 +122,5 @@ def open_model(
         return Model(demo.MODEL_NAME, store)
     if training:
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)
-        return Model(pathlib.Path(text).name, store)
-    return Model(*cached.open_model(text, directory, revision))
+        return Model(naming.title(text), store)
+    return Model(*cached.open_model(text, directory, revision, ignore_attributes))

@@ -50,14 +50,15 @@ def save(folder: pathlib.Path, stream: Stream) -> None:
     kind = "whole" if stream.is_whole else "first"
     name = f"{kind}-{len(tokens)}-{hashlib.sha256(tokens).hexdigest()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locks.locked(folder):
-            # What killed processes left: nobody else writes now.
-            for path in folder.glob(f".*{files.PARTIAL}"):
-                path.unlink()
-            with files.replacing(folder / name) as file:
-                file.write(tokens)
-    except (OSError, errors.InputOutputError) as error:
+        with files.translated("write", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with locks.locked(folder):
+                # What killed processes left: nobody else writes now.
+                for path in folder.glob(f".*{files.PARTIAL}"):
+                    path.unlink()
+                with files.replacing(folder / name, tokens.nbytes) as file:
+                    file.write(tokens)
+    except errors.InputOutputError as error:
         _logger.warning("tokens are not cached: %s", error)
 
 

@@ -67,7 +67,7 @@ def test_reading_stops_at_the_limit(tmp_path):
     path = write_texts(tmp_path / "a.jsonl", *["a" * 10] * 8)
     path.write_text(path.read_text() + "what is read of this is an error")
     assert len(read(path, Encoder(), 80, batch_size=10)) == 70
-    with pytest.raises(errors.CorpusError, match=":9: not JSON"):
+    with pytest.raises(errors.CorpusError, match=":9: not valid JSON"):
         read(path, Encoder(), 100, batch_size=10)
 
 
