@@ -113,17 +113,28 @@ def ngram_coverage(
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
     def finalize(masks: jax.Array) -> dict[str, Any]:
-        found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
-        coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
-        chosen = (coverage > 0) & (coverage <= most_candidates)
-        rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
-        return {
-            "ngram_coverage": coverage,
-            "ngram_activation_count": total,
-            "candidates": _pieces(masks, orders, blocks, rows),
-        }
+        return _find(masks, orders, blocks, coverage_share, most_candidates)
 
     return reductions.Reduction(init, update, finalize, merge)
+
+
+def _find(
+    masks: jax.Array,
+    orders: list[_Order],
+    blocks: _Blocks,
+    coverage_share: Fraction,
+    most_candidates: int,
+) -> dict[str, Any]:
+    """What `ngram_coverage` gives, from the masks of all windows."""
+    found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
+    coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
+    chosen = (coverage > 0) & (coverage <= most_candidates)
+    rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
+    return {
+        "ngram_coverage": coverage,
+        "ngram_activation_count": total,
+        "candidates": _pieces(masks, orders, blocks, rows),
+    }
 
 
 def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -88,35 +88,24 @@ def run_layers(
         stored = jax.device_put(model.read_layer(layer), devices.replicated(mesh))
         return jax.block_until_ready(cast_parameters(stored, dtype))
 
-    def count(layer: int, params: Parameters) -> dict[str, Any]:
-        states = init_states(reduction.init, mesh)
-        finite = []
+    run_step = functools.partial(step, model.config, reduction.update, mesh)
+    take = hidden.take if layers.start else _embed_batches(model, batches, dtype)
+    for layer, params, waited in ahead.load_ahead(load, layers):
+        began = time.perf_counter() - waited
+        states, finite = init_states(reduction.init, mesh), []
         for index, batch in enumerate(batches):
-            x, states, is_finite = step(
-                model.config,
-                reduction.update,
-                mesh,
-                params,
-                take(layer, index),
-                states,
-                batch,
-            )
+            x = take(layer, index)
+            x, states, is_finite = run_step(params, x, states, batch)
             # Dispatch must not run ahead of the device, or progress would lie.
             finite.append(jax.block_until_ready(is_finite))
             hidden.put(layer, index, x)
             on_batch(index)
         _check_finite(layer, finite, dtype)
         states = reduction.merge(states)
-        return reduction.finalize(states)
-
-    take = hidden.take if layers.start else _embed_batches(model, batches, dtype)
-    for layer, params, waited in ahead.load_ahead(load, layers):
-        began = time.perf_counter() - waited
-        found = count(layer, params)
-        copied = hidden.finish_layer(layer)
+        found, copied = reduction.finalize(states), hidden.finish_layer(layer)
         yield LayerResult(layer, found, time.perf_counter() - began, waited, copied)
-        # The embedding goes, now that it was looked up.
-        take = hidden.take
+        # The embedding has been looked up, and the counts are on the host.
+        take, states = hidden.take, None
 
 
 def _embed_batches(
