@@ -67,7 +67,7 @@ def normalise(directory: pathlib.Path, config: Config) -> bytes | None:
         _check_merges(directory, present, entries["model"])
     _check_ids(directory, backend, config)
     _check_added(directory, present, backend, config)
-    return strict_json.to_line(entries)
+    return backend.to_str().encode()
 
 
 def settings(content: bytes, config: Config) -> dict[str, Any]:
