@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from convert import checkpoint, hf_config, hub, naming, opt, tokenizer
 from jaxneurons import errors
@@ -14,6 +14,7 @@ def open_model(
     cache_directory: pathlib.Path,
     revision: str | None = None,
     ignore_attributes: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[str, reading.Store]:
     """Opens a layer store, or converts a Hugging Face model to one in the cache and opens that.
 
@@ -21,7 +22,7 @@ def open_model(
         name: a store's path or URL, a Hugging Face directory, or an id on the hub.
         cache_directory: conversions are kept in its folder `stores`.
         revision: of a model on the hub.
-        ignore_attributes: as `opt.convert` takes them.
+        ignore_attributes, progress: as `opt.convert` takes them.
 
     Returns:
         What to call the model, and its store.
@@ -36,7 +37,10 @@ def open_model(
         return title, reading.open_store(name)
     directory = hub.resolve(name, revision)
     convert = functools.partial(
-        opt.convert, directory, ignore_attributes=ignore_attributes
+        opt.convert,
+        directory,
+        ignore_attributes=ignore_attributes,
+        progress=progress,
     )
     store = cache.open_or_make(
         cache_directory,

@@ -15,6 +15,7 @@ from typing import Any
 
 from jaxneurons import errors, terms
 from jaxneurons.analysis import activation, drawing, ngrams, positions
+from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
@@ -52,6 +53,7 @@ def analyze(
     wanted: Thresholds,
     folder: pathlib.Path,
     figures: bool = True,
+    progress: Progress | None = None,
 ) -> None:
     """Finds what a study's arrays hold and writes it.
 
@@ -62,6 +64,7 @@ def analyze(
         wanted: the thresholds.
         folder: where to write: the study's own, for what belongs to it.
         figures: whether to draw the paper's figures.
+        progress: what says how far it is; None shows a bar on a terminal and in a notebook.
 
     Raises:
         StudyError: an array is missing or damaged.
@@ -74,9 +77,14 @@ def analyze(
             f"{model.location} is not the model of {study.path}: its fingerprint is "
             f"{model.fingerprint[:16]}, wanted {studied.fingerprint[:16]}"
         )
-    found = ngrams.write_detectors(
-        study, model, wanted.detectors, wanted.suppression, folder
-    )
+    orders = terms.ORDERS if study.identity.settings.ngrams else ()
+    with progress or Progress() as shown:
+        layers = len(study.asked_layers)
+        shown.start((len(orders) + 1) * layers, "analysis", "layers")
+        found = ngrams.write_detectors(
+            study, model, wanted.detectors, wanted.suppression, folder, shown
+        )
+        positional = _write_positional(study, wanted, folder, shown)
     sections: dict[str, Any] = {
         "model": {
             "name": studied.name,
@@ -90,7 +98,7 @@ def analyze(
         "activation": activation.summarize(study),
         "ngrams": found.ngrams,
         "suppression": found.suppression,
-        "positions": _write_positional(study, wanted, folder),
+        "positions": positional,
     }
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
@@ -98,18 +106,18 @@ def analyze(
         drawn = drawing.save({studied.name: sections}, folder / "figures")
         for note in drawn.notes:
             logging.getLogger(__name__).info("%s", note)
-    orders = terms.ORDERS if found.ngrams else ()
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
     summary.write(folder, sections, written)
 
 
 def _write_positional(
-    study: Study, wanted: Thresholds, folder: pathlib.Path
+    study: Study, wanted: Thresholds, folder: pathlib.Path, progress: Progress
 ) -> dict[str, Any]:
     """Writes positional.jsonl layer by layer and gives the section of summary.json."""
     summaries = []
     with files.replacing(folder / summary.POSITIONAL) as file:
-        for layer in positions.find_by_layer(study, wanted.positions, wanted.null):
+        found = positions.find_by_layer(study, wanted.positions, wanted.null)
+        for layer in progress.each(found):
             file.writelines(map(strict_json.to_line, layer.records))
             summaries.append(layer.summary)
     return positions.summarize(study, summaries, wanted.positions)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import (
     detectors,
@@ -44,15 +45,19 @@ def write_detectors(
     criteria: thresholds.Criteria,
     settings: suppression.Settings,
     folder: pathlib.Path,
+    progress: Progress,
 ) -> Sections:
-    """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write."""
+    """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write.
+
+    The bar moves on by a layer for each order of n-grams.
+    """
     if not study.identity.settings.ngrams:
         return Sections(None, None)
     named = vocabulary.read(study)
     summaries = {}
     suppressed: list[suppression.LayerSuppression] = []
     for n in ORDERS:
-        found = _find_by_layer(study, n, criteria)
+        found = progress.each(_find_by_layer(study, n, criteria))
         with files.replacing(folder / summary.detectors_name(n)) as file:
 
             def keep(detector: detectors.Detector, write: Any = file.write) -> None:

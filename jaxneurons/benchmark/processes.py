@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
-from jaxneurons.command import allocator
+from jaxneurons.command import allocator, backend
 
 
 class Contender(NamedTuple):
@@ -52,6 +52,21 @@ class Result(NamedTuple):
     def seconds(self, kind: str) -> list[float]:
         """By round; kind is "wall" or "cpu"."""
         return [measured[f"{kind}_seconds"] for measured in self.rounds]
+
+
+def check_jax() -> None:
+    """Raises UsageError where JAX cannot start, found out by a process of its own: this one leaves devices alone."""
+    with started(_find_devices, None) as connection:
+        if problem := _receive("JAX's start", connection):
+            raise errors.UsageError(problem)
+
+
+def _find_devices(connection: Connection, _: None) -> None:
+    try:
+        backend.find_devices()
+        connection.send("")
+    except errors.UsageError as error:
+        connection.send(str(error))
 
 
 def alternate(

@@ -80,13 +80,14 @@ def run(
         The report.
 
     Raises:
-        UsageError: two of the files would be one.
+        UsageError: two of the files would be one, or JAX cannot start.
         OutputExistsError: something is in the way.
         InputOutputError: the operating system refuses a write.
         JaxneuronsError: a contender failed.
     """
     own = (out, out.with_suffix(".md")) if out else ()
     _check_outputs([*own, *mode.writes])
+    processes.check_jax()
     load = machine.load_average()
     results = processes.alternate(mode.contenders(workload), repeats, say)
     loads = [load, machine.load_average()]

@@ -9,14 +9,15 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from jaxneurons.disk import files
 
 if TYPE_CHECKING:
     import tqdm
 
+Item = TypeVar("Item")
 _logger = logging.getLogger(__name__)
 
 
@@ -83,6 +84,12 @@ class Progress:
         """Moves the bar on."""
         if self._bar is not None:
             self._bar.update(number)
+
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, each of which moves the bar on when it was used."""
+        for item in items:
+            yield item
+            self.advance()
 
     def counter(self, doing: str, unit: str) -> Callable[[int, int], None]:
         """A phase as a callback, to be called with what is done and the total after each of them."""

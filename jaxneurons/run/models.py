@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from convert import cached, naming
 from jaxneurons import demo, errors
 from jaxneurons.command import cache as caches
+from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.model import embed
 from jaxneurons.store import reading
@@ -99,7 +100,7 @@ def open_model(
     Args:
         name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face format, a
             layer store or a training directory; None is the small model that comes with the package.
-            What is no store is converted to one, once, in the cache.
+            What is no store is converted to one, once, in the cache; a bar shows how far it is.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.
         ignore_attributes: of the model's config.json, which do not change what it computes though
@@ -123,4 +124,8 @@ def open_model(
     if training:
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)
         return Model(naming.title(text), store)
-    return Model(*cached.open_model(text, directory, revision, ignore_attributes))
+    with Progress() as progress:
+        shown = progress.counter("converting", "arrays")
+        return Model(
+            *cached.open_model(text, directory, revision, ignore_attributes, shown)
+        )

@@ -123,7 +123,7 @@ def _finish(begun: Study, work: job.Job, figures: bool, progress: Progress) -> N
     if ngrams:
         candidates.join(begun)
     thresholds = analyze.Thresholds()
-    analyze.analyze(begun, work.model, thresholds, begun.path, figures)
+    analyze.analyze(begun, work.model, thresholds, begun.path, figures, progress)
     begun.finish()
     shutil.rmtree(passes.spill_folder(begun, work.resources), ignore_errors=True)
 

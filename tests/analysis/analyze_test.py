@@ -8,6 +8,7 @@ from matplotlib import figure
 
 from jaxneurons import errors
 from jaxneurons.analysis import analyze, drawing
+from jaxneurons.command.progress import Progress
 from jaxneurons.figures import paper
 from jaxneurons.stats import position_types
 from jaxneurons.studies import summary as summaries
@@ -54,6 +55,14 @@ def test_interrupted_analysis_changes_nothing(finished, monkeypatch):
         wanted = analyze.Thresholds(positions=criteria)
         analyze.analyze_again(finished, None, wanted, None)
     assert files(finished.path) == before
+
+
+def test_the_bar_of_an_analysis_reaches_its_end(finished, tmp_path, capsys):
+    analyze.analyze(
+        finished, None, analyze.Thresholds(), tmp_path, False, Progress(shown=True)
+    )
+    # Two layers for n = 1, 2, 3 and for positions.
+    assert "analysis: 100%" in (said := capsys.readouterr().err) and "8/8" in said
 
 
 def test_other_thresholds_replace_tables_and_leave_arrays(finished):

@@ -113,15 +113,28 @@ def test_help_loads_nothing_heavy(script):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("JAX_PLATFORMS", "nowhere"), ("JAX_ENABLE_X64", "perhaps")],
+    ("script", "variable", "value"),
+    [
+        ("study", "JAX_PLATFORMS", "nowhere"),
+        ("study", "JAX_ENABLE_X64", "perhaps"),
+        ("train", "JAX_PLATFORMS", "nowhere"),
+        ("gpu_check", "JAX_PLATFORMS", "nowhere"),
+    ],
 )
-def test_a_jax_that_cannot_start_is_2_and_one_line(cache, tmp_path, variable, value):
-    path = tmp_path / "study"
-    done = run_script(cache, "study", f"--study={path}", **{variable: value})
-    _, error = done.stderr.splitlines()
+def test_a_jax_that_cannot_start_is_2_and_one_line(
+    cache, tmp_path, script, variable, value
+):
+    path = tmp_path / "new"
+    flags = {
+        "study": [f"--study={path}"],
+        "train": [f"--out={path}", f"--corpus=a={REPOSITORY / 'README.md'}"],
+        "gpu_check": [f"--out={path}"],
+    }
+    done = run_script(cache, script, *flags[script], **{variable: value})
+    error = done.stderr.splitlines()[-1]
     assert (done.returncode, path.exists()) == (2, False)
     assert "JAX cannot start with" in error and f"{variable}={value}" in error
+    assert "Traceback" not in done.stderr
 
 
 def test_finished_study_is_refused_in_one_line(finished, cache):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxneurons.benchmark import machine
+from jaxneurons.benchmark import machine, processes
 from jaxneurons.benchmark.gpu import figure, parts, sizes
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.parts import Outcome, Part
@@ -35,11 +35,13 @@ def run(
         The table of all figures, and below it what failed.
 
     Raises:
+        UsageError: JAX cannot start.
         OutputExistsError: a file is in the way.
         InputOutputError: the operating system refuses a write.
     """
     if out:
         files.refuse_existing(out, "a check")
+    processes.check_jax()
     stop = time.monotonic() + budget_seconds
     outcomes: dict[str, Outcome] = {}
 
