@@ -57,8 +57,8 @@ def draw_studies(
     Args:
         summaries: by name of the study.
         folder: the directory.
-        numbers: of the figures to draw, such as "8"; 10, 11 and 16 are Figure 8 as the paper numbers
-            it for other models. Without any, all but those three are drawn.
+        numbers: of the figures to draw, such as "8"; 10, 11 and 16 are Figure 8 under the numbers
+            that it has for other models. Without any, all but those three are drawn.
 
     Raises:
         OutputExistsError: the directory is not empty.
@@ -80,7 +80,7 @@ def draw_studies(
 def save(
     summaries: Summaries, folder: pathlib.Path, wanted: Sequence[Any] = ()
 ) -> Drawn:
-    """Writes figures, those of `plots.PLOTS` unless others are wanted, their tables and their captions."""
+    """Writes figures, tables and captions; of the `plots.PLOTS`, unless others are wanted."""
     from jaxneurons.figures import captions, paper, plots, style
 
     wanted = wanted or plots.PLOTS

@@ -1,6 +1,7 @@
 """Figure 1 of the paper: dead neurons, and how often the others fire, by depth.
 
-In: section `activation` of the summaries of one or several studies, and the look of their lines. Out: figures.
+In: section `activation` of the summaries of one or several studies, and how their lines look.
+Out: figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ def dead_neurons(studies: Studies, looks: depth.Looks) -> Figure:
         name: section for name, section in studies.items() if section["certified_dead"]
     }
     for name, section in certified.items():
-        look = {"color": looks[name]["color"], "linestyle": ":"}
+        # Wide enough to be seen where it lies on the line of all dead neurons.
+        look = {"color": looks[name]["color"], "linestyle": ":", "linewidth": 2.5}
         depth.plot(panel, section, _percent(section, "certified_dead_share"), **look)
     if certified:
         handles.append(depth.sample(":"))

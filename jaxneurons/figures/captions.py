@@ -1,7 +1,7 @@
 """What stands under the figures: how to read each, what was studied, and by which thresholds.
 
-In: the summaries of one or several studies, and the figures asked for. Out: Markdown, and notes of a line each on
-what is not drawn and on studies that were not made alike.
+In: the summaries of one or several studies, and the figures asked for. Out: Markdown, and notes of
+a line each on what is not drawn and on studies that were not made alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ def write(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> str:
 
 
 def notes(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> list[str]:
-    """What a reader has to know before the figures: how studies differ, and what is not drawn and why."""
+    """What a reader has to know first: how studies differ, and what is not drawn and why."""
     return [
         line for line in (_differences(summaries), _undrawn(summaries, plots)) if line
     ]
@@ -54,7 +54,7 @@ def _caption(plot: Plot, summaries: Summaries) -> list[str]:
 
 
 def _studied(plot: Plot, summary: Mapping[str, Any]) -> str:
-    """Tokens, window and type of a study, and of what is counted in full windows, how many there are."""
+    """Tokens, window and type of a study; the number of full windows where only those count."""
     activation, positions = summary["activation"], summary["positions"]
     domains = ", ".join(
         f"{markdown.escaped(name)} {tokens:,}"
@@ -95,7 +95,8 @@ def _differences(summaries: Summaries) -> str:
             differing.append(f"{key} ({each})")
     if not differing:
         return ""
-    return f"The studies differ in {_joined(differing)}; what differs in their figures may come from that."
+    found = f"The studies differ in {_joined(differing)}"
+    return f"{found}; what differs in their figures may come from that."
 
 
 def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,10 @@ def has_alive(section: Mapping[str, Any]) -> bool:
 
 @style.settings()
 def coverage_classes(studies: Studies) -> figure.Figure:
-    """Figures 2, 12, 13: alive neurons of the first half by how many n-grams cover them; studies that have some."""
+    """Figures 2, 12, 13: alive neurons of the first half by how many n-grams cover them.
+
+    Each study has some, as `has_alive` says.
+    """
     canvas, panels = style.panels(list(studies))
     handles: dict[str, Any] = {}
     for panel, section in zip(panels, studies.values(), strict=True):
@@ -55,7 +58,7 @@ def coverage_classes(studies: Studies) -> figure.Figure:
 
 
 def _stack_classes(panel: axes.Axes, section: Mapping[str, Any]) -> dict[str, Any]:
-    """A bar per layer, the class of fewest n-grams at the bottom and darkest; gives the bars by class."""
+    """A bar per layer, the class of fewest n-grams at the bottom; gives the bars by class."""
     rows, classes = first_half(section), section["coverage_classes"]
     covered = [label for label in classes if label != NO_NGRAM]
     shades = colormaps["Blues"](np.linspace(DARKEST, LIGHTEST, len(covered)))

@@ -1,6 +1,7 @@
-"""Lines over relative depth, which compare models of different numbers of layers (paper Figures 1, 3 and 14).
+"""Lines over relative depth: they compare models of different depth (paper Figures 1, 3 and 14).
 
-In: a section of the summaries of one or several studies, and how large each model is. Out: a look per study, and lines.
+In: a section of the summaries of one or several studies, and how large each model is. Out: lines,
+and how those of each study look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ Looks = Mapping[str, Mapping[str, Any]]
 
 
 def looks(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Colour and marker per study: models that all differ in size are the darker the larger, others just differ.
+    """Colour and marker per study; where all models differ in size, the larger the darker.
 
     Args:
         models: section `model` of each study's summary.

@@ -1,7 +1,7 @@
 """Which layers detect n-grams, and how they share them out (paper Figures 3, 4, 14 and 15).
 
-In: `summary["ngrams"][n]` of one or several studies, all of one n, by name. Out: figures. With n = 1 they are
-the paper's Figures 3 and 4, with n = 3 Figures 14 and 15.
+In: `summary["ngrams"][n]` of one or several studies, all of one n, by name. Out: figures. With
+n = 1 they are the paper's Figures 3 and 4, with n = 3 Figures 14 and 15.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,10 @@ def detector_counts(studies: Studies, looks: depth.Looks) -> figure.Figure:
 
 @style.settings()
 def new_ngrams(studies: Studies) -> figure.Figure:
-    """Figures 4, 15: n-grams detected per layer, and how many layers below do not detect; studies that have some."""
+    """Figures 4, 15: n-grams detected per layer, and how many of them layers below do not detect.
+
+    Each study has some, as `has_detectors` says.
+    """
     canvas, panels = style.panels(list(studies))
     for panel, section in zip(panels, studies.values(), strict=True):
         handles = _nest_new(panel, section)

@@ -1,4 +1,4 @@
-"""Text as the figures' font can draw it, in the room there is: tokens and names hold any characters.
+"""Text as the figures' font can draw it, in the room there is: tokens hold any characters.
 
 In: text. Out: text without characters that the font lacks, cut or wrapped to a width.
 """
@@ -17,7 +17,7 @@ HINTING = 1.06
 
 
 def printable(text: str) -> str:
-    """The text with an escape, such as \\u0007, for each character that cannot be seen or that the font lacks."""
+    """The text with an escape, such as \\u0007, for each character that would not be seen."""
     return "".join(
         c if c.isprintable() and ord(c) in _drawable() else _escape(c) for c in text
     )

@@ -11,7 +11,7 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """The text as code that a table cell can hold: pipes escaped, fenced by more backticks than it has."""
+    """The text as code in a table cell: pipes escaped, fenced by more backticks than it has."""
     shown = glyphs.printable(text).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     space = " " if "`" in shown else ""

@@ -1,6 +1,7 @@
 """Every figure of the paper for which there is something to show.
 
-In: the summaries of one or several studies. Out: figures and tables by file name; `captions` has the words.
+In: the summaries of one or several studies. Out: figures and tables by file name; the words to them
+are in `captions`.
 """
 
 from collections.abc import Mapping, Sequence

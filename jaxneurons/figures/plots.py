@@ -1,4 +1,4 @@
-"""The figures of the paper, one entry each: its number, where its numbers are, how it is drawn and how to read it."""
+"""The paper's figures: the number of each, where its numbers are, how to draw and to read it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,9 +28,9 @@ class Plot(NamedTuple):
         section: keys under which a summary has its numbers.
         has: whether a section has something to show.
         lacks: what a study without it lacks, such as "no token detectors".
-        thresholds: from a summary to the thresholds that decide what the figure shows, by name.
         draw: from sections by study to the figure; one of lines also takes their looks.
-        lines: whether studies share its panels, as lines: then those without a finding are in it too.
+        thresholds: from a summary to the thresholds that decide what the figure shows, by name.
+        lines: whether studies share its panels, as lines; those without a finding are in it too.
     """
 
     number: str
@@ -40,8 +40,8 @@ class Plot(NamedTuple):
     section: tuple[str, ...]
     has: Callable[[Section], bool]
     lacks: str
-    thresholds: Callable[[Section], Section]
     draw: Callable[..., Figure]
+    thresholds: Callable[[Section], Section] = lambda summary: {}
     lines: bool = False
 
     @property
@@ -65,20 +65,32 @@ def _position_criteria(summary: Section) -> Section:
     return summary["positions"]["criteria"]
 
 
+# Where a neuron of class 0 fires, by n.
+_BESIDE_NGRAMS = {
+    1: "only on special tokens",
+    2: "only on special tokens and right after them",
+    3: "only on special tokens and on the two tokens after them",
+}
+
+
 def _covered(n: int, number: str, name: str) -> Plot:
     term = coverage.TERMS[n]
     return Plot(
         number,
         name,
-        f"Neurons by the number of {term}s that trigger them",
-        f"Alive neurons of the first half of the layers, by the smallest number of different {term}s that "
-        f"together account for the share `coverage_share` of a neuron's activations on {term}s. Neurons of "
-        f"class 0 fire on no {term}: only where a special token stands at or just before the place.",
-        ("ngrams", str(n)),
-        coverage.has_alive,
-        "no alive neurons in the first half of the layers",
-        lambda summary: {"coverage_share": summary["ngrams"][str(n)]["coverage_share"]},
-        coverage.coverage_classes,
+        title=f"Neurons by the number of {term}s that trigger them",
+        reading=(
+            "Alive neurons of the first half of the layers, by the smallest number of different "
+            f"{term}s that together account for the share `coverage_share` of a neuron's "
+            f"activations on {term}s. A neuron of class 0 fires on no {term}: {_BESIDE_NGRAMS[n]}."
+        ),
+        section=("ngrams", str(n)),
+        has=coverage.has_alive,
+        lacks="no alive neurons in the first half of the layers",
+        thresholds=lambda summary: {
+            "coverage_share": summary["ngrams"][str(n)]["coverage_share"]
+        },
+        draw=coverage.coverage_classes,
     )
 
 
@@ -87,14 +99,16 @@ def _detected(n: int, number: str, name: str) -> Plot:
     return Plot(
         number,
         name,
-        f"{term.capitalize()} detectors",
-        f"(a) {term.capitalize()} detectors per layer. (b) Different {term}s that they detect: per layer "
-        "(solid), and in this layer or any studied below it (dashed).",
-        ("ngrams", str(n)),
-        detectors.has_detectors,
-        f"no {term} detectors",
-        _criteria(n),
-        detectors.detector_counts,
+        title=f"{term.capitalize()} detectors",
+        reading=(
+            f"(a) {term.capitalize()} detectors per layer. (b) Different {term}s that they "
+            "detect: in each layer (solid), and in this or any lower layer studied (dashed)."
+        ),
+        section=("ngrams", str(n)),
+        has=detectors.has_detectors,
+        lacks=f"no {term} detectors",
+        thresholds=_criteria(n),
+        draw=detectors.detector_counts,
         lines=True,
     )
 
@@ -104,14 +118,17 @@ def _shared_out(n: int, number: str, name: str) -> Plot:
     return Plot(
         number,
         name,
-        f"How layers share out the {term}s they detect",
-        f"Different {term}s that each layer detects. Of these, the blue part is not detected by the layer "
-        "just below, and its dark part by none of the layers below. Each panel has its own vertical scale.",
-        ("ngrams", str(n)),
-        detectors.has_detectors,
-        f"no {term} detectors",
-        _criteria(n),
-        detectors.new_ngrams,
+        title=f"How layers share out the {term}s that they detect",
+        reading=(
+            f"Different {term}s that each layer detects. The blue part is not detected in the "
+            "layer just below, and its dark part in none of the lower layers studied. Where there "
+            "are several panels, each has its own vertical scale."
+        ),
+        section=("ngrams", str(n)),
+        has=detectors.has_detectors,
+        lacks=f"no {term} detectors",
+        thresholds=_criteria(n),
+        draw=detectors.new_ngrams,
     )
 
 
@@ -120,13 +137,16 @@ def _positional(number: str, title: str) -> Plot:
         number,
         "positional_neurons",
         title,
-        "One mark per positional neuron, stacked by layer; colour and shape show the type of its pattern, full "
-        "colour a strong pattern and a tint a weak one. A row of several marks is as many neurons high.",
-        ("positions",),
-        positions.has_positional,
-        "no positional neurons",
-        _position_criteria,
-        positional_neurons.positional_neurons,
+        reading=(
+            "One mark per positional neuron, stacked by layer. Colour and shape show the type of "
+            "its pattern; full colour is a strong pattern, a tint a weak one. A row of several "
+            "marks is as many neurons high, so that the scale counts neurons."
+        ),
+        section=("positions",),
+        has=positions.has_positional,
+        lacks="no positional neurons",
+        thresholds=_position_criteria,
+        draw=positional_neurons.positional_neurons,
     )
 
 
@@ -134,26 +154,30 @@ PLOTS = (
     Plot(
         "1a",
         "dead_neurons",
-        "Dead neurons",
-        "The share of each layer's neurons that never fire on the text, by the relative depth of the layer: 0 is "
-        "the model's input, 1 its output. Dotted: certified dead, which the weights keep from firing on any input.",
-        ("activation",),
-        activation.has_dead,
-        "no dead neurons",
-        lambda summary: {},
-        activation.dead_neurons,
+        title="Dead neurons",
+        reading=(
+            "The share of each layer's neurons that never fire on the text, by the relative depth "
+            "of the layer: 0 is the model's input, 1 its output. Dotted lines show the neurons "
+            "that are certified dead: their weights keep them from firing on any input."
+        ),
+        section=("activation",),
+        has=activation.has_dead,
+        lacks="no dead neurons",
+        draw=activation.dead_neurons,
         lines=True,
     ),
     Plot(
         "1b",
         "activation_frequency",
-        "Activation frequency",
-        "The share of tokens on which a neuron fires, averaged over the neurons of a layer that are not dead.",
-        ("activation",),
-        activation.has_alive,
-        "no alive neurons",
-        lambda summary: {},
-        activation.activation_frequency,
+        title="Activation frequency",
+        reading=(
+            "The share of tokens on which a neuron fires, averaged over those neurons of a layer "
+            "that are not dead, by the relative depth of the layer."
+        ),
+        section=("activation",),
+        has=activation.has_alive,
+        lacks="no alive neurons",
+        draw=activation.activation_frequency,
         lines=True,
     ),
     _covered(1, "2", "unigram_coverage"),
@@ -162,48 +186,57 @@ PLOTS = (
     Plot(
         "5",
         "token_suppression",
-        "What token detectors promote and suppress",
-        "The token detectors with the most activations on their triggers. The numbers are projections of a neuron's "
-        "output on the vocabulary: the highest are promoted (green), the lowest suppressed (red). Triggers are bold. "
-        "Ġ is the space before a word.",
-        ("suppression",),
-        suppression.has_detectors,
-        "no token detectors",
-        lambda summary: _criteria(1)(summary) | summary["suppression"]["settings"],
-        suppression_table.token_suppression,
+        title="What token detectors promote and suppress",
+        reading=(
+            "The token detectors with the most activations on their triggers. A number is the "
+            "projection of a neuron's output on a token of the vocabulary: the highest are "
+            "promoted (green), the lowest suppressed (red). Triggers are bold. Ġ is the space "
+            "before a word."
+        ),
+        section=("suppression",),
+        has=suppression.has_detectors,
+        lacks="no token detectors",
+        thresholds=lambda summary: (
+            _criteria(1)(summary) | summary["suppression"]["settings"]
+        ),
+        draw=suppression_table.token_suppression,
     ),
     Plot(
         "7",
         "position_patterns",
-        "Types of positional neurons",
-        "How often a neuron fires at each position of a full window. Of each type and strength the neuron with the "
-        "most mutual information between firing and position is shown.",
-        ("positions",),
-        positions.has_positional,
-        "no positional neurons",
-        _position_criteria,
-        positions.position_patterns,
+        title="Types of positional neurons",
+        reading=(
+            "How often a neuron fires at each position of a full window. Of each type and "
+            "strength, the neuron with the most mutual information is shown."
+        ),
+        section=("positions",),
+        has=positions.has_positional,
+        lacks="no positional neurons",
+        thresholds=_position_criteria,
+        draw=positions.position_patterns,
     ),
     _positional("8", "Positional neurons"),
     Plot(
         "9",
         "position_ranges",
-        "Ranges of strong oscillatory neurons",
-        "The positions that each strong oscillatory neuron indicates, in the layer that has most of them, and their "
-        "union (dark). A pale neuron is redundant: the others cover its ranges without it. This holds for each pale "
-        "neuron alone, not for all of them together.",
-        ("positions",),
-        positions.has_ranges,
-        "no strong oscillatory neurons",
-        _position_criteria,
-        positions.position_ranges,
+        title="Ranges of strong oscillatory neurons",
+        reading=(
+            "The positions that each strong oscillatory neuron indicates, in the layer that has "
+            "most of them, and all of these together (dark). A pale neuron is redundant: the "
+            "others cover its ranges without it. This holds for each pale neuron alone."
+        ),
+        section=("positions",),
+        has=positions.has_ranges,
+        lacks="no strong oscillatory neurons",
+        thresholds=_position_criteria,
+        draw=positions.position_ranges,
     ),
     _covered(2, "12", "bigram_coverage"),
     _covered(3, "13", "trigram_coverage"),
     _detected(3, "14", "trigram_detectors"),
     _shared_out(3, "15", "new_trigrams"),
 )
-# The paper draws Figure 8 again for models that are trained in different ways, and for the one that is built differently.
+# The paper draws Figure 8 again for models trained in other ways, and for one built in another.
 OTHER_POSITIONAL = (
     _positional("10", "Positional neurons with and without position embeddings"),
     _positional("11", "Positional neurons in the course of training"),

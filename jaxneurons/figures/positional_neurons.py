@@ -13,7 +13,7 @@ from jaxneurons.figures import position_style, style
 
 # Inches: what a legend in two columns needs, and what one in four does.
 LEGEND_WIDTH = 4.3
-# Points: the largest mark; shares: of its cell that a mark fills, of a layer's room that a row fills.
+# Points: the largest mark. Shares: of its cell that a mark fills, of its layer that a row fills.
 LARGEST_MARK = 9.0
 MARK_SHARE = 0.85
 COLUMN_SHARE = 0.9
@@ -29,7 +29,7 @@ class Stack(NamedTuple):
     """How marks are stacked, the same in all panels.
 
     Attributes:
-        per_row: marks in a row, which is as many neurons high: the axis counts neurons whatever it is.
+        per_row: marks in a row, which is as many neurons high, so that the axis counts neurons.
         size: of a mark, in points.
         top: what the axis reaches, in neurons.
         tick: neurons between ticks, which stand where rows end.
@@ -43,7 +43,10 @@ class Stack(NamedTuple):
 
 @style.settings()
 def positional_neurons(studies: Studies) -> figure.Figure:
-    """Figures 8, 10, 11 and 16: a mark per positional neuron, stacked layer by layer; studies that have some."""
+    """Figures 8, 10, 11 and 16: a mark per positional neuron, stacked layer by layer.
+
+    Some study has one, as `positions.has_positional` says.
+    """
     rows = [row for section in studies.values() for row in section["layers"]]
     highest = max(row["positional"] for row in rows)
     layers = max(len(section["layers"]) for section in studies.values())
@@ -71,14 +74,15 @@ def _fit_marks(panels: Sequence[axes.Axes], highest: int, points: float) -> Stac
     column = COLUMN_SHARE * points * min(map(_layer_width, panels))
     height = points * panels[0].get_window_extent().height
 
-    def cell(per_row: int) -> float:
-        return min(column / per_row, height / HEADROOM / -(-highest // per_row))
+    def size(per_row: int) -> float:
+        cell = min(column / per_row, height / HEADROOM / -(-highest // per_row))
+        return min(LARGEST_MARK, MARK_SHARE * cell)
 
     numbers = itertools.takewhile(lambda n: n < 10 * highest, _round_numbers())
-    per_row = max(numbers, key=cell)
+    per_row = max(numbers, key=size)
     top = HEADROOM * per_row * -(-highest // per_row)
     tick = next(n for n in _round_numbers() if n % per_row == 0 and n * TICKS >= top)
-    return Stack(per_row, min(LARGEST_MARK, MARK_SHARE * cell(per_row)), top, tick)
+    return Stack(per_row, size(per_row), top, tick)
 
 
 def _layer_width(panel: axes.Axes) -> float:

@@ -30,7 +30,10 @@ def has_ranges(section: Section) -> bool:
 
 @style.settings()
 def position_patterns(studies: Studies) -> figure.Figure:
-    """Figure 7: the neuron of most information of each type and strength, a row per study; studies that have some."""
+    """Figure 7: the neuron of most information of each type and strength, a row per study.
+
+    Each study has some, as `has_positional` says.
+    """
     examples = {
         name: {(one["type"], one["strength"]): one for one in section["examples"]}
         for name, section in studies.items()
@@ -76,7 +79,8 @@ def _draw_pattern(panel: axes.Axes, example: Section | None, positions: int) -> 
         line = position_style.edge(kind)
         panel.fill_between(range(positions), frequency, color=fill, linewidth=0)
         panel.plot(range(positions), frequency, color=line, linewidth=0.7)
-        words = f"L={example['layer']}, n={example['neuron']}\n{example['mutual_information']:.2f} nats"
+        words = f"L={example['layer']}, n={example['neuron']}\n"
+        words += f"{example['mutual_information']:.2f} nats"
     color = "black" if example else style.GREY
     panel.annotate(
         words,
@@ -90,7 +94,10 @@ def _draw_pattern(panel: axes.Axes, example: Section | None, positions: int) -> 
 
 @style.settings()
 def position_ranges(studies: Studies) -> figure.Figure:
-    """Figure 9: the ranges of the strong oscillatory neurons of the layer that has most; studies that have some."""
+    """Figure 9: the ranges of the strong oscillatory neurons of the layer that has most.
+
+    Each study has some, as `has_ranges` says.
+    """
     chosen = {name: _layer_of_ranges(section) for name, section in studies.items()}
     most = max(len(layer["neurons"]) for layer in chosen.values())
     height = min(max(2.4, 1.4 + 0.17 * most), 9.0)

@@ -1,7 +1,8 @@
-"""The look that all figures share: colours told apart by the colour-blind, sizes that hold in print.
+"""The look that all figures share: colours for the colour-blind too, sizes that hold in print.
 
-In: a grid size. Out: an empty Matplotlib figure, and what is drawn on it as a file. Everything between
-is done under `settings`, so that neither the user's Matplotlib settings nor markup in names change a byte.
+In: a grid size. Out: an empty Matplotlib figure, and what is drawn on it as a file. Everything
+between is done under `settings`, so that neither the user's Matplotlib settings nor markup in names
+change a byte.
 """
 
 import contextlib
@@ -35,13 +36,12 @@ PALETTE = [
     "#000000",
 ]
 GREY = "0.4"
-# Inches: the width of a printed page of figures, of what a legend puts before and after a label, and the
-# height of a line of it.
+# Inches: the width of a page, what a legend puts beside a label, and the height of its lines.
 PAGE = 12.0
 LEGEND_HANDLE = 0.6
+LINE = 0.17
 # The width of a bar, where 1 would touch the next.
 BAR = 0.88
-LINE = 0.17
 DOTS_PER_INCH = 200
 
 _CANVASES = {
@@ -76,7 +76,7 @@ _LOOK = {
 
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
-    """While it lasts, Matplotlib's own defaults and the look of these figures hold, whatever the user set.
+    """While it lasts, Matplotlib's own defaults and the look of these figures hold, not the user's.
 
     Also a decorator: `@settings()`.
     """
@@ -201,7 +201,7 @@ def _add_height(canvas: figure.Figure, lines: int) -> None:
 
 
 def lay_out(canvas: figure.Figure) -> figure.Figure:
-    """Gives the panels and what is around them their places, once for all files; gives the figure back."""
+    """Places the panels and what is around them, once for all files; gives the figure back."""
     layout_engine.ConstrainedLayoutEngine().execute(canvas)
     return canvas
 

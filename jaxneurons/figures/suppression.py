@@ -1,11 +1,10 @@
 """What token detectors promote and suppress, as a table to read (paper Figure 5).
 
-In: `summary["suppression"]` of one or several studies, by name. Out: the rows of a table, the same for the figure
-(`suppression_table`) and for Markdown. Shown are the strongest detectors, those with most activations on their
-triggers. Triggers are bold where they are promoted or suppressed.
+In: `summary["suppression"]` of one or several studies, by name. Out: the rows of a table, the same
+for the figure (`suppression_table`) and for Markdown. Shown are the strongest detectors, those with
+most activations on their triggers. Triggers are bold where they are promoted or suppressed.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -47,7 +46,7 @@ def has_detectors(section: Mapping[str, Any]) -> bool:
 
 
 def tables(studies: Studies) -> dict[str, list[Table]]:
-    """Each study's tables: all of its strongest detectors if it is the only one, else as many as stand side by side."""
+    """Each study's tables: all its strongest detectors, or the first few of several studies."""
     most = None if len(studies) == 1 else COLUMNS
     return {
         name: [
@@ -124,9 +123,9 @@ def _column(detector: Mapping[str, Any]) -> dict[str, list[Entry]]:
 
 
 def _aligned(values: Sequence[float]) -> list[str]:
-    """Numbers with a sign and as many decimals, three digits of the largest: their digits stand below one another."""
-    largest = max(map(abs, values))
-    decimals = 2 - math.floor(math.log10(largest)) if largest else 2
+    """Numbers with a sign and as many decimals each, three digits of the largest."""
+    _, exponent = f"{max(map(abs, values)):.2e}".split("e")
+    decimals = 2 - int(exponent)
     form = f"+.{max(decimals, 0)}f" if decimals <= 6 else "+.2e"
     return [format(value, form).replace("-", "\N{MINUS SIGN}") for value in values]
 

@@ -11,7 +11,7 @@ _RUN = re.compile(f"[{''.join(_WHITE)}]+")
 
 
 def readable(piece: str) -> str:
-    """The piece, its leading white space spelled out, such as `\\n + 7 spaces`, but for the one space of a word."""
+    """The piece with its leading white space spelled out, such as `\\n + 7 spaces`."""
     run = _RUN.match(piece)
     if run is None or (run[0] == "Ġ" and run[0] != piece):
         return piece

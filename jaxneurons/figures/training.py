@@ -15,26 +15,23 @@ Runs = Mapping[str, Mapping[str, Any]]
 
 @style.settings()
 def loss_curves(runs: Runs) -> figure.Figure:
-    """Loss by step: thin lines for batches, marked ones for held-out text, dotted for n-gram models."""
+    """Loss by step: thin lines for batches, marked ones for held-out text, dotted for baselines."""
     canvas, panels = style.new_figure(width=5.4, height=3.2)
     panel = panels[0, 0]
-    handles, labels = [], []
-    for index, (name, run) in enumerate(runs.items()):
+    held_out = []
+    for index, run in enumerate(runs.values()):
         color = style.PALETTE[index % len(style.PALETTE)]
         marker = depth.MARKERS[index % len(depth.MARKERS)]
-        batches = _draw(
-            panel, run["losses"], "loss", color=color, linewidth=0.6, alpha=0.5
+        _draw(panel, run["losses"], "loss", color=color, linewidth=0.6, alpha=0.5)
+        held_out.append(
+            _draw(panel, run["losses"], "validation_loss", color=color, marker=marker)
         )
-        held_out = _draw(
-            panel, run["losses"], "validation_loss", color=color, marker=marker
-        )
-        handles += [held_out, batches]
-        whose = f"{name}, " if len(runs) > 1 else ""
-        labels += [f"{whose}held out", f"{whose}training batches"]
+    thin = lines.Line2D([], [], color=style.GREY, linewidth=0.6)
+    labels = [f"{name}, held out" for name in runs] if len(runs) > 1 else ["held out"]
     # Runs to be compared have the same text, so the first one's baselines are all's.
     _draw_baselines(panel, next(iter(runs.values()))["baselines"])
     panel.set(xlabel="step", ylabel="cross-entropy (nats per token)")
-    style.legend(canvas, handles, labels)
+    style.legend(canvas, [*held_out, thin], [*labels, "thin: training batches"])
     return style.lay_out(canvas)
 
 

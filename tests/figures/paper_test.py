@@ -1,4 +1,4 @@
-"""All figures of several studies: each can be read, says what it was drawn from, and is drawn only if it shows something."""
+"""All figures of several studies: each can be read, is captioned, and drawn only if it shows something."""
 
 import copy
 import dataclasses
@@ -79,8 +79,9 @@ def test_figures_without_a_finding_are_not_drawn_but_named():
     assert paper.tables(studies) == {}
     (note,) = captions.notes(studies)
     assert note == (
-        "Figures not drawn: 1a (no dead neurons); 3, 4 and 5 (no token detectors); 7 and 8 (no positional "
-        "neurons); 9 (no strong oscillatory neurons); 14 and 15 (no trigram detectors)."
+        "Figures not drawn: 1a (no dead neurons); 3, 4 and 5 (no token detectors); "
+        "7 and 8 (no positional neurons); 9 (no strong oscillatory neurons); "
+        "14 and 15 (no trigram detectors)."
     )
     assert note in captions.write(studies)
 

@@ -1,4 +1,4 @@
-"""The user's Matplotlib settings decide nothing: the same bytes under hostile ones, in processes of their own."""
+"""The user's Matplotlib settings decide nothing: the same bytes under hostile ones."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ def test_hostile_settings_change_no_byte(tmp_path):
     plain = drawn(tmp_path / "plain")
     assert plain.returncode == 0, plain.stderr
     assert len(plain.stdout.splitlines()) == 13
-    # A notebook gives every process its backend, which Matplotlib refuses where it is not installed.
+    # As a notebook sets it for all it starts; Matplotlib refuses it where it is not installed.
     backend = "module://no_such.backend"
     settings = tmp_path / "matplotlibrc"
     settings.write_text(HOSTILE)

@@ -1,4 +1,4 @@
-"""Figure 5: the table reads as the paper's, holds any token, and the picture and Markdown have the same rows."""
+"""Figure 5: a table as the paper's that holds any token; picture and Markdown have the same rows."""
 
 import pytest
 

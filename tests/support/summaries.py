@@ -1,7 +1,8 @@
 """Summaries of studies that were never run, in the shape of OPT's sizes: figures need no model.
 
-In: a size of OPT. Out: what summary.json of its study would hold. The numbers follow the paper roughly (dead
-neurons and detectors in the first half, positional ones everywhere) and depend on the size alone.
+In: a size of OPT. Out: what summary.json of its study would hold. The numbers follow the paper
+roughly (dead neurons and detectors in the first half, positional ones everywhere) and depend on the
+size alone.
 """
 
 import dataclasses
