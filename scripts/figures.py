@@ -35,7 +35,8 @@ def main() -> None:
     summaries = drawing.read_summaries(named_paths.studies(_STUDY.value))
     drawn = drawing.draw_studies(summaries, pathlib.Path(_OUT.value), _FIGURE.value)
     print(f"wrote {len(drawn.paths)} files:", *drawn.paths, sep="\n  ")
-    print(*drawn.notes, sep="\n")
+    for note in drawn.notes:
+        print(note)
 
 
 if __name__ == "__main__":
