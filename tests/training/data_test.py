@@ -87,7 +87,7 @@ def test_validation_windows_are_spread(tmp_path):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["abc", "def"], "to learn from.*7 tokens|to learn from.*6 tokens"),
+        (["abc", "def"], "no text to train on: no domain has 6 tokens"),
         (["a" * 100], "to validate on"),
         (["a" * 100, "b"], "to .*: no domain has"),
     ],
@@ -100,5 +100,5 @@ def test_too_little_text_is_refused(tmp_path, texts, message):
 
 def test_a_share_that_is_none_is_refused(tmp_path):
     path = write(tmp_path / "one.jsonl", ["a" * 30, "b" * 30])
-    with pytest.raises(errors.UsageError, match="validation_share 0"):
+    with pytest.raises(errors.UsageError, match="validation_share is 0, but"):
         load({"one": path}, share=0)
