@@ -113,10 +113,6 @@ class Config:
         Raises:
             ConfigError: a field is missing, unknown, or of the wrong type or value.
         """
-        if not isinstance(values, Mapping):
-            raise errors.ConfigError(
-                f"model configuration is {_shown(values)}, wanted an object"
-            )
         fields = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - fields)
         missing = sorted(fields - set(values))
@@ -129,7 +125,7 @@ class Config:
 
 def _size_problems(config: Config) -> list[str]:
     problems = [
-        f"{name} is {_shown(getattr(config, name))}, wanted an integer from {least} to {_LARGEST}"
+        f"{name} is {_shown(getattr(config, name))}: expected an integer from {least} to {_LARGEST}"
         for names, least in ((_SIZES, 1), (_TOKENS, 0))
         for name in names
         if type(getattr(config, name)) is not int
@@ -145,7 +141,7 @@ def _size_problems(config: Config) -> list[str]:
 
 def _choice_problems(config: Config) -> list[str]:
     problems = [
-        f"{name} is {_shown(getattr(config, name))}, wanted true or false"
+        f"{name} is {_shown(getattr(config, name))}: expected true or false"
         for name in _SWITCHES
         if type(getattr(config, name)) is not bool
     ]
@@ -155,7 +151,7 @@ def _choice_problems(config: Config) -> list[str]:
     ):
         if getattr(config, name) not in choices:
             shown = _shown(getattr(config, name))
-            problems.append(f"{name} is {shown}, wanted one of {list(choices)}")
+            problems.append(f"{name} is {shown}: expected one of {list(choices)}")
     return problems
 
 

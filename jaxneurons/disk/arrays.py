@@ -80,7 +80,9 @@ def file_kvstore(path: pathlib.Path) -> dict[str, str]:
         # Whatever the locale makes of the bytes.
         text = os.fsencode(path.absolute()).decode()
     except UnicodeError as error:
-        raise errors.UsageError(f"{path}: wanted a path in UTF-8") from error
+        raise errors.UsageError(
+            f"{path}: the path is not UTF-8. Choose another one."
+        ) from error
     return {"driver": "file", "path": f"{text}/"}
 
 

@@ -46,8 +46,8 @@ def io_error(
     """
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        wanted = "" if needed is None else f"{needed} bytes needed, "
-        reason += f" ({wanted}{free_bytes(path)} free)"
+        need = "" if needed is None else f"{needed} bytes needed, "
+        reason += f" ({need}{free_bytes(path)} free)"
     return errors.InputOutputError(f"cannot {action} {path}: {reason}")
 
 

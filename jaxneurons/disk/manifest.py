@@ -83,18 +83,6 @@ def read(kind: Format, path: pathlib.Path, absent: str) -> dict[str, Any]:
     return unseal(kind, content, str(path))
 
 
-def check_keys(
-    kind: Format, entries: Any, wanted: set[str], where: str, optional: str = ""
-) -> None:
-    """Raises the kind's error unless entries is an object with the wanted keys and no others."""
-    if not isinstance(entries, dict):
-        raise kind.error(f"{where} is {entries!r:.80}, wanted an object")
-    unknown = sorted(entries.keys() - wanted - {optional})
-    missing = sorted(wanted - entries.keys())
-    if unknown or missing:
-        raise kind.error(f"{where}: unknown keys {unknown}, missing keys {missing}")
-
-
 def differences(
     key: str, there: Any, here: Any, ignored: Collection[str] = ()
 ) -> list[str]:

@@ -39,7 +39,7 @@ def test_any_path_will_do(tmp_path):
 
 @pytest.mark.fault(case=26)
 def test_a_path_that_is_not_utf8_is_refused(tmp_path):
-    with pytest.raises(errors.UsageError, match="wanted a path in UTF-8"):
+    with pytest.raises(errors.UsageError, match="the path is not UTF-8"):
         arrays.file_kvstore(tmp_path / os.fsdecode(b"\xff"))
 
 
