@@ -78,7 +78,8 @@ def analyze(
             f"{model.fingerprint[:16]}, wanted {studied.fingerprint[:16]}"
         )
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
-    with progress or Progress() as shown:
+    shown = progress or Progress()
+    with shown:
         layers = len(study.asked_layers)
         shown.start((len(orders) + 1) * layers, "analysis", "layers")
         found = ngrams.write_detectors(
@@ -103,7 +104,8 @@ def analyze(
     if warning := sections["positions"]["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
     if figures:
-        drawn = drawing.save({studied.name: sections}, folder / "figures")
+        summaries = {studied.name: sections}
+        drawn = drawing.save(summaries, folder / "figures", progress=shown)
         for note in drawn.notes:
             logging.getLogger(__name__).info("%s", note)
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]

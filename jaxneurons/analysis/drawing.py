@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
+from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
 from jaxneurons.studies import summary
 
@@ -78,18 +79,31 @@ def draw_studies(
 
 
 def save(
-    summaries: Summaries, folder: pathlib.Path, wanted: Sequence[Any] = ()
+    summaries: Summaries,
+    folder: pathlib.Path,
+    wanted: Sequence[Any] = (),
+    progress: Progress | None = None,
 ) -> Drawn:
-    """Writes figures, tables and captions; of the `plots.PLOTS`, unless others are wanted."""
+    """Writes figures, tables and captions.
+
+    Args:
+        summaries: by name of the study.
+        folder: where to write.
+        wanted: which of the `plots.PLOTS`; none is all.
+        progress: what says how far it is; None shows a bar on a terminal and in a notebook.
+    """
     from jaxneurons.figures import captions, paper, plots, style
 
     wanted = wanted or plots.PLOTS
     with files.translated("write", folder):
         folder.mkdir(exist_ok=True)
     contents: dict[str, bytes] = {}
-    for name, figure in paper.draw(summaries, wanted).items():
-        for suffix in ("png", "svg"):
-            contents[f"{name}.{suffix}"] = style.render(figure, suffix)
+    figures = paper.draw(summaries, wanted)
+    with progress or Progress() as shown:
+        shown.start(len(figures), "figures", "figures")
+        for name, figure in shown.each(figures.items()):
+            for suffix in ("png", "svg"):
+                contents[f"{name}.{suffix}"] = style.render(figure, suffix)
     for name, table in paper.tables(summaries, wanted).items():
         contents[f"{name}.md"] = table.encode()
     contents[CAPTIONS] = captions.write(summaries, wanted).encode()

@@ -46,7 +46,7 @@ def files(folder):
 def test_interrupted_analysis_changes_nothing(finished, monkeypatch):
     before = files(finished.path)
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -58,11 +58,14 @@ def test_interrupted_analysis_changes_nothing(finished, monkeypatch):
 
 
 def test_the_bar_of_an_analysis_reaches_its_end(finished, tmp_path, capsys):
-    analyze.analyze(
-        finished, None, analyze.Thresholds(), tmp_path, False, Progress(shown=True)
-    )
-    # Two layers for n = 1, 2, 3 and for positions.
-    assert "analysis: 100%" in (said := capsys.readouterr().err) and "8/8" in said
+    with undrawn():
+        analyze.analyze(
+            finished, None, analyze.Thresholds(), tmp_path, True, Progress(shown=True)
+        )
+    said = capsys.readouterr().err
+    # Two layers for n = 1, 2, 3 and for positions; one empty figure.
+    assert "analysis: 100%" in said and "8/8" in said
+    assert "figures: 100%" in said and "1/1" in said
 
 
 def test_other_thresholds_replace_tables_and_leave_arrays(finished):
