@@ -11,7 +11,7 @@ class JaxneuronsError(Exception):
     """The base of every expected fault.
 
     Attributes:
-        exit_code: what a command exits with (sysexits.h, as architecture has it).
+        exit_code: what a command exits with, as in sysexits.h.
         remedy: arguments with which the call would go on in spite of the fault, such as
             {"allow_nonfinite": True}. A message does not name them: a command's flags are its own.
     """
