@@ -1,7 +1,7 @@
-"""What an OPT model is: its sizes and variants as one frozen, hashable value, and the table of published sizes.
+"""What an OPT model is: sizes and variant as one frozen, hashable value, and the published sizes.
 
 `Config` is a static argument of every jitted function and the `config` of a layer store's manifest.
-Field names are those of Hugging Face's `Config` where it has one.
+Field names are those of Hugging Face's `OPTConfig` where it has them.
 """
 
 import dataclasses
@@ -38,7 +38,19 @@ _SWITCHES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """An OPT-class decoder. Axes as everywhere: D model, F neurons, H heads, K head size, L layers, V vocabulary.
+    """An OPT-class decoder.
+
+    Axes as everywhere: D model, F neurons, H heads, K head size, L layers, V vocabulary.
+
+    >>> config = jaxneurons.Config(
+    ...     vocab_size=4096,
+    ...     hidden_size=128,
+    ...     ffn_dim=1024,
+    ...     num_hidden_layers=4,
+    ...     num_attention_heads=4,
+    ... )
+    >>> config.head_size
+    32
 
     Attributes:
         vocab_size: V, rows of the embedding table; may exceed the tokenizer's entries.
@@ -49,8 +61,10 @@ class Config:
         max_position_embeddings: the longest context, in tokens.
         word_embed_proj_dim: width of the embedding table; where it differs from D (350m), the model
             has `project_in` and `project_out`.
-        do_layer_norm_before: pre-LayerNorm; False is post-LayerNorm (350m), which has no final norm.
-        remove_final_layer_norm: a pre-LayerNorm model without its final norm (`_remove_final_layer_norm`).
+        do_layer_norm_before: pre-LayerNorm; False is post-LayerNorm (350m), which has no final
+            norm.
+        remove_final_layer_norm: a pre-LayerNorm model without its final norm; its name in
+            Hugging Face's config begins with an underscore.
         enable_bias: whether linear layers have biases.
         layer_norm_elementwise_affine: whether LayerNorms have scale and bias.
         activation_function: "relu", or "gelu" (the exact erf form).
@@ -99,7 +113,7 @@ class Config:
 
     @property
     def special_tokens(self) -> tuple[int, ...]:
-        """Ids that only windows put into text, ascending: begin, end (the separator) and padding."""
+        """Ids that only windows put into text, ascending: begin, separator and padding."""
         return tuple(sorted({self.bos_token_id, self.eos_token_id, self.pad_token_id}))
 
     def to_json(self) -> dict[str, Any]:

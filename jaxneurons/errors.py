@@ -1,6 +1,12 @@
-"""What can go wrong, as exceptions: one type per kind of fault, each with the exit code of a command that meets it.
+"""What can go wrong, as exceptions: one type per kind of fault, each with its exit code.
 
 A message is one line that says what is wrong and where, then what to do.
+
+>>> try:
+...     jaxneurons.open_study("nowhere")
+... except jaxneurons.errors.StudyError as error:
+...     print(error.exit_code)
+65
 """
 
 from collections.abc import Mapping
@@ -11,7 +17,7 @@ class JaxneuronsError(Exception):
     """The base of every expected fault.
 
     Attributes:
-        exit_code: what a command exits with (sysexits.h, as architecture has it).
+        exit_code: what a command exits with, as in sysexits.h.
         remedy: arguments with which the call would go on in spite of the fault, such as
             {"allow_nonfinite": True}. A message does not name them: a command's flags are its own.
     """
@@ -77,7 +83,7 @@ class TrainingError(BadDataError):
 
 
 class DivergenceError(BadDataError):
-    """A loss or its gradient that is no number any more; the checkpoints before that are as they were."""
+    """A loss or its gradient is not a number any more; earlier checkpoints are untouched."""
 
 
 class OutputExistsError(JaxneuronsError):

@@ -26,7 +26,7 @@ from jaxneurons.studies.directory import Study
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Every threshold of the findings, with statistics.md's values as defaults.
+    """Every threshold of the findings, as `jaxneurons/stats/README.md` defines them.
 
     Attributes:
         detectors: what makes a neuron an n-gram detector.

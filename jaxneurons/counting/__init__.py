@@ -1,4 +1,4 @@
-"""Statistics that are counted while a model runs, and the statistics of one neuron that follow from its counts."""
+"""Statistics counted while a model runs, and what follows from the counts of one neuron."""
 
 import lazy_loader
 

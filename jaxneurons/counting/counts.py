@@ -20,6 +20,11 @@ ROWS_IN_BYTES = 32
 def activation_counts(domains: int, neurons: int) -> Reduction:
     """Counts activations by domain (paper §3).
 
+    >>> firing = jaxneurons.counting.activation_counts(len(text.names), model.config.ffn_dim)
+    >>> layer, found = next(jaxneurons.count(model, text, firing))
+    >>> found["activation_count"].shape
+    (4, 1024)
+
     Gives `activation_count`, over every token that is not padding, and
     `special_activation_count`, the part of it on special tokens; both int64[domain, F].
     """
@@ -44,7 +49,7 @@ def activation_counts(domains: int, neurons: int) -> Reduction:
 
 
 def _sum_over_positions(mask: jax.Array) -> jax.Array:
-    """Sums bool[..., T, F] over T to int32[..., F], a byte wide for `ROWS_IN_BYTES` rows at a time."""
+    """Sums bool[..., T, F] over T to int32[..., F], `ROWS_IN_BYTES` rows at a time in bytes."""
     *leading, positions, neurons = mask.shape
     padding = [(0, 0)] * len(leading) + [(0, -positions % ROWS_IN_BYTES), (0, 0)]
     rows = jnp.pad(mask, padding).reshape(*leading, -1, ROWS_IN_BYTES, neurons)
@@ -57,8 +62,15 @@ def position_counts(
 ) -> Reduction:
     """Counts activations by domain and position over full windows (paper §5.1).
 
-    Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each domain,
-    `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
+    >>> places = jaxneurons.counting.position_counts(
+    ...     len(text.names), 64, model.config.ffn_dim, text.full_windows()
+    ... )
+    >>> layer, found = next(jaxneurons.count(model, text, places))
+    >>> found["position_count"].shape, found["mutual_information"].shape
+    ((4, 64, 1024), (5, 1024))
+
+    Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each
+    domain, `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
     """
 
     def init() -> State:

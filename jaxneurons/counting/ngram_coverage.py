@@ -1,10 +1,11 @@
-"""Coverage of every neuron by n-grams, and the candidates for n-gram detectors, as a `Reduction` (paper §4).
+"""Every neuron's coverage by n-grams, and candidates for n-gram detectors, as a `Reduction` (§4).
 
-Activation masks go in, batch by batch, and are kept bit-packed for the pass. When the layer is done they are
-gathered in n-gram order and counted (statistics.md, "N-grams"), in blocks of neurons sized by a budget, without
-saying on which n-gram: nothing of size neurons x n-grams exists. The n-grams themselves are looked up in
-a second visit to the few neurons that become candidates, so many of them at a time as bound what is found. Each device keeps the masks of its own windows until
-the layer is done; then they are exchanged, so that each has all windows of its own share of the neurons.
+Activation masks go in, batch by batch, and are kept bit-packed for the pass. When the layer is done
+they are gathered in n-gram order and counted, in blocks of neurons sized by a budget, without
+saying on which n-gram: nothing of size neurons x n-grams exists. The n-grams themselves are looked
+up in a second visit to the few neurons that become candidates, in batches of bounded size. Each
+device keeps the masks of its own windows until the layer is done; then they are exchanged, so that
+each has all windows of its own share of the neurons.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -37,7 +38,7 @@ class _Order(NamedTuple):
 
 
 class _Blocks(NamedTuple):
-    """Neurons as 32 bits x words of a mask; each device counts its part of these `width` at a time."""
+    """Neurons as 32 bits x words of a mask; each device counts its part, `width` at a time."""
 
     neurons: int
     devices: int
@@ -72,10 +73,11 @@ def ngram_coverage(
 ) -> reductions.Reduction:
     """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
 
-    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an iterator of
-    pieces: for each n at least one, with one row for each n-gram that a neuron of coverage 1 to `most_candidates`
-    was active on, sorted by neuron, then n-gram, over all pieces of that n: `candidate_{n}_neuron`, `_activations`,
-    `_occurrences` int32[candidates], `_ngram` int32[candidates, n].
+    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an
+    iterator of pieces: for each n at least one, with one row for each n-gram that a neuron of
+    coverage 1 to `most_candidates` was active on, sorted by neuron, then n-gram, over all pieces of
+    that n: `candidate_{n}_neuron`, `_activations`, `_occurrences` int32[candidates], `_ngram`
+    int32[candidates, n].
 
     Args:
         tokens: int32[W, T].
@@ -85,9 +87,9 @@ def ngram_coverage(
         spread: the windows over devices, as they come in batches.
         coverage_share: the share of its activations that defines a neuron's coverage.
         most_candidates: the largest coverage of a neuron with candidates.
-        memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes a token) and the order of
-            the n-grams (about 15 bytes a token). Results do not depend on it. A block of 32 neurons is the
-            least; it needs up to 24 bytes a token.
+        memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes per
+            token) and the order of the n-grams (about 15 bytes per token). Results do not depend on
+            it. A block of 32 neurons is the least; it needs up to 24 bytes per token.
     """
     orders = [_order(tokens, lengths, special_tokens, n, spread) for n in terms.ORDERS]
     per_word = max(map(_bytes_per_word, orders))
@@ -210,14 +212,17 @@ def _needed(total: np.ndarray, coverage_share: Fraction) -> np.ndarray:
 def _most_rows(
     coverage: np.ndarray, total: np.ndarray, coverage_share: Fraction
 ) -> np.ndarray:
-    """How many n-grams neurons can have been active on, int64[...]: those that cover it, and one for each activation left."""
+    """How many n-grams neurons can have been active on, int64[...].
+
+    Those that cover it, and one for each activation left.
+    """
     return coverage + total - _needed(total, coverage_share)
 
 
 def _pieces(
     masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The candidates of neurons that have at most `rows` int64[3, F] of them, 0 of those not wanted."""
+    """The candidates of neurons: at most `rows` int64[3, F] of each, 0 of those left out."""
     for n, order, most in zip(terms.ORDERS, orders, rows, strict=True):
         most = np.minimum(most, len(order.distinct.tokens))
         piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
@@ -230,7 +235,7 @@ def _pieces(
 def _candidates(
     masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Every n-gram that a `chosen` bool[F] neuron was active on, as arrays with one row for each pair."""
+    """Every n-gram that a `chosen` bool[F] neuron was active on, as arrays, one row per pair."""
     pairs = [np.zeros((3, 0), np.int32)]
     for neuron, bits in _neuron_bits(masks, order, blocks, chosen):
         words = np.flatnonzero(bits)

@@ -1,8 +1,8 @@
 """What is counted while the model runs: a `Reduction` is a value made of pure functions.
 
-In: each batch of one layer's activations, once. Out: named host arrays. States hold integers where they are
-sums, so that any split of the text, over batches or devices, gives the same bits. Every device keeps a state
-of its own until the layer is done. `chain` makes one reduction of several.
+In: each batch of one layer's activations, once. Out: named host arrays. States hold integers where
+they are sums, so that any split of the text, over batches or devices, gives the same bits. Every
+device keeps a state of its own until the layer is done. `chain` makes one reduction of several.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ State = Any
 
 
 class Batch(NamedTuple):
-    """What a reduction may know of a batch of B windows of T tokens: on several devices, of one's part of it.
+    """What a reduction may know of a batch of B windows of T tokens, or of a device's part of it.
 
     Attributes:
         tokens: int32[B, T].
@@ -35,13 +35,17 @@ class Batch(NamedTuple):
 
 
 def active(activation: jax.Array) -> jax.Array:
-    """The activation mask, bool[B, T, F]: which neurons fire on which token (paper §3)."""
+    """The activation mask, bool[B, T, F]: which neurons fire on which token (paper §3).
+
+    >>> jaxneurons.counting.active(jnp.array([[[0.0, 0.3]]])).tolist()
+    [[[False, True]]]
+    """
     return activation > 0
 
 
 @jax.jit
 def add_states(states: State) -> State:
-    """The sum of all devices' states, whose arrays have a leading axis of devices, each in its own type."""
+    """The sum of all devices' states, whose arrays have a leading axis of devices."""
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), states)
 
 
@@ -60,9 +64,9 @@ class Update(Protocol):
 
         Args:
             state: the state so far, which is donated: its memory becomes that of the next one.
-            activation: float[B, T, F], the neurons' values after the nonlinearity, in the type to compute in;
-                `active` gives the mask.
-                Rows of padding hold values too, so mask them by `batch.valid`.
+            activation: float[B, T, F], the neurons' values after the nonlinearity, in the type to
+                compute in; `active` gives the mask. Rows of padding hold values too, so mask them
+                by `batch.valid`.
             batch: the windows that the activations belong to.
         """
 
@@ -74,8 +78,8 @@ class Finalize(Protocol):
         """Returns host arrays by name.
 
         Args:
-            state: that of all devices, as `Merge` gives it. What may be too much to hold at once may be
-                an iterator of dicts of arrays instead of an array.
+            state: that of all devices, as `Merge` gives it. What may be too much to hold at once
+                may be an iterator of dicts of arrays instead of an array.
         """
 
 
@@ -86,23 +90,27 @@ class Merge(Protocol):
         """Returns the state of all devices together.
 
         Args:
-            states: one pytree whose arrays have a leading axis of devices, each of which holds its own
-                part; it may be donated.
+            states: one pytree whose arrays have a leading axis of devices, each of which holds its
+                own part; it may be donated.
         """
 
 
 class Reduction(NamedTuple):
-    """A statistic of one layer, as four pure functions::
+    """A statistic of one layer, as four pure functions.
 
-        def update(state, activation, batch):
-            return jnp.maximum(state, jnp.where(batch.valid[..., None], activation, 0).max((0, 1)))
-
-        largest = Reduction(
-            init=lambda: jnp.zeros(neurons),
-            update=update,
-            finalize=lambda state: {"largest": np.asarray(state)},
-            merge=lambda states: states.max(axis=0),
-        )
+    >>> def update(state, activation, batch):
+    ...     counted = jnp.where(batch.valid[..., None], activation, 0)
+    ...     return jnp.maximum(state, counted.max((0, 1)))
+    >>> largest = jaxneurons.Reduction(
+    ...     init=lambda: jnp.zeros(model.config.ffn_dim),
+    ...     update=update,
+    ...     finalize=lambda state: {"largest": np.asarray(state)},
+    ...     merge=lambda states: states.max(axis=0),
+    ... )
+    >>> for layer, found in jaxneurons.count(model, text, largest, layers=(0, 1)):
+    ...     print(layer, found["largest"].shape)
+    0 (1024,)
+    1 (1024,)
 
     Attributes:
         init: see `Init`.
@@ -118,9 +126,22 @@ class Reduction(NamedTuple):
 
 
 def chain(*reductions: Reduction) -> Reduction:
-    """Several reductions as one; their arrays must differ in name."""
+    """Several reductions as one, counted in one run; their arrays must differ in name.
 
-    # JAX keeps what it compiled, and with it `init` and `update`: they must not hold on to the rest.
+    >>> domains, neurons = len(text.names), model.config.ffn_dim
+    >>> both = jaxneurons.chain(
+    ...     jaxneurons.counting.activation_counts(domains, neurons),
+    ...     jaxneurons.counting.position_counts(domains, 64, neurons),
+    ... )
+    >>> layer, found = next(jaxneurons.count(model, text, both))
+    >>> sorted(found)
+    ['activation_count', 'position_count', 'special_activation_count']
+
+    Raises:
+        ValueError: two of them give an array of the same name; raised by `finalize`.
+    """
+
+    # JAX keeps what it compiled, and with it `init` and `update`, which must not keep the rest.
     inits = [reduction.init for reduction in reductions]
     updates = [reduction.update for reduction in reductions]
 

@@ -1,7 +1,8 @@
-"""Statistics of one neuron from its counts alone: pure JAX functions, to be mapped over neurons by `jax.vmap`.
+"""Statistics of one neuron from its counts: pure JAX functions, which `jax.vmap` maps over neurons.
 
-In: integer counts of a neuron. Out: its mutual information with position, its coverage, whether it is an n-gram
-detector. Definitions are those of `jaxneurons/stats/README.md`; `position_information` is what a study calls.
+In: integer counts of a neuron. Out: its mutual information with position, its coverage, whether it
+is an n-gram detector, as `jaxneurons/stats/README.md` defines them. A study calls
+`position_information`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
     """The mutual information between a neuron's firing and the position (paper §5.1, Appendix B.1).
 
     >>> with jax.enable_x64(True):
-    ...     print(positional_information(jnp.array([4, 4, 0, 0]), windows=4))
+    ...     on_in_the_first_half = jnp.array([4, 4, 0, 0])
+    ...     print(jaxneurons.counting.positional_information(on_in_the_first_half, windows=4))
     0.6931471805599453
 
     Args:
@@ -34,7 +36,7 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
     real = jnp.result_type(float)
     windows_real = jnp.asarray(windows, real)
     share = count.astype(real) / windows_real
-    # From the sum of integers, and taken off position by position: a flat pattern is 0 then, not nearly 0.
+    # From the sum of integers, subtracted at each position, so that a flat pattern is exactly 0.
     mean = jnp.sum(count, dtype=int).astype(real) / (windows_real * len(count))
     terms = _negative_entropy(share) - _negative_entropy(mean)
     information = jnp.maximum(jnp.mean(terms), 0)
@@ -42,9 +44,9 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
 
 
 def coverage(activations: jax.Array, share: Fraction = Fraction(95, 100)) -> jax.Array:
-    """The smallest number of distinct n-grams that account for a share of a neuron's activations (paper §4.1).
+    """The fewest distinct n-grams that account for a share of a neuron's activations (paper §4.1).
 
-    >>> coverage(jnp.array([1, 90, 5, 4])).item()
+    >>> jaxneurons.counting.coverage(jnp.array([1, 90, 5, 4])).item()
     2
 
     Args:
@@ -69,10 +71,15 @@ def is_detector(
 ) -> jax.Array:
     """Whether a neuron is an n-gram detector (paper §4.2).
 
+    >>> activations, occurrences = jnp.array([90, 1, 8]), jnp.array([91, 50, 8])
+    >>> jaxneurons.counting.is_detector(activations, occurrences, most_ngrams=5).item()
+    True
+
     Args:
         activations: int[G], the neuron's activations on each distinct n-gram.
         occurrences: int[G], how often each n-gram occurs.
-        most_ngrams: the largest coverage of a detector; the paper has 5 for tokens and 50 for longer n-grams.
+        most_ngrams: the largest coverage of a detector; the paper has 5 for tokens and 50 for
+            longer n-grams.
         share: of its activations, which its coverage and its triggers must account for.
         trigger_share: of a trigger's occurrences, on which the neuron is active.
 
@@ -87,7 +94,7 @@ def is_detector(
 
 
 def at_least(total: jax.Array, share: Fraction) -> jax.Array:
-    """The least integers that are >= share * total int[...], without a product that could overflow."""
+    """The least integers >= share * total int[...], without a product that could overflow."""
     whole, rest = jnp.divmod(total, share.denominator)
     return share.numerator * whole - (-share.numerator * rest) // share.denominator
 
@@ -113,7 +120,7 @@ def position_information(
 
 @jax.jit
 def _by_blocks(position_count: jax.Array, windows: jax.Array) -> jax.Array:
-    """float64[len(windows), F]; float64 values of all neurons at once would take eight times the counts' memory."""
+    """float64[len(windows), F], in blocks: at once they take eight times the counts' memory."""
     domains, _, neurons = position_count.shape
     width = min(neurons, NEURONS_PER_BLOCK)
     of_neurons = jax.vmap(positional_information, in_axes=(1, None))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 IMPLEMENTATIONS = ("auto", "cudnn", "chunked")
-# Queries a chunk: 256 was the fastest of 128, 256 and 512 on CPU (BUILD.md).
+# Queries per chunk: 256 was the fastest of 128, 256 and 512 on CPU (benchmark/README.md).
 CHUNK = 256
 
 
@@ -100,7 +100,7 @@ def _one_head(
     value: jax.Array,
     attention_mask: jax.Array | None,
 ) -> jax.Array:
-    """Attention of one head of one text, [T, K] each: a chunk of queries against its own prefix only."""
+    """Attention of one head of one text, [T, K] each: each chunk of queries against its prefix."""
     length = query.shape[0]
     chunks = []
     for start in range(0, length, CHUNK):

@@ -1,4 +1,4 @@
-"""One OPT layer as a pure Flax Linen module: residual stream in, residual stream and neuron activations out.
+"""One OPT layer as a pure Flax Linen module: residual stream in, residual stream and neurons out.
 
 `Block(config).apply({"params": params}, x)` computes in the type of `x` whatever the type of the
 parameters, and keeps LayerNorm, attention scores and softmax in float32.
@@ -34,7 +34,7 @@ class Attention(nn.Module):
     def __call__(
         self, x: jax.Array, attention_mask: jax.Array | None = None
     ) -> jax.Array:
-        """Mixes positions: float[B, T, D] to float[B, T, D]; attention_mask is bool[B, T] or None."""
+        """Mixes positions: float[B, T, D] to the same; attention_mask is bool[B, T] or None."""
         config = self.config
         dense = functools.partial(
             nn.DenseGeneral,
@@ -66,7 +66,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Maps float[B, T, D] to the update float[B, T, D] and the neurons' values float[B, T, F]."""
+        """Maps float[B, T, D] to the update float[B, T, D] and the neurons float[B, T, F]."""
         dense = functools.partial(
             nn.Dense,
             use_bias=self.config.enable_bias,
@@ -81,6 +81,12 @@ class FeedForward(nn.Module):
 
 class Block(nn.Module):
     """One layer of an OPT model, pre- or post-LayerNorm.
+
+    >>> block = jaxneurons.Block(model.config)
+    >>> x = model.embed(text.tokens[:2])
+    >>> x, activation = jax.jit(block.apply)({"params": model.layer(0)}, x)
+    >>> x.shape, activation.shape
+    ((2, 64, 128), (2, 64, 1024))
 
     Attributes:
         config: sizes and variant of the model.

@@ -20,25 +20,26 @@ def count(
     windows_per_batch: int | None = None,
     dtype: str = "float32",
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Runs text through a model and gives what a reduction found in each layer, as soon as it is done.
+    """Runs text through a model and yields what a reduction found in each layer as it is done.
 
     >>> firing = jaxneurons.counting.activation_counts(len(text.names), model.config.ffn_dim)
     >>> for layer, found in jaxneurons.count(model, text, firing):
     ...     print(layer, found["activation_count"].shape)
-    0 (5, 1024)
-    1 (5, 1024)
-    2 (5, 1024)
-    3 (5, 1024)
+    0 (4, 1024)
+    1 (4, 1024)
+    2 (4, 1024)
+    3 (4, 1024)
 
-    Hidden states stay in the device's memory; for more text than that holds, `study` keeps them elsewhere.
+    Hidden states stay in the device's memory; for more text than it has room for, `study` keeps
+    them elsewhere.
 
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
         reduction: what to count; `chain` makes one of several.
         layers: first and last to count in, both included; None is all. Those below still run.
-        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens, 16,384 on
-            accelerators.
+        windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
+            16,384 on accelerators.
         dtype: to compute in: "float32", "bfloat16" or "float16".
 
     Returns:

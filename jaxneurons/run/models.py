@@ -25,6 +25,13 @@ from jaxneurons.training import export
 class Model:
     """A model whose parameters are read when they are asked for; `open_model` makes it.
 
+    >>> block = jaxneurons.Block(model.config)
+    >>> x = model.embed(text.tokens[:2])
+    >>> for layer in range(model.config.num_hidden_layers):
+    ...     x, activation = block.apply({"params": model.layer(layer)}, x)
+    >>> model.logits(x).shape
+    (2, 64, 4096)
+
     Attributes:
         name: what to call it.
         store: its parameters on disk.
@@ -79,7 +86,7 @@ class Model:
         return jax.device_put(self.store.read_layer(layer))
 
     def logits(self, x: jax.Array) -> jax.Array:
-        """Next-token logits float[B, T, V] of the residual stream float[B, T, D] after the last layer."""
+        """Logits float[B, T, V] of the next token; x: float[B, T, D], after the last layer."""
         return embed.logits(self.config, self.embedding, x)
 
 
@@ -98,9 +105,10 @@ def open_model(
     4
 
     Args:
-        name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face format, a
-            layer store or a training directory; None is the small model that comes with the package.
-            What is no store is converted to one, once, in the cache; a bar shows how far it is.
+        name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face
+            format, a layer store or a training directory; None is the small model that comes with
+            the package. What is not a store is converted to one, once, in the cache, and a bar shows
+            how far it is.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.
         ignore_attributes: of the model's config.json, which do not change what it computes though

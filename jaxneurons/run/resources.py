@@ -11,14 +11,20 @@ from jaxneurons.studies.settings import Settings
 class Resources:
     """What a study may use of the machine; decides no number.
 
+    `study(..., resources=small)` then keeps to it:
+
+    >>> small = jaxneurons.Resources(host_memory_bytes=4 * 2**30, devices=1)
+
     Attributes:
         device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
-            None is what the machine has.
-        host_memory_bytes: most memory of the machine, beside what Python and JAX take; None likewise.
-        spill_directory: where hidden states are written that no memory holds, and the copies of them
-            from which a killed run goes on; None is the study's own.
-        checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more than
-            about that; 0 copies after every layer, infinity never. Hidden states on disk are their own copy.
+            None is four fifths of what there is.
+        host_memory_bytes: most memory of the machine, not counting 0.7 GiB for Python and JAX; None
+            is four fifths of what there is.
+        spill_directory: where hidden states are written that no memory has room for, and the copies
+            of them from which an interrupted run resumes; None is the study's own.
+        checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more
+            than about that; 0 copies after every layer, infinity never. Hidden states on disk are
+            their own copy.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
         devices: of this host; None is all.
@@ -33,7 +39,7 @@ class Resources:
 
 
 def check_passes(settings: Settings, resources: Resources) -> None:
-    """Raises UsageError for what can only be counted over all tokens at once, asked for in passes."""
+    """Raises UsageError for n-grams in several passes: they are counted over all tokens at once."""
     if settings.ngrams and resources.tokens_per_pass is not None:
         raise errors.UsageError(
             f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, since a "

@@ -58,7 +58,7 @@ def resolve(
 
 
 def _tokens_per_batch() -> int:
-    """What a processor's caches like best (BUILD.md, "Performance notes"); more, not measured yet, elsewhere."""
+    """The fastest number on a CPU (see benchmark/README.md); not measured elsewhere yet."""
     import jax
 
     return 2048 if jax.default_backend() == "cpu" else 16384

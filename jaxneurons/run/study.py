@@ -1,4 +1,4 @@
-"""A study in one call: streams, counts, analyses, and goes on after an interruption.
+"""A study in one call: streams, counts, analyses, and continues after an interruption.
 
 In: a model, its text, a place. Out: a finished study on disk.
 """
@@ -59,17 +59,17 @@ def study(
         dtype: to compute in: "float32", "bfloat16" or "float16".
         ngrams: whether n-grams are counted.
         figures: whether the paper's figures are drawn.
-        resume: go on with an unfinished study of the same model, text and settings, or begin where
-            there is none.
-        resources: what may be used of the machine; None is what `Resources` has as defaults.
-        progress: what says how far it is; None shows a bar on a terminal and in a notebook.
+        resume: continue an unfinished study of the same model, text and settings, or begin one
+            where there is none.
+        resources: what may be used of the machine; None is the defaults of `Resources`.
+        progress: what reports progress; None shows a bar on a terminal and in a notebook.
 
     Returns:
         The finished study, opened to read.
 
     Raises:
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
-        InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` goes on.
+        InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
     resources, progress = resources or Resources(), progress or Progress()
     chosen = settings.resolve(

@@ -22,12 +22,12 @@ def load_text(
 
     >>> text = jaxneurons.load_text(model, window=64, max_tokens=2000)
     >>> text.tokens.shape
-    (30, 64)
+    (32, 64)
 
     Args:
         model: whose tokenizer and longest context count.
-        sources: name of each domain and path of its text: a .txt, .jsonl or .gz file of either, or a directory of
-            such; None is the text that comes with the package.
+        sources: name of each domain and path of its text: a .txt file, a .jsonl file, either of
+            them as .gz, or a directory of such files; None is the text that comes with the package.
         window: T, tokens per window; None is the model's longest context.
         max_tokens: most tokens, shared equally by the domains; None reads everything.
         cache: directory for tokenized text; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.

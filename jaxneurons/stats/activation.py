@@ -1,4 +1,7 @@
-"""How often neurons fire (paper §3, Figure 1): counts and weights in, dead and certified neurons out."""
+"""How often neurons fire (paper §3, Figure 1).
+
+In: counts and weights. Out: dead and certified neurons.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +18,7 @@ def preactivation_bounds(
     norm_scale: np.ndarray,
     norm_bias: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest pre-activation that any input can cause (statistics.md, "Activation").
+    """The least and the largest pre-activation that any input can cause (see README.md beside).
 
     The network reads x = scale * n + offset from a LayerNorm, where n has mean zero and a norm of
     at most sqrt(D); over such n, w·x + c ranges over a ball's image. An upper bound <= 0 certifies

@@ -1,6 +1,6 @@
 """What a study holds: its arrays by name, and sums that wait for the next pass.
 
-In: results of a layer as the reductions give them. Out: the arrays of architecture.md.
+In: results of a layer as the reductions give them. Out: the arrays that README.md lists.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The block in other people's hands: each test is an example that README shows."""
+"""The block under the transformations of JAX, as README shows them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""How much 16-bit arithmetic changes what this project measures: shares of masks, on the embedded model and text."""
+"""How much 16-bit arithmetic changes activation masks, on the embedded model and text."""
 
 import functools
 
@@ -37,7 +37,8 @@ def masks(config, params, layers, tokens, dtype):
     return jnp.stack(found)
 
 
-# In per cent, on AMX-capable x86; README's table. Other processors round otherwise, so a factor of two is left.
+# In per cent, the table of jaxneurons/stats/README.md. Other processors round differently, hence
+# the factor of two.
 @pytest.mark.parametrize(("dtype", "share"), [("float16", 0.007), ("bfloat16", 0.050)])
 def test_share_of_masks_that_differ_from_float32(model, tokens, dtype, share):
     layers = [model.layer(i) for i in range(model.config.num_hidden_layers)]

@@ -1,6 +1,5 @@
 """A finished study opened: every neuron is a row, arrays have coordinates, damage is one error."""
 
-import doctest
 import pathlib
 
 import numpy as np
@@ -8,9 +7,7 @@ import pandas
 import pytest
 import xarray
 
-import jaxneurons
-from convert import opt
-from jaxneurons import demo, errors
+from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.studies import results
 from tests.support import planted, small_study, studies
@@ -209,21 +206,3 @@ def test_tables_without_rows_have_their_columns(folder, tmp_path):
     for table in (result.detectors(3), result.positional()):
         assert isinstance(table, pandas.DataFrame) and table.empty
         assert {"layer", "neuron"} < set(table.columns)
-
-
-@pytest.mark.slow
-def test_examples_run_as_they_stand(tmp_path, monkeypatch):
-    opt.convert(demo.model_directory(), tmp_path / "store")
-    (tmp_path / "studies").mkdir()
-    path = tmp_path / "studies" / "demo"
-    store, sources = tmp_path / "store", demo.sources()
-    chosen = {"name": demo.MODEL_NAME, "window": 64, "max_tokens": 4000}
-    studies.run_study(path, store, sources, **chosen)
-    monkeypatch.chdir(tmp_path)
-    finder = doctest.DocTestFinder()
-    runner = doctest.DocTestRunner()
-    for example in finder.find(
-        results, "results", extraglobs={"jaxneurons": jaxneurons}
-    ):
-        runner.run(example)
-    assert runner.tries > 10 and not runner.failures
