@@ -2,10 +2,10 @@
 
     python scripts/analyze.py --study=studies/opt-125m --most_unigrams=10 --trigger_share=.9
 
-Replaces detectors_{n}.jsonl, positional.jsonl, summary.json and figures/ in the study, or writes them to a new
-directory given by --out. The arrays never change, and no text is needed. What detectors promote and suppress
-takes the model's weights, where the study found them or by --model; --nosuppression leaves that out.
-Takes seconds: 11 s for the embedded model's study on two CPU cores, which has no token detector.
+Replaces detectors_{n}.jsonl, positional.jsonl, summary.json, figures/ and the arrays that say what was found of
+each neuron, or writes them to a new directory given by --out. What was counted never changes, and no text is
+needed. What neurons promote and suppress takes the model's weights, where the study found them or by --model;
+--nosuppression leaves that out. Takes seconds: 11 s for the embedded model's study on two CPU cores.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from absl import flags
 
 from jaxneurons import errors
 from jaxneurons.analysis import options
-from jaxneurons.command import cache, common_flags, script
+from jaxneurons.command import backend, cache, common_flags, script
 
 if TYPE_CHECKING:
     from jaxneurons.store import reading
@@ -34,8 +34,9 @@ _MODEL = flags.DEFINE_string(
 )
 _CACHE = common_flags.cache()
 _SUPPRESSION = flags.DEFINE_bool(
-    "suppression", True, "Whether to find what detectors promote and suppress."
+    "suppression", True, "Whether to find what neurons promote and suppress."
 )
+_COMPILATION_CACHE = common_flags.compilation_cache()
 
 
 @script.command
@@ -56,6 +57,7 @@ def _open_model(study: "Study") -> "reading.Store":
     from convert import cached
     from jaxneurons.store import reading
 
+    backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
     if _MODEL.value is None:
         return reading.open_store(study.identity.model.location)
     return cached.open_model(_MODEL.value, cache.directory(_CACHE.value))[1]

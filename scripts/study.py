@@ -76,6 +76,8 @@ def main() -> None:
             windows_per_batch=options.WINDOWS_PER_BATCH.value,
             dtype=options.DTYPE.value,
             ngrams=options.NGRAMS.value,
+            examples=options.EXAMPLES.value,
+            suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,
             progress=shown,

@@ -24,7 +24,7 @@ FOLDERS = {
     "stats": "root counting",
     # A Matplotlib that cannot be imported is a foreseen fault.
     "figures": "root",
-    "analysis": "root disk command store studies stats figures",
+    "analysis": "root disk command store counting studies stats figures",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",
     # A given tokenizer is in a model's form.

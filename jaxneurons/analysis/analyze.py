@@ -1,7 +1,7 @@
-"""A study's arrays in; detectors_{n}.jsonl, positional.jsonl, summary.json and figures out.
+"""A study's counts in; detectors_{n}.jsonl, positional.jsonl, arrays of findings, summary.json and figures out.
 
-Nothing here needs text. Only how detectors write needs the model; without it that part is left out.
-Files are replaced one by one, each atomically, summary.json last.
+Nothing here needs text. Only what neurons write needs the model; without it that part is left out.
+Files are replaced one by one, each atomically, summary.json after them and study.json last.
 """
 
 import contextlib
@@ -14,13 +14,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxneurons import errors, terms
-from jaxneurons.analysis import activation, drawing, ngrams, positions
+from jaxneurons.analysis import (
+    activation,
+    drawing,
+    neurons,
+    ngrams,
+    positions,
+    promoted,
+)
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files, strict_json
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import summary
+from jaxneurons.studies import summary, vocabulary
 from jaxneurons.studies.directory import Study
 
 
@@ -51,18 +58,20 @@ def analyze(
     study: Study,
     model: Store | None,
     wanted: Thresholds,
-    folder: pathlib.Path,
+    into: Study,
     figures: bool = True,
     progress: Progress | None = None,
 ) -> None:
-    """Finds what a study's arrays hold and writes it.
+    """Finds what a study's counts hold and writes it.
+
+    What neurons promote and suppress depends on no threshold, and is found where the study does not have it yet.
 
     Args:
         study: whose layers are all done.
-        model: the layer store of the model studied; None leaves out what detectors promote and
+        model: the layer store of the model studied; None leaves out what neurons promote and
             suppress.
         wanted: the thresholds.
-        folder: where to write: the study's own, for what belongs to it.
+        into: where to write: the study itself, or one in another directory.
         figures: whether to draw the paper's figures.
         progress: what says how far it is; None shows a bar on a terminal and in a notebook.
 
@@ -77,15 +86,27 @@ def analyze(
             f"{model.location} is not the model of {study.path}: its fingerprint is "
             f"{model.fingerprint[:16]}, wanted {studied.fingerprint[:16]}"
         )
+    folder, findings = into.path, neurons.Findings(study)
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
+    lacking = model if not promoted.is_written(study) else None
     shown = progress or Progress()
     with shown:
         layers = len(study.asked_layers)
-        shown.start((len(orders) + 1) * layers, "analysis", "layers")
+        phases = len(orders) + 1 + (lacking is not None)
+        shown.start(phases * layers, "analysis", "layers")
         found = ngrams.write_detectors(
-            study, model, wanted.detectors, wanted.suppression, folder, shown
+            study,
+            model,
+            wanted.detectors,
+            wanted.suppression,
+            folder,
+            findings.add_detector,
+            shown,
         )
-        positional = _write_positional(study, wanted, folder, shown)
+        positional = _write_positional(study, wanted, folder, findings, shown)
+        if lacking is not None:
+            promoted.write(into, vocabulary.read(study).real, lacking, shown)
+    findings.write(into)
     sections: dict[str, Any] = {
         "model": {
             "name": studied.name,
@@ -113,14 +134,20 @@ def analyze(
 
 
 def _write_positional(
-    study: Study, wanted: Thresholds, folder: pathlib.Path, progress: Progress
+    study: Study,
+    wanted: Thresholds,
+    folder: pathlib.Path,
+    findings: neurons.Findings,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Writes positional.jsonl layer by layer and gives the section of summary.json."""
     summaries = []
     with files.replacing(folder / summary.POSITIONAL) as file:
         found = positions.find_by_layer(study, wanted.positions, wanted.null)
         for layer in progress.each(found):
-            file.writelines(map(strict_json.to_line, layer.records))
+            for record in layer.records:
+                file.write(strict_json.to_line(record))
+                findings.add_positional(record)
             summaries.append(layer.summary)
     return positions.summarize(study, summaries, wanted.positions)
 
@@ -134,12 +161,18 @@ def analyze_again(
         OutputExistsError: the directory is not empty, or another process works on the study.
     """
     if out is None:
-        with study.locked(), _staged(study.path) as stage:
-            analyze(study, model, wanted, stage)
+        with study.locked():
+            with _staged(study.path) as stage:
+                made = Study(stage, study.facts)
+                analyze(study, model, wanted, made)
+            study.facts = made.facts
+            study.save()
         return study.path
     folder = pathlib.Path(out)
     with files.partial_directory(folder, "an analysis") as partial:
-        analyze(study, model, wanted, partial)
+        made = Study(partial, study.facts)
+        made.write_group({})
+        analyze(study, model, wanted, made)
     return folder
 
 
@@ -162,7 +195,9 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             for path in former:
                 path.unlink()
             for path in sorted(made, key=lambda path: path.name == summary.NAME):
-                os.replace(path, folder / path.relative_to(stage))
+                place = folder / path.relative_to(stage)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, place)
             files.sync_directory(folder)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

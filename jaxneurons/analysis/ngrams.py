@@ -45,11 +45,12 @@ def write_detectors(
     criteria: thresholds.Criteria,
     settings: suppression.Settings,
     folder: pathlib.Path,
+    note: Keep,
     progress: Progress,
 ) -> Sections:
     """Finds and writes the detectors of every layer asked for, and with a model what those of tokens write.
 
-    The bar moves on by a layer for each order of n-grams.
+    `note` is called with each detector too. The bar moves on by a layer for each order of n-grams.
     """
     if not study.identity.settings.ngrams:
         return Sections(None, None)
@@ -62,6 +63,7 @@ def write_detectors(
 
             def keep(detector: detectors.Detector, write: Any = file.write) -> None:
                 write(strict_json.to_line(detector))
+                note(detector)
 
             if n == 1 and model is not None:
                 projected = _vocabulary(study, model, named)

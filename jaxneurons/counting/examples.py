@@ -35,7 +35,7 @@ class Examples(NamedTuple):
     position: jax.Array
 
 
-def examples(number: int, neurons: int, first_window: int = 0) -> Reduction:
+def examples(number: int, neurons: int) -> Reduction:
     """Finds the windows that show a neuron best, and windows chosen at random among those in which it is active.
 
     Gives `example_value` float32[F, k], `example_window` and `example_position` int32[F, k], highest value first, and
@@ -46,7 +46,6 @@ def examples(number: int, neurons: int, first_window: int = 0) -> Reduction:
     Args:
         number: k, examples of each kind.
         neurons: F.
-        first_window: windows of the text in passes before this one.
     """
 
     def init() -> State:
@@ -63,7 +62,7 @@ def examples(number: int, neurons: int, first_window: int = 0) -> Reduction:
 
         def add_window(index: jax.Array, state: State) -> State:
             top, random = state
-            window = first_window + batch.first_window + index
+            window = batch.first_window + index
             peak = (
                 value[index],
                 jnp.full_like(position[index], window),

@@ -1,4 +1,4 @@
-"""All that a study counts, the paper's statistics, as reductions.
+"""All that a study counts, the paper's statistics and examples, as reductions.
 
 In: a model's configuration, the text and how it lies on the devices. Out: reductions to be chained.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxneurons.config import Config
-from jaxneurons.counting import counts, ngram_coverage
+from jaxneurons.counting import counts, examples, ngram_coverage
 from jaxneurons.counting.reductions import Reduction
 from jaxneurons.devices import Spread
 
@@ -21,8 +21,9 @@ def paper_counts(
     spread: Spread,
     ngram_bytes: int | None = 2**28,
     whole: bool = True,
+    example_number: int = 16,
 ) -> list[Reduction]:
-    """Activations by domain, by position too, and n-grams: the parts of a study, in this order.
+    """Activations by domain, by position too, n-grams and examples: the parts of a study, in this order.
 
     Args:
         config: of the model.
@@ -32,6 +33,7 @@ def paper_counts(
         spread: how the windows lie on the devices.
         ngram_bytes: of each device's memory, to count n-grams with; None counts none.
         whole: whether these are all windows of the study, so that mutual information can be computed.
+        example_number: examples of each kind for a neuron; 0 finds none.
     """
     domains, length = len(full_windows), tokens.shape[1]
     windows = full_windows if whole else None
@@ -50,4 +52,6 @@ def paper_counts(
                 memory_bytes=ngram_bytes,
             )
         )
+    if example_number:
+        parts.append(examples.examples(example_number, config.ffn_dim))
     return parts

@@ -82,9 +82,10 @@ def _create_arrays(study: Study, windows: Windows) -> None:
     sizes = {
         name: len(values) for name, values in coordinates.find(study.identity).items()
     }
-    sizes["window"] = len(windows.tokens)
+    settings = study.identity.settings
+    sizes |= {"window": len(windows.tokens), "example": settings.examples}
     most_windows = max(domain.full_windows for domain in study.identity.corpus)
-    for name, spec in contents.array_specs(most_windows).items():
+    for name, spec in contents.array_specs(most_windows, settings.examples).items():
         shape = [sizes[dimension] for dimension in spec.dimensions]
-        counted = study.identity.settings.ngrams or name not in contents.NGRAM_ARRAYS
+        counted = settings.ngrams or name not in contents.NGRAM_ARRAYS
         study.create_array(name, shape, spec, counted)

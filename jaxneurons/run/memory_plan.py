@@ -13,7 +13,7 @@ import jax
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.counting import ngram_coverage, packed_bits
+from jaxneurons.counting import ngram_coverage, packed_bits, promoted
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
 from jaxneurons.run import host_memory
@@ -116,6 +116,7 @@ def find_needs(job: Job) -> dict[str, Need]:
         ),
         # On the host those of the layer before, which are written while this one computes.
         "position counts": Need(counts, counts),
+        "examples": _example_need(config, settings, spread),
         "text": Need(text, text),
     }
     candidates = 0
@@ -124,11 +125,22 @@ def find_needs(job: Job) -> dict[str, Need]:
         candidates = _most_candidates(config, windows)
     batch_need = needs["a batch of windows"]
     needs["the end of a layer"] = _end_need(config, counts, candidates, batch_need)
+    needs["what neurons write"] = _over(
+        "memory" if _host_pool() == "memory" else "device",
+        _projection_bytes(config, embedding + stored * weights),
+        needs,
+        spread,
+    )
     if settings.ngrams:
-        over = _needed(_host_pool(), needs, spread)
         found = _detector_bytes(config, embedding + stored * weights, candidates)
-        needs["detectors"] = Need(0, max(0, found - over))
+        needs["detectors"] = _over(_host_pool(), found, needs, spread)
     return needs
+
+
+def _over(pool: str, size: int, needs: Mapping[str, Need], spread: Spread) -> Need:
+    """What is needed beyond all that is over by then: after the last layer."""
+    more = max(0, size - _needed(pool, needs, spread))
+    return Need(more, 0) if pool == "device" else Need(0, more)
 
 
 def hidden_bytes(job: Job) -> Need:
@@ -153,6 +165,13 @@ def budgets(resources: Resources) -> Need:
         int(DEFAULT_SHARE * _device_memory()) if device is None else device,
         int(DEFAULT_SHARE * host_memory.available()) if host is None else host,
     )
+
+
+def _example_need(config: Config, settings: Settings, spread: Spread) -> Need:
+    """A state holds key, value, window and position of examples of two kinds; all devices' are sorted together."""
+    state = 2 * 4 * 4 * settings.examples * config.ffn_dim
+    # On the host as they come and as they are written.
+    return Need((2 + 3 * spread.mesh.size) * state, 2 * state)
 
 
 def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
@@ -189,6 +208,15 @@ def _detector_bytes(config: Config, stored: int, candidates: int) -> int:
     in_float64 += projections.NEURON_BLOCK * config.vocab_size
     found = BLOCK_BYTES * candidates + DETECTOR_BYTES * config.ffn_dim
     return stored + 2 * 8 * in_float64 + found
+
+
+def _projection_bytes(config: Config, stored: int) -> int:
+    """What finding the promoted tokens takes, when all else is over; stored: the embedding and a layer."""
+    width = config.word_embed_proj_dim
+    outputs = config.ffn_dim * (config.hidden_size + width)
+    # A block's projections are there with both signs and in chunks.
+    block = 4 * promoted.NEURONS_PER_BLOCK * config.vocab_size
+    return 2 * stored + 4 * (config.vocab_size * width + outputs + block)
 
 
 def _host_pool() -> str:

@@ -39,6 +39,19 @@ MAX_TOKENS = flags.DEFINE_integer(
 NGRAMS = flags.DEFINE_bool(
     "ngrams", True, "Whether to count n-grams, from which detectors are found."
 )
+EXAMPLES = flags.DEFINE_integer(
+    "examples",
+    16,
+    "Number of windows to keep for each neuron in which it is at its highest, and of windows chosen at "
+    "random among those in which it is active. With 0 none are kept.",
+    lower_bound=0,
+)
+SUPPRESSION = flags.DEFINE_bool(
+    "suppression",
+    True,
+    "Whether to find which tokens neurons promote and suppress. Without it a study takes less time, and "
+    "analyze.py finds them later.",
+)
 DEVICES = flags.DEFINE_integer(
     "devices",
     None,

@@ -20,7 +20,7 @@ import numpy as np
 from jaxneurons import devices
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
-from jaxneurons.counting import paper, reductions, statistics
+from jaxneurons.counting import examples, paper, reductions, statistics
 from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.disk import files
 from jaxneurons.run import memory_plan
@@ -87,6 +87,7 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
             job.spread,
             ngram_bytes,
             job.is_whole,
+            job.settings.examples,
         )
     )
 
@@ -106,7 +107,7 @@ def _run_pass(
     reduction: Reduction,
     progress: Progress,
 ) -> None:
-    batches = loop.make_batches(job.text, job.model.config, job.spread)
+    batches = loop.make_batches(job.text, job.model.config, job.spread, job.first)
     tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
     source = _BoundedSource(job.model, job.settings.first_layer)
 
@@ -282,7 +283,7 @@ def _finish_layer(
     sums = result.found | {name: np.asarray(getattr(result, name)) for name in TIMES}
     if job.first:
         before = contents.read_counts(study, layer, job.first)
-        sums = {name: sums[name] + before[name] for name in sums}
+        sums = _add_passes(before, sums)
     if not job.is_last:
         contents.save_counts(study, layer, job.stop, sums)
         return
@@ -293,12 +294,25 @@ def _finish_layer(
                 sums["position_count"], job.windows.full_windows()
             )
         sums["min_preactivation"], sums["max_preactivation"] = bounds
+        tokens = [domain.tokens for domain in study.identity.corpus]
+        sums["domain_entropy"] = activation.domain_entropy(
+            sums["activation_count"], tokens
+        )
         for name, data in sums.items():
             study.write_layer(name, layer, data)
     # Without the parts that only fill the last batch up; of several passes there is no copy to resume from.
     copied = result.copied[: job.spread.parts] if job.is_whole else []
     entry = DoneLayer(layer=layer, hidden_states=place, **times)
     study.finish_layer(entry, copied)
+
+
+def _add_passes(
+    before: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What the passes before and this one found in a layer: the best of their examples, the sums of the rest."""
+    shown = examples.merge_passes(before, found) if "example_value" in found else {}
+    counted = {name: before[name] + found[name] for name in found.keys() - shown.keys()}
+    return counted | shown
 
 
 def _line(result: LayerResult, job: Job, tokens: int) -> str:

@@ -14,6 +14,7 @@ def resolve(
     dtype: str = "float32",
     max_tokens: int | None = None,
     ngrams: bool = True,
+    examples: int = 16,
 ) -> Settings:
     """Puts a model's defaults in place of None.
 
@@ -25,6 +26,7 @@ def resolve(
         dtype: "float32", "bfloat16" or "float16".
         max_tokens: None is all.
         ngrams: whether to count n-grams.
+        examples: windows to keep for each neuron, of each kind; 0 keeps none.
 
     Raises:
         UsageError: a value has no meaning for the model.
@@ -37,6 +39,8 @@ def resolve(
         raise errors.UsageError(
             f"windows_per_batch {windows_per_batch}: wanted at least 1"
         )
+    if examples < 0:
+        raise errors.UsageError(f"examples {examples}: at least 0 are needed.")
     if dtype not in DTYPES:
         raise errors.UsageError(f"dtype {dtype!r}: wanted one of {', '.join(DTYPES)}")
     last_of_model = config.num_hidden_layers - 1
@@ -54,6 +58,7 @@ def resolve(
         dtype=dtype,
         max_tokens=max_tokens,
         ngrams=ngrams,
+        examples=examples,
     )
 
 

@@ -39,6 +39,8 @@ def study(
     windows_per_batch: int | None = None,
     dtype: str = "float32",
     ngrams: bool = True,
+    examples: int = 16,
+    suppression: bool = True,
     figures: bool = True,
     resume: bool = False,
     resources: Resources | None = None,
@@ -58,6 +60,9 @@ def study(
             16,384 on accelerators.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         ngrams: whether n-grams are counted.
+        examples: windows kept for each neuron in which it is at its highest, and as many in which it
+            is active chosen at random; 0 keeps none.
+        suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one
             where there is none.
@@ -80,6 +85,7 @@ def study(
         dtype=dtype,
         max_tokens=text.max_tokens,
         ngrams=ngrams,
+        examples=examples,
     )
     check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
@@ -96,7 +102,7 @@ def study(
     begun = opening.resume(path, identity)
     with begun.locked(), _interruptible(begun), progress:
         progress.keep_log(begun.path / "study.log")
-        _finish(begun, work, figures, progress)
+        _finish(begun, work, suppression, figures, progress)
     return results.open_study(path)
 
 
@@ -114,7 +120,9 @@ def _announce(
         progress.log_line(line)
 
 
-def _finish(begun: Study, work: job.Job, figures: bool, progress: Progress) -> None:
+def _finish(
+    begun: Study, work: job.Job, suppression: bool, figures: bool, progress: Progress
+) -> None:
     """Runs and analyzes what is not done yet."""
     ngrams = work.settings.ngrams
     if ngrams and (lost := candidates.layers_without(begun)):
@@ -122,8 +130,8 @@ def _finish(begun: Study, work: job.Job, figures: bool, progress: Progress) -> N
     passes.run_passes(begun, work, progress)
     if ngrams:
         candidates.join(begun)
-    thresholds = analyze.Thresholds()
-    analyze.analyze(begun, work.model, thresholds, begun.path, figures, progress)
+    model = work.model if suppression else None
+    analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
     begun.finish()
     shutil.rmtree(passes.spill_folder(begun, work.resources), ignore_errors=True)
 

@@ -49,6 +49,31 @@ def preactivation_bounds(
     return centre - radius, centre + radius
 
 
+def domain_entropy(activation_count: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """How evenly neurons fire over the domains: low is specific, ln(domains) is a neuron that does not care.
+
+    It is the entropy of a neuron's activation frequencies in the domains, divided by their sum (LAPE: Tang et
+    al., 2024).
+
+    Args:
+        activation_count: integer[domain, F].
+        tokens: tokens of each domain.
+
+    Returns:
+        float64[F], nats; NaN where there is one domain, and of neurons that never fire.
+    """
+    if len(tokens) == 1:
+        return np.full(activation_count.shape[1], np.nan)
+    frequency = activation_count / np.array(tokens)[:, None]
+    total = frequency.sum(axis=0)
+    share = np.divide(
+        frequency, total, where=total > 0, out=np.full_like(frequency, np.nan)
+    )
+    # 0 * ln 0 is 0.
+    terms = share * np.log(np.where(share == 0, 1, share))
+    return -terms.sum(axis=0)
+
+
 def summarize_layer(
     layer: int,
     activation_count: np.ndarray,

@@ -136,10 +136,13 @@ def cast_parameters(params: Parameters, dtype: str) -> Parameters:
     return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
 
-def make_batches(windows: Windows, config: Config, spread: Spread) -> list[Batch]:
+def make_batches(
+    windows: Windows, config: Config, spread: Spread, first_window: int = 0
+) -> list[Batch]:
     """Cuts windows into batches of one size, spread over the devices; empty windows fill the last one up.
 
-    Each is a `Batch` of all devices' windows, but with the first window of each device: int32[N].
+    Each is a `Batch` of all devices' windows, but with the first window of each device: int32[N]. These are part
+    of a text, from its window `first_window` on.
     """
     count, length = windows.tokens.shape
     filled = spread.windows_padded - count
@@ -148,6 +151,7 @@ def make_batches(windows: Windows, config: Config, spread: Spread) -> list[Batch
     )
     lengths = np.pad(windows.lengths, (0, filled))
     domains = np.pad(windows.domains, (0, filled))
+    index = np.arange(first_window, first_window + len(tokens), dtype=np.int32)
     valid = np.arange(length)[None, :] < lengths[:, None]
     special = np.isin(tokens, config.special_tokens) & valid
     batches = []
@@ -159,7 +163,7 @@ def make_batches(windows: Windows, config: Config, spread: Spread) -> list[Batch
             special[chosen],
             domains[chosen].astype(np.int32),
             lengths[chosen] == length,
-            np.arange(len(tokens), dtype=np.int32)[chosen][:: spread.windows_per_part],
+            index[chosen][:: spread.windows_per_part],
         )
         batches.append(Batch(*jax.device_put(on_host, devices.sharded(spread.mesh))))
     return batches

@@ -25,11 +25,21 @@ class ArraySpec:
         dimensions: names of its axes; one with a `layer` axis is written layer by layer.
         dtype: its zarr3 type.
         rows: elements along the first axis of a part, where there is no `layer` axis; None: all.
+        flag_meanings: what the values 0, 1, … stand for, where they are kinds of something.
     """
 
     dimensions: tuple[str, ...]
     dtype: str
     rows: int | None = None
+    flag_meanings: tuple[str, ...] | None = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What xarray shows beside the array: the meanings of flags as CF conventions have them."""
+        if self.flag_meanings is None:
+            return {}
+        values = list(range(len(self.flag_meanings)))
+        return {"flag_values": values, "flag_meanings": " ".join(self.flag_meanings)}
 
     @property
     def fill_value(self) -> Any:
@@ -65,9 +75,10 @@ class ArraySpec:
         ]
         if self.rows is not None:
             chunk[0] = min(self.rows, shape[0])
-        return arrays.metadata(
+        described = arrays.metadata(
             shape, self.dtype, chunk, self.fill_value, self.dimensions
         )
+        return described | {"attributes": self.attributes}
 
     def fill(self, shape: Sequence[int]) -> np.ndarray:
         """A layer that was not asked for, of an array of a shape."""
@@ -101,7 +112,8 @@ class Entry:
     def from_json(cls, entry: Mapping[str, Any]) -> "Entry":
         """The entry that `to_json` gave."""
         dimensions, rows = tuple(entry["dimensions"]), entry.get("rows")
-        spec = ArraySpec(dimensions, entry["dtype"], rows)
+        meanings = entry.get("flag_meanings")
+        spec = ArraySpec(dimensions, entry["dtype"], rows, meanings and tuple(meanings))
         shape, digests = tuple(entry["shape"]), tuple(entry["digests"])
         return cls(spec, shape, entry["metadata_digest"], digests)
 

@@ -12,13 +12,19 @@ from jaxneurons.studies.directory import PARTIAL, Study
 
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
+EXAMPLES = ("layer", "neuron", "example")
 
 
-def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
-    """The arrays that a study begins with, by name; a position count holds `most_full_windows`."""
+def array_specs(most_full_windows: int, examples: int) -> dict[str, ArraySpec]:
+    """The arrays that a study begins with, by name.
+
+    Args:
+        most_full_windows: what a position count holds.
+        examples: kept for each neuron; arrays of them only where there are any.
+    """
     count = ArraySpec(("domain", "layer", "neuron"), "int64")
-    bound = ArraySpec(("layer", "neuron"), "float64")
-    return {
+    of_neuron = ArraySpec(("layer", "neuron"), "float64")
+    specs = {
         "tokens": ArraySpec(("window", "position"), "int32"),
         "window_length": ArraySpec(("window",), "int32"),
         "window_domain": ArraySpec(("window",), "int32"),
@@ -30,12 +36,19 @@ def array_specs(most_full_windows: int) -> dict[str, ArraySpec]:
         ),
         "ngram_coverage": ArraySpec(("n", "layer", "neuron"), "int32"),
         "ngram_activation_count": ArraySpec(("n", "layer", "neuron"), "int64"),
-        "max_preactivation": bound,
-        "min_preactivation": bound,
+        "max_preactivation": of_neuron,
+        "min_preactivation": of_neuron,
         "mutual_information": ArraySpec(
             ("domain_or_all", "layer", "neuron"), "float64"
         ),
+        "domain_entropy": of_neuron,
     }
+    if examples:
+        for kind in ("example", "random_example"):
+            specs[f"{kind}_value"] = ArraySpec(EXAMPLES, "float32")
+            specs[f"{kind}_window"] = ArraySpec(EXAMPLES, "int32")
+            specs[f"{kind}_position"] = ArraySpec(EXAMPLES, "int32")
+    return specs
 
 
 def save_counts(

@@ -21,6 +21,7 @@ def open_dataset(study: Study) -> xarray.Dataset:
         name: xarray.Variable(
             entry.spec.dimensions,
             indexing.LazilyIndexedArray(_LazyArray(study.array(name))),
+            entry.spec.attributes,
         )
         for name, entry in study.facts.arrays.items()
     }

@@ -66,6 +66,8 @@ class Results:
                 unembedding; NaN for all others.
             mutual_information: of activation and position, nats, over all domains.
             positional_type, positional_strength: of its pattern; "none" where it is not positional.
+            domain_entropy: how evenly it fires over the domains, nats: 0 in one domain alone, the
+                logarithm of their number where it does not care; NaN where there is one domain.
 
         Where no n-grams were counted, coverage and detector are -1.
 

@@ -15,6 +15,7 @@ class Settings:
         dtype: the type to compute in.
         max_tokens: the most tokens of text to read, over all domains; None reads all.
         ngrams: whether n-grams are counted.
+        examples: windows kept for each neuron in which it is at its highest, and as many others.
     """
 
     window: int
@@ -24,6 +25,7 @@ class Settings:
     dtype: str
     max_tokens: int | None
     ngrams: bool
+    examples: int
 
     @property
     def layers(self) -> tuple[int, ...]:

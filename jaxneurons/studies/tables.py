@@ -25,6 +25,7 @@ NEURON = [
     "mutual_information",
     "positional_type",
     "positional_strength",
+    "domain_entropy",
 ]
 # Of tables without rows.
 DETECTOR = [*PLACE, "coverage", "triggers"]
@@ -33,12 +34,10 @@ POSITIONAL = [*PLACE, "mutual_information", "frequency", "type", "strength"]
 
 def neurons(study: Study) -> pandas.DataFrame:
     """One row per neuron of every layer asked for."""
-    counted = [_counted(study, layer) for layer in study.asked_layers]
-    table = pandas.concat(counted, ignore_index=True)
-    places = pandas.MultiIndex.from_frame(table[PLACE])
-    found = _detected(study, places) | _positioned(study, places)
+    layers = [_layer(study, layer) for layer in study.asked_layers]
+    table = pandas.concat(layers, ignore_index=True)
     of_domains = [f"frequency_{domain.name}" for domain in study.identity.corpus]
-    return table.assign(**found)[[*NEURON, *of_domains]]
+    return table[[*NEURON, *of_domains]]
 
 
 def detectors(study: Study, n: int) -> pandas.DataFrame:
@@ -51,12 +50,11 @@ def positional(study: Study) -> pandas.DataFrame:
     return _findings(study, summary.POSITIONAL, POSITIONAL)
 
 
-def _counted(study: Study, layer: int) -> pandas.DataFrame:
+def _layer(study: Study, layer: int) -> pandas.DataFrame:
     """What a layer's arrays say of each of its neurons."""
     domains = study.identity.corpus
     count = study.read_layer("activation_count", layer)
     activations = count.sum(axis=0)
-    coverage = study.read_layer("ngram_coverage", layer)
     columns = {
         "neuron": np.arange(len(activations)),
         "activations": activations,
@@ -65,44 +63,23 @@ def _counted(study: Study, layer: int) -> pandas.DataFrame:
         "certified_dead": study.read_layer("max_preactivation", layer) <= 0,
         "certified_active": study.read_layer("min_preactivation", layer) > 0,
         "mutual_information": study.read_layer("mutual_information", layer)[-1],
+        "mean_trigger_projection": study.read_layer("mean_trigger_projection", layer),
+        "domain_entropy": study.read_layer("domain_entropy", layer),
     }
-    for n, row in zip(ORDERS, coverage, strict=True):
-        columns[f"coverage_{n}"] = row
+    for name in ("positional_type", "positional_strength"):
+        columns[name] = _flags(study, name, layer)
+    for name, array in (("coverage", "ngram_coverage"), ("detector", "detector")):
+        for n, row in zip(ORDERS, study.read_layer(array, layer), strict=True):
+            columns[f"{name}_{n}"] = row
     for domain, row in zip(domains, count, strict=True):
         columns[f"frequency_{domain.name}"] = row / domain.tokens
     return pandas.DataFrame(columns).assign(layer=layer)
 
 
-def _detected(study: Study, places: pandas.MultiIndex) -> dict[str, np.ndarray]:
-    """The number of triggers of every neuron, and their mean projection where it is known."""
-    projection = np.full(len(places), np.nan)
-    if not study.identity.settings.ngrams:
-        unknown = np.full(len(places), -1)
-        return {f"detector_{n}": unknown for n in ORDERS} | {
-            "mean_trigger_projection": projection
-        }
-    found = {n: detectors(study, n).set_index(PLACE) for n in ORDERS}
-    columns = {
-        f"detector_{n}": table["triggers"].map(len).reindex(places, fill_value=0)
-        for n, table in found.items()
-    }
-    if "mean_projection" in found[1]:
-        projection = found[1]["mean_projection"].reindex(places)
-    columns["mean_trigger_projection"] = projection
-    return {name: np.asarray(column) for name, column in columns.items()}
-
-
-def _positioned(
-    study: Study, places: pandas.MultiIndex
-) -> dict[str, pandas.Categorical]:
-    """Type and strength of the pattern of every neuron; "none" of those that are not positional."""
-    found = positional(study).set_index(PLACE)
-    return {
-        f"positional_{name}": pandas.Categorical(
-            found[name].reindex(places, fill_value="none")
-        )
-        for name in ("type", "strength")
-    }
+def _flags(study: Study, name: str, layer: int) -> pandas.Categorical:
+    """What the values of an array of flags stand for."""
+    meanings = study.array(name).entry.spec.flag_meanings
+    return pandas.Categorical.from_codes(study.read_layer(name, layer), meanings)
 
 
 def _findings(study: Study, name: str, columns: list[str]) -> pandas.DataFrame:

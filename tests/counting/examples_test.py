@@ -42,8 +42,11 @@ def brute_force(activation, valid, special, number):
     return found
 
 
-def reduce_parts(reduction, text, parts, size):
-    """The arrays after windows that `parts` devices share out in batches of `size` windows each."""
+def reduce_parts(reduction, text, parts, size, before=0):
+    """The arrays after windows that `parts` devices share out in batches of `size` windows each.
+
+    The windows come after `before` others of the whole text.
+    """
     activation, valid, special = text
     update = jax.jit(reduction.update)
     states = [jax.jit(reduction.init)() for _ in range(parts)]
@@ -55,7 +58,7 @@ def reduce_parts(reduction, text, parts, size):
             special=jnp.asarray(special[chosen]),
             domain=None,
             full=None,
-            first_window=jnp.int32(first),
+            first_window=jnp.int32(before + first),
         )
         part = first // size % parts
         states[part] = update(states[part], jnp.asarray(activation[chosen]), batch)
@@ -109,10 +112,11 @@ def test_passes_merge_to_what_one_pass_finds():
     whole = reduce_parts(examples.examples(4, 6), text, parts=1, size=2)
     halves = [
         reduce_parts(
-            examples.examples(4, 6, first_window=first),
+            examples.examples(4, 6),
             [array[first : first + 6] for array in text],
             parts=2,
             size=1,
+            before=first,
         )
         for first in (0, 6)
     ]

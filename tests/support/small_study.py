@@ -41,6 +41,7 @@ IDENTITY = Identity(
         dtype="float32",
         max_tokens=None,
         ngrams=True,
+        examples=0,
     ),
     versions={"jax": "1"},
     device=Device(platform="cpu", kind="a cpu"),
