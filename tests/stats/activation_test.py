@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxneurons import config
-from jaxneurons.run import passes
+from jaxneurons.run import layer_end
 from jaxneurons.stats import activation
 
 SIZE, NEURONS = 7, 5
@@ -81,7 +81,7 @@ def test_bounds_read_the_norm_that_the_network_reads(before, affine, enable_bias
         scale if affine else np.ones(SIZE),
         offset if affine else np.zeros(SIZE),
     )
-    found = passes.layer_preactivation_bounds(model, params)
+    found = layer_end.layer_preactivation_bounds(model, params)
     np.testing.assert_array_equal(found, wanted)
 
 
