@@ -95,15 +95,20 @@ def study(
     # Before anything is written: a study that cannot run should not be begun.
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
-    path = pathlib.Path(path)
-    identity = beginning.identify(model.store, model.name, text, chosen)
-    if not resume or files.is_free(path):
-        beginning.create(path, text, model.store.read_tokenizer(), identity)
-    begun = opening.resume(path, identity)
+    begun = _begin(model, work, pathlib.Path(path), resume)
     with begun.locked(), _interruptible(begun), progress:
         progress.keep_log(begun.path / "study.log")
         _finish(begun, work, suppression, figures, progress)
     return results.open_study(path)
+
+
+def _begin(model: Model, work: job.Job, path: pathlib.Path, resume: bool) -> Study:
+    """A new study, or with `resume` the one that is there."""
+    identity = beginning.identify(model.store, model.name, work.windows, work.settings)
+    if not resume or files.is_free(path):
+        tokenizer = model.store.read_tokenizer()
+        beginning.create(path, work.windows, tokenizer, identity)
+    return opening.resume(path, identity)
 
 
 def _announce(
