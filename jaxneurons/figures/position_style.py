@@ -8,27 +8,25 @@ from typing import Any
 
 from matplotlib import colors
 
+from jaxneurons import terms
 from jaxneurons.figures import style
 
 # The paper's purple, red, green and yellow, in colours and marks that the colour-blind tell apart.
 TYPE_COLORS = {
-    "oscillatory": style.PALETTE[3],
-    "both": style.PALETTE[1],
-    "one": style.PALETTE[2],
-    "other": style.PALETTE[5],
+    kind: style.PALETTE[place]
+    for kind, place in zip(terms.POSITIONAL_TYPES, (3, 1, 2, 5), strict=True)
 }
-TYPE_MARKERS = {"oscillatory": "o", "both": "s", "one": "^", "other": "D"}
+TYPE_MARKERS = dict(zip(terms.POSITIONAL_TYPES, "os^D", strict=True))
 # A diamond of the same size stands on its corner, and would reach further.
-MARK_SCALES = {"oscillatory": 1.0, "both": 0.85, "one": 1.0, "other": 0.7}
+MARK_SCALES = dict(zip(terms.POSITIONAL_TYPES, (1.0, 0.85, 1.0, 0.7), strict=True))
 TYPE_TITLES = {
     "oscillatory": "oscillatory",
     "both": "both extremes",
     "one": "one extreme",
     "other": "other",
 }
-STRENGTHS = ("strong", "weak")
 # In the order of the legend, and of a layer's stack from the bottom up.
-KINDS = list(itertools.product(TYPE_COLORS, STRENGTHS))
+KINDS = list(itertools.product(terms.POSITIONAL_TYPES, terms.STRENGTHS))
 WEAK_TINT = 0.3
 
 

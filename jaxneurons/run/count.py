@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxneurons import devices
+from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
 from jaxneurons.run import settings
 from jaxneurons.run.models import Model
@@ -19,6 +20,7 @@ def count(
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
     dtype: str = "float32",
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Runs text through a model and yields what a reduction found in each layer as it is done.
 
@@ -41,6 +43,7 @@ def count(
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
         dtype: to compute in: "float32", "bfloat16" or "float16".
+        progress: what reports progress; None shows a bar on a terminal and in a notebook.
 
     Returns:
         For each layer its index and the host arrays that `reduction.finalize` gives.
@@ -60,13 +63,23 @@ def count(
     batches = loop.make_batches(
         text, model.config, devices.spread(len(text.tokens), per_batch)
     )
+    tokens = [int(batch.valid.sum()) for batch in batches]
     residual = hidden.InMemory()
     first, stop = chosen.first_layer, chosen.last_layer + 1
-    for _ in loop.run_layers(
-        model.store, batches, reductions.chain(), range(first), residual, dtype
-    ):
-        pass
-    for result in loop.run_layers(
-        model.store, batches, reduction, range(first, stop), residual, dtype
-    ):
-        yield result.layer, result.found
+    with progress or Progress() as shown:
+        shown.start(sum(tokens) * stop, "tokens x layers", "tokens")
+        for counted, some in (
+            (reductions.chain(), range(first)),
+            (reduction, range(first, stop)),
+        ):
+            for result in loop.run_layers(
+                model.store,
+                batches,
+                counted,
+                some,
+                residual,
+                dtype,
+                lambda index: shown.advance(tokens[index]),
+            ):
+                if result.layer >= first:
+                    yield result.layer, result.found

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxneurons import errors
+from jaxneurons import errors, terms
 
-TYPES = ("oscillatory", "both", "one", "other")
-STRENGTHS = ("strong", "weak")
+TYPES = terms.POSITIONAL_TYPES
+STRENGTHS = terms.STRENGTHS
 Ranges = list[list[int]]
 # Differences of shares are rounded here, so that 0.35 − 0.1 is 0.25 and no less.
 DECIMALS = 12

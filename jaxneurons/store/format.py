@@ -15,6 +15,7 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import arrays, files, manifest
 from jaxneurons.model import block, embed
+from jaxneurons.terms import TOKENIZER_FILE
 
 FORMAT = manifest.Format(
     "jaxneurons-layer-store", 3, errors.StoreError, "convert the model again"
@@ -25,7 +26,7 @@ DTYPES = {
     "float32": np.dtype(np.float32),
 }
 MANIFEST = "manifest.json"
-TOKENIZER = "tokenizer/tokenizer.json"
+TOKENIZER = f"tokenizer/{TOKENIZER_FILE}"
 _CHUNK_BYTES = 64 * 2**20
 
 

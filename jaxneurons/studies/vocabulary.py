@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from jaxneurons.disk import files
 from jaxneurons.studies.directory import Study
+from jaxneurons.terms import TOKENIZER_FILE
 from jaxneurons.text.tokenizer import Tokenizer
 
-NAME = "tokenizer.json"
+NAME = TOKENIZER_FILE
 
 
 class Vocabulary(NamedTuple):
