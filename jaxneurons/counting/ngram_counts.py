@@ -80,8 +80,13 @@ def count(bits: jax.Array, owners: jax.Array, shape: ngrams.LayoutShape) -> Coun
         shape.frequent,
         indices_are_sorted=True,
     )
-    total = jnp.sum(histogram * _values(), axis=0) + jnp.sum(frequent, axis=0)
+    total = _sum(histogram * _values()) + _sum(frequent)
     return Counts(histogram, frequent, total)
+
+
+def _sum(counts: jax.Array) -> jax.Array:
+    """The sum along the first axis in int32, whatever JAX's default integers are."""
+    return jnp.sum(counts, axis=0, dtype=jnp.int32)
 
 
 def _values() -> jax.Array:
@@ -102,9 +107,9 @@ def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Ar
     def number_and_sum(least: jax.Array) -> tuple[jax.Array, jax.Array]:
         small = jnp.where(values >= least[None], counts.histogram, 0)
         large = counts.frequent >= least[None]
-        number = jnp.sum(small, axis=0) + jnp.sum(large, axis=0, dtype=jnp.int32)
+        number = _sum(small) + _sum(large)
         activations = jnp.where(large, counts.frequent, 0)
-        return number, jnp.sum(small * values, axis=0) + jnp.sum(activations, axis=0)
+        return number, _sum(small * values) + _sum(activations)
 
     def set_bit(step: jax.Array, least: jax.Array) -> jax.Array:
         larger = least | (1 << (most_occurrences.bit_length() - 1 - step))

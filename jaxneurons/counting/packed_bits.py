@@ -79,4 +79,4 @@ def histogram(words: jax.Array, size: int) -> jax.Array:
     for bit in range(1, size.bit_length()):
         differs |= differences >> np.uint32(bit)
     equal = jax.lax.population_count(~differs & lowest)
-    return jnp.sum(equal.astype(jnp.int32), axis=1)
+    return jnp.sum(equal, axis=1, dtype=jnp.int32)
