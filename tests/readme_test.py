@@ -1,11 +1,19 @@
-"""README's examples run as they stand, and its commands are those that CI runs."""
+"""The pages: README's examples run as they stand, commands and links exist, and no line is long."""
 
-import pathlib
+import dataclasses
 import re
 
 import pytest
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+from jaxneurons.stats import position_types, suppression, thresholds
+from tests.support import helpers
+
+README = helpers.REPOSITORY / "README.md"
+PAGES = [
+    README,
+    helpers.REPOSITORY / "BUILD.md",
+    *sorted((helpers.REPOSITORY / "jaxneurons").rglob("README.md")),
+]
 
 
 def code_blocks(language):
@@ -14,18 +22,55 @@ def code_blocks(language):
     )
 
 
-@pytest.mark.slow
-def test_block_and_reduction_examples():
-    examples = [code for code in code_blocks("python") if "xarray" not in code]
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What README's Python examples define, run in order in a new directory."""
+    folder = tmp_path_factory.mktemp("readme")
     names = {}
-    for code in examples:
-        exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
-    opt = names["opt"]
-    assert names["saliency"].shape == (8, 16, opt.hidden_size)
-    assert names["activations"].shape == (12, 8, 16, opt.ffn_dim)
-    assert names["outs"].shape == (3, 8, 16, opt.hidden_size)
-    together = names["together"]
-    assert (together == together.T).all() and together.max() > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("JAXNEURONS_CACHE", str(folder / "cache"))
+        patch.setenv("MPLBACKEND", "agg")
+        for code in code_blocks("python"):
+            exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
+    return names | {"folder": folder}
+
+
+@pytest.mark.slow
+def test_a_study_is_made_and_read(names):
+    assert len(names["neurons"]) == 4 * 1024
+    assert names["dead_share"].between(0, 1).all() and len(names["dead_share"]) == 4
+    assert names["counts"].sum() > 0
+
+
+@pytest.mark.slow
+def test_the_model_runs_with_real_weights_and_is_differentiable(names):
+    config = names["model"].config
+    assert names["logits"].shape == (8, 64, config.vocab_size)
+    assert names["activations"].shape == (4, 8, 64, config.ffn_dim)
+    # Next tokens are guessed better than by chance.
+    tokens, guesses = names["text"].tokens[:8], names["logits"].argmax(-1)
+    assert (guesses[:, :-1] == tokens[:, 1:]).mean() > 0.1
+    assert abs(names["saliency"]).max() > 0
+
+
+@pytest.mark.slow
+def test_a_statistic_of_ones_own_is_counted(names):
+    firing = names["result"].arrays["activation_count"].sum("domain")
+    for layer, together in enumerate(names["together"]):
+        assert (together == together.T).all()
+        assert (together.diagonal() == firing.sel(layer=layer)).all()
+
+
+@pytest.mark.slow
+def test_the_page_of_a_study_lists_its_arrays_and_files(names):
+    page = (README.parent / "jaxneurons" / "studies" / "README.md").read_text()
+    named = set(re.findall(r"`(\w+(?:\{n\}\w+)?)`", page))
+    named |= {f"candidate_{{n}}{suffix}" for suffix in re.findall("`(_[a-z]+)`", page)}
+    arrays = names["result"].arrays
+    assert {re.sub(r"_\d_", "_{n}_", name) for name in arrays} <= named
+    for file in (names["folder"] / "studies" / "demo").iterdir():
+        assert f"`{file.name}" in page
 
 
 def test_first_commands_are_one_line_each():
@@ -33,3 +78,49 @@ def test_first_commands_are_one_line_each():
     assert study.count("\n") == tests.count("\n") == 1
     assert "scripts/study.py" in study
     assert "pytest" in tests
+
+
+@pytest.mark.slow
+def test_commands_name_scripts_and_flags_that_exist(tmp_path):
+    used = {}
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for script, arguments in re.findall(
+            r"python scripts/(\w+)\.py([^\n`|]*)", text
+        ):
+            used.setdefault(script, set()).update(re.findall(r" --(\w+)", arguments))
+    assert {"study", "analyze", "figures", "train", "benchmark"} <= used.keys()
+    for script, flags in used.items():
+        help_text = helpers.run_script(tmp_path, script, "--help").stdout
+        known = set(re.findall(r"--(?:\[no\])?(\w+)", help_text))
+        assert {f for f in flags if not {f, f.removeprefix("no")} & known} == set()
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(README.parent))
+)
+def test_links_lead_to_files_and_lines_are_not_long(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    first_commands = code_blocks("sh")[:2]
+    long = [line for line in text.splitlines() if len(line) > 120]
+    assert [line for line in long if f"{line}\n" not in first_commands] == []
+
+
+def test_the_layout_lists_every_folder():
+    build = (README.parent / "BUILD.md").read_text()
+    code = {path.parent for path in (README.parent / "jaxneurons").glob("*/*.py")}
+    for name in {folder.name for folder in code} | {"convert", "scripts", "tests"}:
+        assert f"`{name}/`" in build
+
+
+def test_every_threshold_is_defined_with_its_default():
+    page = (README.parent / "jaxneurons" / "stats" / "README.md").read_text()
+    for kind in (
+        thresholds.Criteria,
+        position_types.PositionCriteria,
+        suppression.Settings,
+    ):
+        for field in dataclasses.fields(kind):
+            assert f"`--{field.name}={float(field.default):g}`" in page
