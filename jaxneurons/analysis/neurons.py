@@ -40,7 +40,7 @@ class Findings:
         config = study.identity.model.config
         shape = (config.num_hidden_layers, config.ffn_dim)
         self._has_ngrams = study.identity.settings.ngrams
-        self._arrays = {
+        self._arrays: dict[str, np.ndarray] = {
             "detector": np.zeros((len(ORDERS), *shape), np.int32),
             "mean_trigger_projection": np.full(shape, np.nan, np.float32),
             "positional_type": np.zeros(shape, np.int8),

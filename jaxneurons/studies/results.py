@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from jaxneurons.studies.neuron import Neuron
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Results:
@@ -82,6 +84,30 @@ class Results:
         from jaxneurons.studies import tables
 
         return tables.neurons(self._study)
+
+    def neuron(self, layer: int, index: int) -> "Neuron":
+        """One neuron: when it fires, on what, what it writes, and the text around its peaks.
+
+        It shows itself as text in a terminal and as HTML in a notebook.
+
+        Args:
+            layer: in the model, from 0.
+            index: in the layer, from 0.
+
+        Raises:
+            UsageError: the model has no such neuron, or the study holds nothing of its layer.
+
+        Example:
+            >>> neuron = jaxneurons.open_study("studies/demo").neuron(2, 3)
+            >>> neuron.frequency < 1
+            True
+            >>> highest = neuron.examples[0]
+            >>> [token.text for token in neuron.promoted][:3]
+            []
+        """
+        from jaxneurons.studies import neuron_reading
+
+        return neuron_reading.read(self._study, layer, index)
 
     def detectors(self, n: int) -> "pandas.DataFrame":
         """One row per n-gram detector, n = 1, 2 or 3.

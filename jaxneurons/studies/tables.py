@@ -34,7 +34,7 @@ POSITIONAL = [*PLACE, "mutual_information", "frequency", "type", "strength"]
 
 def neurons(study: Study) -> pandas.DataFrame:
     """One row per neuron of every layer asked for."""
-    layers = [_layer(study, layer) for layer in study.asked_layers]
+    layers = [of_layer(study, layer) for layer in study.asked_layers]
     table = pandas.concat(layers, ignore_index=True)
     of_domains = [f"frequency_{domain.name}" for domain in study.identity.corpus]
     return table[[*NEURON, *of_domains]]
@@ -50,8 +50,8 @@ def positional(study: Study) -> pandas.DataFrame:
     return _findings(study, summary.POSITIONAL, POSITIONAL)
 
 
-def _layer(study: Study, layer: int) -> pandas.DataFrame:
-    """What a layer's arrays say of each of its neurons."""
+def of_layer(study: Study, layer: int) -> pandas.DataFrame:
+    """The rows of one layer."""
     domains = study.identity.corpus
     count = study.read_layer("activation_count", layer)
     activations = count.sum(axis=0)
