@@ -22,7 +22,12 @@ def read(study: Study, layer: int, index: int) -> Neuron:
         UsageError: the model has no such neuron, or the study holds nothing of its layer.
         StudyError: an array or a table is missing or damaged.
     """
-    _check_place(study, layer, index)
+    study.require_layer(layer)
+    model = study.identity.model
+    if not 0 <= index < model.config.ffn_dim:
+        raise errors.UsageError(
+            f"Layer {layer} of {model.name} has no neuron {index}. Its neurons are 0 to {model.config.ffn_dim - 1}."
+        )
     domains = study.identity.corpus
     row = tables.of_layer(study, layer).iloc[index].to_dict()
     bounds = [
@@ -37,7 +42,7 @@ def read(study: Study, layer: int, index: int) -> Neuron:
     read_text = vocabulary.reader(study)
     names = [domain.name for domain in domains]
     return Neuron(
-        model=study.identity.model.name,
+        model=model.name,
         layer=layer,
         index=index,
         row=row,
@@ -51,25 +56,6 @@ def read(study: Study, layer: int, index: int) -> Neuron:
         examples=_examples(study, "example", layer, index, read_text),
         random_examples=_examples(study, "random_example", layer, index, read_text),
     )
-
-
-def _check_place(study: Study, layer: int, index: int) -> None:
-    model = study.identity.model
-    config = model.config
-    if not 0 <= layer < config.num_hidden_layers:
-        raise errors.UsageError(
-            f"{model.name} has no layer {layer}. Its layers are 0 to {config.num_hidden_layers - 1}."
-        )
-    if not 0 <= index < config.ffn_dim:
-        raise errors.UsageError(
-            f"Layer {layer} of {model.name} has no neuron {index}. Its neurons are 0 to {config.ffn_dim - 1}."
-        )
-    asked = study.asked_layers
-    if layer not in asked:
-        raise errors.UsageError(
-            f"{study.path} holds layers {asked[0]} to {asked[-1]}, not layer {layer}. Choose one of these, or "
-            "study that layer too."
-        )
 
 
 def _triggers(

@@ -66,9 +66,9 @@ def to_text(neuron: "Neuron") -> str:
     )
     lines = [title]
     for heading, content in sections:
-        if content := list(content):
+        if shown := list(content):
             lines += ["", *[heading] * bool(heading)]
-            lines += [f"  {line}" for line in content]
+            lines += [f"  {line}" for line in shown]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -163,6 +163,6 @@ def _examples(neuron: "Neuron", examples: Sequence["Example"] | None) -> Iterato
     for one in examples[:SHOWN]:
         place = f"{one.domain}, window {one.window}, position {one.position}"
         text = f"{visible(one.before)}⟦{visible(one.peak)}⟧{visible(one.after)}"
-        yield f"{one.value:8.3f}  {place}  {text}"
+        yield f"{one.value:8.3f}  {place}:  {text}"
     if more := len(examples[SHOWN:]):
         yield f"and {more} more"
