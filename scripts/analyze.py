@@ -41,16 +41,19 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 
 @script.command
 def main() -> None:
-    from jaxneurons.analysis import analyze
-    from jaxneurons.studies import opening
+    from jaxneurons.analysis import analyze, findings
+    from jaxneurons.studies import opening, summary
 
     if _OUT.value == "":
         raise errors.UsageError("--out is empty. Pass a new directory.")
     study = opening.open_finished(pathlib.Path(_STUDY.value))
     model = _open_model(study) if _SUPPRESSION.value else None
     folder = analyze.analyze_again(study, model, options.thresholds(), _OUT.value)
+    print(findings.to_text(summary.read(folder)), "", sep="\n")
     done = "replaced" if _OUT.value is None else "wrote"
-    print(f"{done} the tables, summary.json and figures in {folder}")
+    print(
+        f"{done} the tables, arrays of findings, summary.json and figures in {folder}"
+    )
 
 
 def _open_model(study: "Study") -> "reading.Store":

@@ -42,6 +42,7 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 
 @script.command
 def main() -> None:
+    from jaxneurons.analysis import findings
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
@@ -82,6 +83,7 @@ def main() -> None:
             resources=resources,
             progress=shown,
         )
+    print(findings.to_text(result.summary), "", sep="\n")
     figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
 

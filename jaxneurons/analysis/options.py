@@ -18,6 +18,8 @@ _HELP = {
     "most_unigrams": "Largest coverage of a token detector.",
     "most_ngrams": "Largest coverage of a bigram or trigram detector.",
     "min_occurrences": "Smallest number of times that a trigger occurs in the text.",
+    "attested_occurrences": "Number of times from which on a detector's triggers, all together, occur often "
+    "enough to be counted as more than chance.",
     "information_threshold": "Mutual information, in nats, above which a neuron is positional.",
     "reliable_windows": "Number of full windows below which the bias of the information is reported.",
     "smoothing_divisor": "A pattern is averaged over the window's length divided by this number.",

@@ -55,6 +55,11 @@ class LayerDetectors(NamedTuple):
         """Where the triggers of each detector end, int64[N]."""
         return np.searchsorted(self.triggers.neuron, self.neuron, side="right")
 
+    def occurrences(self) -> np.ndarray:
+        """How often the triggers of each detector occur, all together, int64[N]."""
+        running = np.cumsum(self.triggers.occurrences, dtype=np.int64)
+        return np.diff(running[self.trigger_ends() - 1], prepend=0)
+
 
 class Trigger(TypedDict):
     """An n-gram that a detector detects; `text` joins its vocabulary pieces."""

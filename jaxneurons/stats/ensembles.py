@@ -30,14 +30,16 @@ TOKEN_BITS = 21
 
 def ensemble(
     found: Iterable[detectors.LayerDetectors],
+    attested_occurrences: int = thresholds.Criteria.attested_occurrences,
 ) -> Iterator[dict[str, int | None]]:
     """How the layers share out the detected n-grams (Figures 3, 4, 14, 15): a row a layer.
 
     Args:
         found: of the layers analyzed, ascending; "below" means those of them that lie below.
+        attested_occurrences: of a detector's triggers, from which on it is attested.
 
     Returns:
-        `detectors`, their number; `ngrams`, the distinct triggers; of these, `new_overall`, detected
+        `detectors`, their number, and `attested_detectors`, those attested; `ngrams`, the distinct triggers; of these, `new_overall`, detected
         in no layer below, and `new_against_previous`, not in the layer just below (None where that
         one was not analyzed); `cumulative`, the distinct triggers up to and with the layer.
     """
@@ -50,6 +52,9 @@ def ensemble(
         below = np.union1d(below, here)
         yield {
             "detectors": len(layer.neuron),
+            "attested_detectors": int(
+                np.count_nonzero(layer.occurrences() >= attested_occurrences)
+            ),
             "ngrams": len(here),
             "new_overall": new,
             "new_against_previous": _number_new(here, previous) if known else None,
@@ -109,6 +114,7 @@ def summarize(
         null where none is alive), and what `ensemble` says.
     """
     counts = map(coverage_classes, coverage, alive)
+    shares = ensemble(found, criteria.attested_occurrences)
     return {
         "n": n,
         "model_layers": model_layers,
@@ -123,6 +129,6 @@ def summarize(
                 "coverage_shares": [c / sum(row) for c in row] if sum(row) else None,
                 **shared,
             }
-            for layer, row, shared in zip(layers, counts, ensemble(found), strict=True)
+            for layer, row, shared in zip(layers, counts, shares, strict=True)
         ],
     }

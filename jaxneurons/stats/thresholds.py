@@ -28,6 +28,8 @@ class Criteria:
         most_unigrams: the largest coverage of a detector for n = 1.
         most_ngrams: the same for n = 2, 3.
         min_occurrences: an n-gram seen fewer times is no trigger.
+        attested_occurrences: a detector whose triggers occur fewer times in all may be chance, and is
+            counted by itself.
     """
 
     coverage_share: Fraction = Fraction(95, 100)
@@ -35,11 +37,17 @@ class Criteria:
     most_unigrams: int = 5
     most_ngrams: int = 50
     min_occurrences: int = 1
+    attested_occurrences: int = 20
 
     def __post_init__(self):
         for name in ("coverage_share", "trigger_share"):
             object.__setattr__(self, name, parse_share(name, getattr(self, name)))
-        for name in ("most_unigrams", "most_ngrams", "min_occurrences"):
+        for name in (
+            "most_unigrams",
+            "most_ngrams",
+            "min_occurrences",
+            "attested_occurrences",
+        ):
             if getattr(self, name) < 1:
                 raise errors.UsageError(
                     f"{name} is {getattr(self, name)}, wanted an integer from 1"

@@ -130,6 +130,20 @@ class Study:
         """
         return self.array(name).read()
 
+    def require_layer(self, layer: int) -> None:
+        """Raises UsageError unless the study holds a layer's numbers."""
+        model, asked = self.identity.model, self.asked_layers
+        last = model.config.num_hidden_layers - 1
+        if not 0 <= layer <= last:
+            raise errors.UsageError(
+                f"{model.name} has no layer {layer}. Its layers are 0 to {last}."
+            )
+        if layer not in asked:
+            raise errors.UsageError(
+                f"{self.path} holds layers {asked[0]} to {asked[-1]}, not layer {layer}. Choose one of "
+                "these, or study that layer too."
+            )
+
     def read_layer(self, name: str, layer: int) -> np.ndarray:
         """One layer of an array, without the layer axis; raises as `read`."""
         return self.array(name).read(layer)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from jaxneurons.studies.neuron import Neuron
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Results:
@@ -50,8 +52,14 @@ class Results:
     device: Device
     _study: Study
 
-    def neurons(self) -> "pandas.DataFrame":
-        """One row per neuron of every layer that was asked for.
+    def neurons(
+        self, layer: int | None = None, sort: str | None = None
+    ) -> "pandas.DataFrame":
+        """One row per neuron of every layer that was asked for, or of one.
+
+        Args:
+            layer: None is all.
+            sort: a column to sort by, with "-" before it the highest first; None is by layer and neuron.
 
         Columns:
             layer, neuron: its place in the model, from 0.
@@ -71,17 +79,44 @@ class Results:
 
         Where no n-grams were counted, coverage and detector are -1.
 
+        Raises:
+            UsageError: the study holds no such layer, or there is no such column.
+
         Example:
             >>> result = jaxneurons.open_study("studies/demo")
             >>> neurons = result.neurons()
             >>> len(neurons)
             4096
             >>> dead_by_layer = neurons.groupby("layer")["dead"].mean()
-            >>> strongest = neurons.nlargest(10, "mutual_information")
+            >>> strongest = result.neurons(layer=2, sort="-mutual_information").head(10)
         """
         from jaxneurons.studies import tables
 
-        return tables.neurons(self._study)
+        return tables.neurons(self._study, layer, sort)
+
+    def neuron(self, layer: int, index: int) -> "Neuron":
+        """One neuron: when it fires, on what, what it writes, and the text around its peaks.
+
+        It shows itself as text in a terminal and as HTML in a notebook.
+
+        Args:
+            layer: in the model, from 0.
+            index: in the layer, from 0.
+
+        Raises:
+            UsageError: the model has no such neuron, or the study holds nothing of its layer.
+
+        Example:
+            >>> neuron = jaxneurons.open_study("studies/demo").neuron(2, 3)
+            >>> neuron.frequency < 1
+            True
+            >>> highest = neuron.examples[0]
+            >>> [token.text for token in neuron.promoted][:3]
+            []
+        """
+        from jaxneurons.studies import neuron_reading
+
+        return neuron_reading.read(self._study, layer, index)
 
     def detectors(self, n: int) -> "pandas.DataFrame":
         """One row per n-gram detector, n = 1, 2 or 3.
@@ -101,11 +136,32 @@ class Results:
 
         if n not in ORDERS:
             raise errors.UsageError(f"n is {n!r}. Detectors are of n = 1, 2 or 3.")
-        if not self.settings.ngrams:
-            raise errors.UsageError(
-                f"{self.path} counted no n-grams. Run a study that does to find detectors."
-            )
         return tables.detectors(self._study, n)
+
+    def detectors_of(
+        self, token: str, layer: int | None = None, sort: str | None = None
+    ) -> "pandas.DataFrame":
+        """One row per token detector that a token triggers.
+
+        Columns are layer, neuron and coverage of the detector, triggers, the number of all its triggers,
+        the activations and occurrences of this one, and mean_projection, of its output on all of them.
+
+        Args:
+            token: as a person reads it, such as " the" with its space, or as the vocabulary spells it.
+            layer: of the detectors; None is all.
+            sort: as for `neurons`.
+
+        Raises:
+            UsageError: it is no token of the model, the study counted no n-grams or holds no such layer,
+                or there is no such column.
+
+        Example:
+            >>> len(jaxneurons.open_study("studies/demo").detectors_of(" the"))
+            0
+        """
+        from jaxneurons.studies import tables
+
+        return tables.detectors_of(self._study, token, layer, sort)
 
     def positional(self) -> "pandas.DataFrame":
         """One row per positional neuron; the columns are the keys of `positional.jsonl`.

@@ -7,7 +7,8 @@ the columns are, `results.Results` says.
 import numpy as np
 import pandas
 
-from jaxneurons.studies import summary
+from jaxneurons import errors
+from jaxneurons.studies import summary, vocabulary
 from jaxneurons.studies.directory import Study
 from jaxneurons.terms import ORDERS
 
@@ -27,22 +28,67 @@ NEURON = [
     "positional_strength",
     "domain_entropy",
 ]
+# Of a list in a terminal.
+LISTED = [
+    *PLACE,
+    "frequency",
+    "dead",
+    *(f"detector_{n}" for n in ORDERS),
+    "triggers",
+    "mutual_information",
+    "positional_type",
+    "domain_entropy",
+]
 # Of tables without rows.
 DETECTOR = [*PLACE, "coverage", "triggers"]
+OF_TOKEN = ["activations", "occurrences", "mean_projection"]
 POSITIONAL = [*PLACE, "mutual_information", "frequency", "type", "strength"]
 
 
-def neurons(study: Study) -> pandas.DataFrame:
-    """One row per neuron of every layer asked for."""
-    layers = [_layer(study, layer) for layer in study.asked_layers]
-    table = pandas.concat(layers, ignore_index=True)
+def neurons(
+    study: Study, layer: int | None = None, sort: str | None = None
+) -> pandas.DataFrame:
+    """One row per neuron of every layer asked for, or of one; raises as `Results.neurons`."""
+    if layer is not None:
+        study.require_layer(layer)
+    layers = study.asked_layers if layer is None else (layer,)
+    table = pandas.concat([of_layer(study, i) for i in layers], ignore_index=True)
     of_domains = [f"frequency_{domain.name}" for domain in study.identity.corpus]
-    return table[[*NEURON, *of_domains]]
+    table = table[[*NEURON, *of_domains]]
+    return table if sort is None else _sorted(table, sort)
 
 
 def detectors(study: Study, n: int) -> pandas.DataFrame:
-    """One row per n-gram detector, as in `detectors_{n}.jsonl`."""
+    """One row per n-gram detector, as in `detectors_{n}.jsonl`; raises as `Results.detectors`."""
+    if not study.identity.settings.ngrams:
+        raise errors.UsageError(
+            f"{study.path} counted no n-grams. Run a study that does to find detectors."
+        )
     return _findings(study, summary.detectors_name(n), DETECTOR)
+
+
+def detectors_of(
+    study: Study, token: str, layer: int | None = None, sort: str | None = None
+) -> pandas.DataFrame:
+    """One row per token detector that a token triggers; raises as `Results.detectors_of`."""
+    if layer is not None:
+        study.require_layer(layer)
+    wanted = vocabulary.find(study, token)
+    table = detectors(study, 1)
+    rows = [
+        {
+            **{name: getattr(row, name) for name in (*PLACE, "coverage")},
+            "triggers": len(row.triggers),
+            "activations": trigger["activations"],
+            "occurrences": trigger["occurrences"],
+            "mean_projection": getattr(row, "mean_projection", np.nan),
+        }
+        for row in table.itertuples()
+        for trigger in row.triggers
+        if trigger["ids"][0] in wanted and layer in (None, row.layer)
+    ]
+    found = pandas.DataFrame(rows, columns=[*DETECTOR, *OF_TOKEN])
+    return found if sort is None else _sorted(found, sort)
 
 
 def positional(study: Study) -> pandas.DataFrame:
@@ -50,8 +96,8 @@ def positional(study: Study) -> pandas.DataFrame:
     return _findings(study, summary.POSITIONAL, POSITIONAL)
 
 
-def _layer(study: Study, layer: int) -> pandas.DataFrame:
-    """What a layer's arrays say of each of its neurons."""
+def of_layer(study: Study, layer: int) -> pandas.DataFrame:
+    """The rows of one layer."""
     domains = study.identity.corpus
     count = study.read_layer("activation_count", layer)
     activations = count.sum(axis=0)
@@ -87,3 +133,30 @@ def _findings(study: Study, name: str, columns: list[str]) -> pandas.DataFrame:
     records = summary.read_lines(study.path, name)
     table = pandas.DataFrame(records, columns=None if records else columns)
     return table.astype(dict.fromkeys(PLACE, np.int64))
+
+
+def _sorted(table: pandas.DataFrame, sort: str) -> pandas.DataFrame:
+    column = sort.removeprefix("-")
+    if column not in table.columns:
+        raise errors.UsageError(
+            f"{column!r} is no column to sort by. Choose one of {', '.join(table.columns)}."
+        )
+    # The rows of equal values stay in order.
+    return table.sort_values(
+        column, ascending=column == sort, kind="stable", ignore_index=True
+    )
+
+
+def to_text(table: pandas.DataFrame, number: int, sort: str | None = None) -> str:
+    """The first rows of a table in lines: of columns that say what a neuron is, and that it is sorted by."""
+    if table.empty:
+        return "none"
+    shown = [*LISTED, *OF_TOKEN, (sort or "").removeprefix("-")]
+    columns = [name for name in table.columns if name in shown]
+    text = (
+        table[columns]
+        .head(number)
+        .to_string(index=False, na_rep="-", float_format="{:.4g}".format)
+    )
+    more = len(table) - number
+    return f"{text}\nand {more:,} more" if more > 0 else text

@@ -4,14 +4,19 @@ In: the `tokenizer.json` that the study keeps, where the model has one. Out: the
 of every id, and how many ids mean something.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from jaxneurons import errors
 from jaxneurons.disk import files
 from jaxneurons.studies.directory import Study
 from jaxneurons.terms import TOKENIZER_FILE
 from jaxneurons.text.tokenizer import Tokenizer
 
 NAME = TOKENIZER_FILE
+
+# Ids one after the other to the text that a person reads.
+Reader = Callable[[Sequence[int]], str]
 
 
 class Vocabulary(NamedTuple):
@@ -56,3 +61,33 @@ def read(study: Study) -> Vocabulary:
     ids = range(study.identity.model.config.vocab_size)
     pieces = tuple(named.get(token, f"<id {token}>") for token in ids)
     return Vocabulary(pieces, max([*named, int(study.read("tokens").max())]) + 1)
+
+
+def reader(study: Study) -> Reader:
+    """What turns ids into text, `<id 5>` where the model has no tokenizer; raises as `read_tokenizer`."""
+    tokenizer = read_tokenizer(study)
+    if tokenizer is not None:
+        return tokenizer.decode
+    return lambda ids: "".join(f"<id {token}>" for token in ids)
+
+
+def find(study: Study, text: str) -> list[int]:
+    """The ids that a person reads as `text`, such as " the"; or, without any, those that are spelled so ("Ġthe").
+
+    Raises:
+        UsageError: there are none.
+    """
+    named, read_text = read(study), reader(study)
+    ids = range(named.real)
+    found = [token for token in ids if read_text([token]) == text]
+    found = found or [token for token in ids if named.pieces[token] == text]
+    if found:
+        return found
+    tokenizer = read_tokenizer(study)
+    advice = "Without a tokenizer, tokens are written as <id 5>."
+    if tokenizer is not None:
+        parts = [read_text([token]) for token in tokenizer.encode([text])[0]]
+        advice = f"Its tokenizer cuts this text into {parts}: choose one of these."
+    raise errors.UsageError(
+        f"{text!r} is no token of {study.identity.model.name}. {advice}"
+    )

@@ -5,8 +5,10 @@ it takes the `tokenizers` library alone.
 """
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import tokenizers
@@ -68,16 +70,36 @@ class Tokenizer:
 
     def decode_token(self, token: int) -> str:
         r"""Writes an id as a person reads it: " the", a line break, `\xe2` for part of a character."""
-        piece = self.token_text(token)
+        return self.decode([token])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Writes ids one after the other as a person reads them; parts of a character that meet make it whole."""
+        runs = itertools.groupby(tokens, self._decoding)
+        return "".join(decode(list(run)) for decode, run in runs)
+
+    def _decoding(self, token: int) -> Callable[[list[int]], str]:
+        """How an id is decoded, together with those around it that are decoded so too."""
         # What was added to the vocabulary later is spelled as it is, not by bytes.
-        is_added = token in self.backend.get_added_tokens_decoder()
-        if is_added or token not in self.vocabulary:
-            return piece
+        if token in self._added or token not in self.vocabulary:
+            return self._spell
         if not isinstance(self.backend.decoder, decoders.ByteLevel):
-            return self.backend.decode([token], skip_special_tokens=False)
-        if not _BYTES.keys() >= set(piece):
-            return piece
-        return bytes(_BYTES[char] for char in piece).decode("utf-8", "backslashreplace")
+            return self._ask_backend
+        is_bytes = _BYTES.keys() >= set(self.vocabulary[token])
+        return self._join_bytes if is_bytes else self._spell
+
+    @functools.cached_property
+    def _added(self) -> Mapping[int, tokenizers.AddedToken]:
+        return self.backend.get_added_tokens_decoder()
+
+    def _spell(self, tokens: list[int]) -> str:
+        return "".join(map(self.token_text, tokens))
+
+    def _ask_backend(self, tokens: list[int]) -> str:
+        return self.backend.decode(tokens, skip_special_tokens=False)
+
+    def _join_bytes(self, tokens: list[int]) -> str:
+        content = bytes(_BYTES[char] for char in self._spell(tokens))
+        return content.decode("utf-8", "backslashreplace")
 
 
 def _byte_of_characters() -> dict[str, int]:

@@ -29,15 +29,17 @@ def test_what_is_new_at_each_layer():
         detecting(2, [(1,), (3,), (4,)]),
         detecting(3),
     ]
-    rows = list(ensembles.ensemble(found))
+    rows = list(ensembles.ensemble(found, attested_occurrences=2))
+    # Every trigger occurs once.
     assert [list(row.values()) for row in rows] == [
-        [2, 2, 2, 2, 2],
-        [1, 2, 1, 1, 3],
-        [1, 3, 1, 2, 4],
-        [0, 0, 0, 0, 4],
+        [2, 1, 2, 2, 2, 2],
+        [1, 1, 2, 1, 1, 3],
+        [1, 1, 3, 1, 2, 4],
+        [0, 0, 0, 0, 0, 4],
     ]
     assert list(rows[0]) == [
         "detectors",
+        "attested_detectors",
         "ngrams",
         "new_overall",
         "new_against_previous",

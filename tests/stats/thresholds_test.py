@@ -44,10 +44,14 @@ def test_criteria_keep_shares_exact_and_print_them_as_written():
         "most_unigrams": 5,
         "most_ngrams": 50,
         "min_occurrences": 1,
+        "attested_occurrences": 20,
     }
 
 
-@pytest.mark.parametrize("name", ["most_unigrams", "most_ngrams", "min_occurrences"])
+@pytest.mark.parametrize(
+    "name",
+    ["most_unigrams", "most_ngrams", "min_occurrences", "attested_occurrences"],
+)
 def test_limits_start_at_one(name):
     with pytest.raises(errors.UsageError, match=f"{name} is 0, wanted"):
         thresholds.Criteria(**{name: 0})

@@ -106,6 +106,7 @@ def _ngrams(n, layers, neurons, effect, random) -> dict[str, Any]:
                 "coverage_counts": counts.tolist(),
                 "coverage_shares": (counts / counts.sum()).tolist(),
                 "detectors": detectors,
+                "attested_detectors": detectors // 2,
                 "ngrams": ngrams,
                 "new_overall": int(0.6 * ngrams),
                 "new_against_previous": int(0.8 * ngrams),

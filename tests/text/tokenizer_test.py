@@ -57,6 +57,7 @@ def test_merged_pieces_are_read_whole():
     merged = Tokenizer.from_json(backend.to_str().encode(), "merged")
     read = [merged.decode_token(token) for token in range(7)]
     assert read == [" ", "t", " t", "\\xc3", "\\xa9", "é", "日"]
+    assert merged.decode([2, 3, 4, 6, 5, 3, 9]) == " té日é\\xc3<id 9>"
 
 
 def test_other_decoders_are_asked():

@@ -1,0 +1,112 @@
+"""What a study found, in words: summary.json in; a table of the layers and a few sentences out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jaxneurons.terms import ORDERS
+
+Section = Mapping[str, Any]
+
+# Layers whose new tokens are listed, and positional neurons that are named.
+MOST_LAYERS = 12
+MOST_NEURONS = 3
+
+
+def to_text(summary: Section) -> str:
+    """The findings of a study, in lines.
+
+    Args:
+        summary: what summary.json says.
+    """
+    return "\n".join([_table(summary), "", *_sentences(summary)])
+
+
+def _table(summary: Section) -> str:
+    """A row per layer."""
+    ngrams = summary["ngrams"] or {}
+    head = ["layer", "dead", "certified", "frequency"]
+    head += [f"detectors n={n}" for n in ngrams] + ["positional"]
+    rows = [head]
+    for index, layer in enumerate(summary["activation"]["layers"]):
+        frequency = layer["mean_frequency_alive"]
+        rows.append(
+            [
+                str(layer["layer"]),
+                f"{layer['dead']:,}",
+                f"{layer['certified_dead']:,}",
+                "-" if frequency is None else f"{frequency:.2%}",
+                *[_detectors(found["layers"][index]) for found in ngrams.values()],
+                f"{summary['positions']['layers'][index]['positional']:,}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def _detectors(layer: Section) -> str:
+    return f"{layer['detectors']:,} ({layer['attested_detectors']:,})"
+
+
+def _sentences(summary: Section) -> Iterator[str]:
+    yield (
+        "dead: neurons that are never active on this text; certified: that cannot be on any; frequency: mean share "
+        "of tokens on which those alive are active."
+    )
+    if ngrams := summary["ngrams"]:
+        least = ngrams["1"]["criteria"]["attested_occurrences"]
+        yield (
+            f"In brackets: detectors whose triggers occur at least {least} times in all. On short text the paper's "
+            "definition also counts neurons that fired a few times, each time on another rare n-gram."
+        )
+        yield _new_tokens(ngrams[str(ORDERS[0])]["layers"])
+    if summary["suppression"]:
+        yield _suppression(summary["suppression"]["overall"])
+    yield _positional(summary["positions"])
+
+
+def _new_tokens(layers: Sequence[Section]) -> str:
+    if not layers[-1]["cumulative"]:
+        return "No token has a detector."
+    counts = [f"layer {row['layer']}: {row['new_overall']:,}" for row in layers]
+    if more := len(counts[MOST_LAYERS:]):
+        counts = [*counts[:MOST_LAYERS], f"and so on in {more} more"]
+    return (
+        f"{layers[-1]['cumulative']:,} tokens have a detector; those that no layer below detects: "
+        f"{', '.join(counts)}."
+    )
+
+
+def _suppression(overall: Section) -> str:
+    number = overall["detectors"]["number"]
+    if not number:
+        return "There are no token detectors whose suppression of triggers could be looked at."
+    parts = [
+        _share(overall[group]["mean_negative"])
+        for group in ("detectors", "random_tokens", "random_neurons")
+    ]
+    return (
+        f"Of {number:,} token detectors, {parts[0]} suppress their triggers (their mean projection is negative); "
+        f"{parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
+    )
+
+
+def _share(share: float | None) -> str:
+    return "none" if share is None else f"{share:.0%}"
+
+
+def _positional(positions: Section) -> str:
+    total = positions["positional"]
+    if not total:
+        return "No neuron is positional."
+    strongest = sorted(
+        positions["examples"], key=lambda one: -one["mutual_information"]
+    )
+    named = [
+        f"layer {one['layer']} neuron {one['neuron']} ({one['mutual_information']:.3f} nats, {one['type']}, "
+        f"{one['strength']})"
+        for one in strongest[:MOST_NEURONS]
+    ]
+    return f"{total:,} neurons are positional; the strongest of each type: {', '.join(named)}."
