@@ -41,7 +41,7 @@ def enable(given: str | None, cache_directory: pathlib.Path) -> None:
         return
     named = os.environ.get(VARIABLE)
     if given or not named:
-        directory = pathlib.Path(given or cache_directory / "compiled") / _processor()
+        directory = pathlib.Path(given or cache_directory / "compiled") / processor()
         try:
             # For nobody else: who can write there has programs run here.
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ def _not_kept(directory: pathlib.Path, reason: str | None) -> None:
     _logger.warning("%s: compiled programs are not kept: %s", directory, reason)
 
 
-def _processor() -> str:
+def processor() -> str:
     """A name for the instructions that this machine's processor knows."""
     information = pathlib.Path("/proc/cpuinfo")
     text = information.read_text() if information.is_file() else platform.processor()

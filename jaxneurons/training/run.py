@@ -44,8 +44,7 @@ class Identity:
         validation_share: share of each domain's documents that is held out.
         tokenizer: its digest.
         versions: of the packages that compute.
-        device: its platform and kind, the number of devices and of a processor's cores, and the
-            compiler's flags.
+        device: platform, kind and number of devices.
     """
 
     model: Config
@@ -77,6 +76,7 @@ class Run:
     Attributes:
         path: the directory.
         identity: what the run was begun with.
+        machine: what decides the last bits of its numbers, but need not stay the same.
         baselines: losses of n-gram models on the held-out windows, in nats per token.
         keep: steps whose checkpoints stay forever, ascending.
         finished: whether all steps are done.
@@ -84,6 +84,7 @@ class Run:
 
     path: pathlib.Path
     identity: Identity
+    machine: Mapping[str, Any]
     baselines: Mapping[str, float]
     keep: tuple[int, ...] = ()
     finished: bool = False
@@ -175,6 +176,7 @@ def open_run(path: pathlib.Path) -> Run:
     return Run(
         path=path,
         identity=Identity.from_json(entries["identity"]),
+        machine=entries["machine"],
         baselines=entries["baselines"],
         keep=tuple(entries["keep"]),
         finished=entries["status"] == _FINISHED,

@@ -11,9 +11,10 @@ from typing import Any
 import jax
 
 from jaxneurons import devices, errors
+from jaxneurons.command import compilation_cache
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
-from jaxneurons.disk import files
+from jaxneurons.disk import files, manifest
 from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.training import (
     baselines,
@@ -67,6 +68,11 @@ def train(request: Request, progress: Progress | None = None) -> runs.Run:
         text = _begin(request)
     progress.log_line(_summary(text))
     run = runs.open_run(request.out)
+    if changed := manifest.differences("", run.machine, _machine()):
+        progress.log_line(
+            f"{'; '.join(changed)}: from here on, the last bits of the results may differ from "
+            "those of a run that was not interrupted."
+        )
     with run.locked():
         return loop.run_steps(run, request.cadence, text, progress)
 
@@ -96,7 +102,9 @@ def _begin(request: Request) -> data.Data:
             "unigram": baselines.unigram_loss(*compared),
             "bigram": baselines.bigram_loss(*compared),
         }
-        runs.Run(path=partial, identity=identity, baselines=losses).write()
+        runs.Run(
+            path=partial, identity=identity, machine=_machine(), baselines=losses
+        ).write()
     return text
 
 
@@ -161,12 +169,17 @@ def _summary(text: data.Data) -> str:
 
 def _device() -> dict[str, Any]:
     first, *others = jax.local_devices()
-    on_cpu = first.platform == "cpu"
     return {
         "platform": first.platform,
         "kind": first.device_kind,
         "count": 1 + len(others),
-        # XLA splits some sums over the cores that it may use.
-        "cores": len(os.sched_getaffinity(0)) if on_cpu else None,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    """What XLA's code depends on: it may split a sum over the cores that it can use."""
+    return {
+        "processor": compilation_cache.processor(),
+        "cores": len(os.sched_getaffinity(0)),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }

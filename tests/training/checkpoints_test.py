@@ -39,12 +39,15 @@ def load(folder, step=4, run="run", **items):
     return checkpoints.load(folder, run, step, abstract(items))
 
 
+def assert_equal(found, step):
+    saved = {"one": tree(step), "two": tree(-step)}
+    jax.tree.map(np.testing.assert_array_equal, found, saved)
+
+
 def test_kept_and_last_two_come_back(folder):
     assert checkpoints.saved_steps(folder) == [2, 3, 4]
     for step in (2, 4):
-        found = load(folder, step)
-        jax.tree.map(np.testing.assert_array_equal, found["one"], tree(step))
-        jax.tree.map(np.testing.assert_array_equal, found["two"], tree(-step))
+        assert_equal(load(folder, step), step)
     assert list(load(folder, two=tree(0))) == ["two"]
 
 
@@ -90,8 +93,7 @@ def test_damage_is_one_error_or_changes_nothing(folder, damage):
             assert "saved/4 is damaged" in str(error)
             found[file] = len(content)
         else:
-            jax.tree.map(np.testing.assert_array_equal, loaded["one"], tree(4))
-            jax.tree.map(np.testing.assert_array_equal, loaded["two"], tree(-4))
+            assert_equal(loaded, 4)
         file.write_bytes(content)
     # The arrays' values are in the largest files, of which each item has one.
     assert (

@@ -1,7 +1,6 @@
 """Exports: a checkpoint as a layer store and as a Hugging Face directory that gives the same logits."""
 
 import dataclasses
-import json
 import pathlib
 
 import jax
@@ -33,10 +32,10 @@ VARIANTS = {
     "no_positions": {"positions": "none"},
     "350m": {"do_layer_norm_before": False, "word_embed_proj_dim": 10},
 }
-RECIPE = recipe.Recipe(steps=10, warmup_steps=1)
 
 
-def random_parameters(config, rng):
+def random_parameters(config, seed):
+    rng = np.random.default_rng(seed)
     flat = {
         path: jnp.asarray(rng.normal(0.5, 0.2, shape), jnp.float32)
         for path, shape in parameters.shapes(config).items()
@@ -44,15 +43,13 @@ def random_parameters(config, rng):
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
-def save_run(path, **variant):
-    """A run with a checkpoint at steps 3 and 5, whose every parameter is random."""
-    config = dataclasses.replace(CONFIG, **variant)
-    tiny_tokenizers.save_tokenizer(path.parent / "tokenizer")
+def save_run(path, config):
+    """A run with checkpoints of random parameters: of steps 3, 5 and 7, the last with large ones."""
     path.mkdir()
-    (path.parent / "tokenizer").rename(path / "tokenizer")
+    tiny_tokenizers.save_tokenizer(path / "tokenizer")
     identity = runs.Identity(
         model=config,
-        recipe=RECIPE,
+        recipe=recipe.Recipe(steps=10, warmup_steps=1),
         corpus={},
         windows={},
         validation_share=0.1,
@@ -60,12 +57,23 @@ def save_run(path, **variant):
         versions={},
         device={},
     )
-    run = runs.Run(path=path, identity=identity, baselines={}).write()
-    rng = np.random.default_rng(0)
-    with checkpoints.Writer(run.checkpoints, identity.digest()) as writer:
-        for number in (3, 5):
-            writer.save(number, {"parameters": random_parameters(config, rng)})
+    run = runs.Run(path=path, identity=identity, machine={}, baselines={}).write()
+    saved = {step: random_parameters(config, step) for step in (3, 5, 7)}
+    saved[7]["layers"]["feed_forward"]["fc1"]["bias"] += 1e5
+    with checkpoints.Writer(run.checkpoints, identity.digest(), keep=[3]) as writer:
+        for step, params in saved.items():
+            writer.save(step, {"parameters": params})
     return path
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def folder(request, tmp_path_factory):
+    """A run, and of its step 5 a store and a Hugging Face directory."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = dataclasses.replace(CONFIG, **VARIANTS[request.param])
+    export.write_store(save_run(folder / "run", config), 5, folder / "store")
+    huggingface.write_huggingface(reading.open_store(folder / "store"), folder / "hf")
+    return folder
 
 
 def our_logits(model, tokens):
@@ -76,88 +84,58 @@ def our_logits(model, tokens):
     return np.asarray(embed.logits(model.config, model.read_embed(), x))
 
 
-def their_logits(directory, tokens):
+def test_transformers_computes_the_same(folder):
     torch = pytest.importorskip("torch")
     model, report = transformers.OPTForCausalLM.from_pretrained(
-        directory, output_loading_info=True, dtype=torch.float32
+        folder / "hf", output_loading_info=True, dtype=torch.float32
     )
     assert not any(report.values())
+    tokens = np.random.default_rng(1).integers(4, 200, (2, 16))
     with torch.no_grad():
-        return model.eval()(torch.tensor(np.asarray(tokens))).logits.numpy()
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_transformers_computes_the_same(variant, tmp_path):
-    run = save_run(tmp_path / "run", **VARIANTS[variant])
-    export.write_store(run, 5, tmp_path / "store")
-    model = reading.open_store(tmp_path / "store")
-    huggingface.write_huggingface(model, tmp_path / "hf")
-    tokens = jnp.asarray(np.random.default_rng(1).integers(4, 200, (2, 16)))
-    ours, theirs = our_logits(model, tokens), their_logits(tmp_path / "hf", tokens)
+        theirs = model.eval()(torch.tensor(tokens)).logits.numpy()
+    ours = our_logits(reading.open_store(folder / "store"), jnp.asarray(tokens))
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-def test_a_position_table_of_zeros_stands_for_none(tmp_path):
-    run = save_run(tmp_path / "run", positions="none")
-    export.write_store(run, 5, tmp_path / "store")
-    model = reading.open_store(tmp_path / "store")
-    assert model.config.positions == "none"
-    huggingface.write_huggingface(model, tmp_path / "hf", "float16")
-    opt.convert(tmp_path / "hf", tmp_path / "again")
+def test_conversion_gives_the_store_back(folder, tmp_path):
+    model = reading.open_store(folder / "store")
+    opt.convert(folder / "hf", tmp_path / "again")
     again = reading.open_store(tmp_path / "again")
-    assert again.config == dataclasses.replace(model.config, positions="learned")
-    assert not again.read_embed()["position_embedding"].any()
-    assert again.dtype == "float16"
+    assert hf_config.read_config(folder / "hf") == again.config
+    if model.config.positions == "none":
+        # A position table of zeros stands for none.
+        assert again.config == dataclasses.replace(model.config, positions="learned")
+        assert not again.read_embed()["position_embedding"].any()
+    else:
+        assert again.fingerprint == model.fingerprint
 
 
-def test_export_and_conversion_give_the_store_back(tmp_path):
-    run = save_run(tmp_path / "run", word_embed_proj_dim=10)
-    export.write_store(run, 5, tmp_path / "store")
-    model = reading.open_store(tmp_path / "store")
-    huggingface.write_huggingface(model, tmp_path / "hf")
-    assert hf_config.read_config(tmp_path / "hf") == model.config
-    assert len({file.stat().st_mode for file in (tmp_path / "hf").iterdir()}) == 1
-    opt.convert(tmp_path / "hf", tmp_path / "again")
-    assert reading.open_store(tmp_path / "again").fingerprint == model.fingerprint
-    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+def test_transformers_reads_the_tokenizer_and_everybody_the_files(folder):
+    loaded = transformers.AutoTokenizer.from_pretrained(folder / "hf")
     assert loaded("a </s>").input_ids == [2, *tiny_tokenizers.encode_bytes("a "), 2]
     special = (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id)
     assert special == (2, 2, 1)
+    assert len({file.stat().st_mode for file in (folder / "hf").iterdir()}) == 1
 
 
-def test_store_of_checkpoint_is_written_once(tmp_path):
-    run = save_run(tmp_path / "run")
-    assert export.is_training_directory(run)
-    model = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+def test_a_store_is_written_once_per_step(folder, tmp_path):
+    assert export.is_training_directory(folder / "run")
+    model = export.store_of_checkpoint(folder / "run", 3, tmp_path)
     manifest = pathlib.Path(model.location, "manifest.json")
     written = manifest.stat().st_mtime_ns
-    again = export.store_of_checkpoint(run, 3, tmp_path / "cache")
+    again = export.store_of_checkpoint(folder / "run", 3, tmp_path)
     assert again.location == model.location
     assert manifest.stat().st_mtime_ns == written
-    last = export.store_of_checkpoint(run, None, tmp_path / "cache")
-    assert last.manifest["source"]["step"] == 5
+    last = export.store_of_checkpoint(folder / "run", None, tmp_path)
+    assert last.manifest["source"]["step"] == 7
     assert last.fingerprint != model.fingerprint
 
 
-def test_a_step_without_checkpoint_is_refused(tmp_path):
-    run = save_run(tmp_path / "run")
-    with pytest.raises(errors.CheckpointError, match=r"step 4. Choose one of \[3, 5\]"):
-        export.write_store(run, 4, tmp_path / "store")
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [(4, r"step 4. Choose one of \[3, 5, 7\]"), (7, "fc1/bias has values too large")],
+)
+def test_what_cannot_be_exported_leaves_nothing(folder, tmp_path, step, message):
+    with pytest.raises(errors.CheckpointError, match=message):
+        export.write_store(folder / "run", step, tmp_path / "store", "float16")
     assert not (tmp_path / "store").exists()
-
-
-def test_values_too_large_for_the_type_are_refused(tmp_path):
-    run = save_run(tmp_path / "run")
-    opened = runs.open_run(run)
-    params = random_parameters(CONFIG, np.random.default_rng(0))
-    params["layers"]["feed_forward"]["fc1"]["bias"] += 1e5
-    with checkpoints.Writer(opened.checkpoints, opened.identity.digest()) as writer:
-        writer.save(7, {"parameters": params})
-    with pytest.raises(errors.CheckpointError, match="fc1/bias has values too large"):
-        export.write_store(run, 7, tmp_path / "store", "float16")
-
-
-def test_config_has_what_transformers_reads(tmp_path):
-    attributes = huggingface.config_attributes(CONFIG, "float16")
-    (tmp_path / "config.json").write_text(json.dumps(attributes))
-    assert hf_config.read_config(tmp_path) == CONFIG

@@ -71,7 +71,7 @@ def test_a_study_takes_a_training_directory_and_a_step(models, tmp_path):
     done = study(2)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "study" / "summary.json").read_bytes())
-    assert summary["model"]["neurons"] == 128
+    assert summary["model"]["neurons"] == 64
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from convert import opt
 from jaxneurons import devices
 from jaxneurons.store import reading
-from jaxneurons.training import numerics, parameters, recipe, step
+from jaxneurons.training import numerics, optimizer, parameters, recipe, step
 from tests.support import tiny_models
 
 TOLERANCE = 1e-4
@@ -82,7 +82,7 @@ def test_three_updates_agree_with_torch(variant, clip, tmp_path):
     chosen = dataclasses.replace(RECIPE, clip=clip)
     length = config.max_position_embeddings + 1
     batches = np.random.default_rng(0).integers(4, config.vocab_size, (3, 4, length))
-    losses, norms, optimizer = torch_updates(model, batches, chosen)
+    losses, norms, theirs = torch_updates(model, batches, chosen)
     assert max(norms) > clip
 
     mesh = devices.make_mesh()
@@ -99,6 +99,6 @@ def test_three_updates_agree_with_torch(variant, clip, tmp_path):
     # Adam's first moment is the mean of the three gradients, clipped.
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(optimizer.state[parameter]["exp_avg"])
+            parameter.copy_(theirs.state[parameter]["exp_avg"])
     (moments,) = [part.mu for part in state.optimizer[1] if hasattr(part, "mu")]
     assert_near(moments, as_ours(model, tmp_path / "moments")[1])

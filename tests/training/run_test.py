@@ -26,7 +26,12 @@ IDENTITY = runs.Identity(
 @pytest.fixture
 def run(tmp_path):
     """A run that has begun and logged two steps."""
-    run = runs.Run(path=tmp_path, identity=IDENTITY, baselines={"unigram": 2.5}).write()
+    run = runs.Run(
+        path=tmp_path,
+        identity=IDENTITY,
+        machine={"cores": 2},
+        baselines={"unigram": 2.5},
+    ).write()
     for step in (0, 1):
         losses.append(run.losses, {"step": step, "loss": 3.0 - step})
     return run

@@ -68,6 +68,16 @@ def start_script(folder, path, **environment):
     )
 
 
+def test_another_machine_is_said_to_change_last_bits(folder, tmp_path):
+    path = training_runs.interrupted(folder / "run", tmp_path / "run", 80)
+    run = runs.open_run(path)
+    other = dict(run.machine) | {"cores": 1000}
+    dataclasses.replace(run, machine=other).write()
+    train.train(training_runs.request(folder, path))
+    log = (path / "train.log").read_text()
+    assert "cores was 1000 and is now" in log and "last bits" in log
+
+
 # Second halves under other settings: each of them changed a bit before it was fixed.
 HOSTILE = {
     "types": {
