@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
 from typing import Any, Self
 
 import jax
@@ -32,6 +33,8 @@ class Writer:
         policies = ocp.training.preservation_policies
         self._directory = directory.absolute()
         self._run = run
+        # Ctrl-C reaches the main thread alone: inside orbax it would leave a save under way.
+        self._thread = futures.ThreadPoolExecutor(1)
         with _translated(self._directory):
             self._checkpointer = ocp.training.Checkpointer(
                 self._directory,
@@ -45,8 +48,8 @@ class Writer:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        with _translated(self._directory):
-            self._checkpointer.close()
+        with _translated(self._directory), self._thread:
+            self._thread.submit(self._checkpointer.close).result()
 
     def save(self, step: int, items: Mapping[str, Any]) -> None:
         """Begins to save trees of arrays by name; they may be donated as soon as this returns.
@@ -55,12 +58,13 @@ class Writer:
             InputOutputError: this save or the one before failed.
         """
         with _translated(self._directory):
-            self._checkpointer.save_checkpointables_async(
+            self._thread.submit(
+                self._checkpointer.save_checkpointables_async,
                 step,
                 dict(items),
                 force=True,
                 custom_metadata={"run": self._run, "digests": _digests(items)},
-            )
+            ).result()
 
 
 def saved_steps(directory: pathlib.Path) -> list[int]:
