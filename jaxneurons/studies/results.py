@@ -111,8 +111,8 @@ class Results:
             >>> neuron.frequency < 1
             True
             >>> highest = neuron.examples[0]
-            >>> [token.text for token in neuron.promoted][:3]
-            []
+            >>> [token.text for token in neuron.promoted][1:3]
+            ['.', 'ur']
         """
         from jaxneurons.studies import neuron_reading
 

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from matplotlib import figure
 
+import jaxneurons
 from jaxneurons import errors
 from jaxneurons.analysis import analyze, drawing
 from jaxneurons.command.progress import Progress
@@ -83,14 +84,16 @@ def test_other_thresholds_replace_tables_and_leave_arrays(finished):
     assert gone == {"figures/figure_5_token_suppression.md"}
     assert after.keys() <= before.keys()
     changed = {str(name) for name in after if after[name] != before[name]}
-    assert "summary.json" in changed
+    assert {"summary.json", "study.json"} <= changed
     arrays = {name.split("/")[1] for name in changed if name.startswith("arrays/")}
-    assert arrays <= {
-        "detector",
+    assert arrays == {
         "mean_trigger_projection",
         "positional_type",
         "positional_strength",
     }
+    neurons = jaxneurons.open_study(finished.path).neurons()
+    assert (neurons["positional_type"] == "none").all()
+    assert (neurons["detector_1"] > 0).sum() == 2
 
 
 def test_figures_of_other_thresholds_go_and_nothing_else(finished):

@@ -25,7 +25,8 @@ def finished(cache, tmp_path_factory):
     compiled = f"--compilation_cache={cache / 'programs'}"
     done = run_script(cache, "study", f"--study={path}", "--max_tokens=20000", compiled)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("wrote ")
+    assert done.stdout.startswith("layer  dead  certified  frequency  detectors n=1")
+    assert " neurons are positional; " in done.stdout and "\nwrote " in done.stdout
     assert any((cache / "programs").rglob("jit_step*"))
     return path
 

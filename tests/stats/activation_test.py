@@ -107,3 +107,13 @@ def test_layer_without_a_live_neuron_has_no_frequency():
     summary = activation.summarize_layer(0, zeros, {"a": 5}, zeros[0], zeros[0])
     assert summary["dead_share"] == 1
     assert summary["mean_frequency_alive"] is None
+
+
+def test_entropy_over_domains():
+    # The second domain has half the tokens: 2 of 8 are as frequent there as 1 of 4.
+    count = np.array([[2, 3, 0, 0, 6], [1, 0, 4, 0, 1]])
+    found = activation.domain_entropy(count, [8, 4])
+    third = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    expected = [np.log(2), 0, 0, np.nan, third]
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    assert np.isnan(activation.domain_entropy(count[:1], [8])).all()

@@ -61,6 +61,7 @@ def test_every_neuron_of_the_layers_asked_for_is_a_row(neurons):
         "mutual_information",
         "positional_type",
         "positional_strength",
+        "domain_entropy",
         "frequency_wiki",
         "frequency_all",
     ]
@@ -77,6 +78,11 @@ def test_rows_say_what_was_planted(result, neurons):
     assert token["coverage_1"] == token["detector_1"] == 1
     assert token["mean_trigger_projection"] == 0
     assert always["activations"] == sum(tokens) and always["frequency_all"] == 1
+    share = token[["frequency_wiki", "frequency_all"]].to_numpy(float)
+    share /= share.sum()
+    assert token["domain_entropy"] == pytest.approx(-share @ np.log(share))
+    assert always["domain_entropy"] == pytest.approx(np.log(2))
+    assert np.isnan(never["domain_entropy"])
     assert always["detector_1"] == 0 and np.isnan(always["mean_trigger_projection"])
     flags = neurons.loc[2, ["dead", "certified_dead", "certified_active"]].to_numpy()
     assert flags[:3].tolist() == [[0, 0, 0], [0, 0, 1], [1, 1, 0]]
@@ -100,6 +106,36 @@ def test_columns_are_those_of_the_arrays_and_findings(result, neurons):
     assert list(mine.index) == list(positional.index)
     assert (mine["positional_type"] == positional["type"]).all()
     assert (mine["positional_strength"] == positional["strength"]).all()
+
+
+def test_neurons_of_a_layer_are_sorted_by_a_column(result):
+    rows = result.neurons(layer=2, sort="-frequency_all")
+    assert list(rows["neuron"][:2]) == [1, 0] and set(rows["layer"]) == {2}
+    rows = result.neurons(sort="activations")
+    assert rows["activations"].is_monotonic_increasing and len(rows) == 16
+    with pytest.raises(errors.UsageError, match="'colour' is no column to sort by."):
+        result.neurons(sort="-colour")
+    with pytest.raises(errors.UsageError, match="holds layers 1 to 2, not layer 3."):
+        result.neurons(layer=3)
+
+
+def test_detectors_of_a_token(result):
+    table = result.detectors_of("<id 5>", layer=1)
+    assert table[["layer", "neuron", "activations"]].to_numpy().tolist() == [
+        [1, 0, 5 * 8 + 3 * 4]
+    ]
+    assert len(result.detectors_of("<id 5>")) == 2 and table["triggers"][0] == 1
+    assert result.detectors_of("<id 6>").empty
+    with pytest.raises(errors.UsageError, match="' the' is no token of model."):
+        result.detectors_of(" the")
+
+
+def test_flags_say_what_their_values_mean(result):
+    array = result.arrays["positional_type"]
+    meanings = array.attrs["flag_meanings"].split()
+    assert meanings[:2] == ["none", "oscillatory"]
+    assert array.attrs["flag_values"] == list(range(len(meanings)))
+    assert (array.sel(layer=[0, 3]) == -1).all()
 
 
 def test_a_study_without_n_grams_says_so(folder, tmp_path):
@@ -164,7 +200,8 @@ def test_what_was_studied_is_typed(folder, result):
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("detectors_1.jsonl", lambda result: result.neurons()),
+        ("arrays/detector/c.0.2.0", lambda result: result.neurons()),
+        ("detectors_1.jsonl", lambda result: result.detectors(1)),
         ("detectors_2.jsonl", lambda result: result.detectors(2)),
         ("positional.jsonl", lambda result: result.positional()),
         ("summary.json", lambda result: result.summary),
