@@ -18,6 +18,7 @@ OURS = {
     "ours, nothing counted": "nothing",
     "ours, activations": "activations",
     "ours, positions too": "positions too",
+    "ours, n-grams too": "n-grams too",
     "ours, everything": "everything",
 }
 PEERS = {
@@ -25,7 +26,7 @@ PEERS = {
     "transformers, eager": "eager",
     "TransformerLens": "bridge",
 }
-NOTHING, _, POSITIONS, EVERYTHING = OURS
+NOTHING, _, POSITIONS, NGRAMS, EVERYTHING = OURS
 REFERENCE = "transformers, sdpa"
 CLOCKS = ("wall", "cpu")
 
@@ -54,7 +55,7 @@ def contenders(workload: Workload, peers_keep_memory: bool) -> list[Contender]:
 
 
 def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, Any]:
-    """Medians by contender, ratios against `REFERENCE`, and the cost of n-grams in percent of a forward pass."""
+    """Medians by contender, ratios against `REFERENCE`, and the cost of n-grams and examples."""
     summary = {}
     for name, result in results.items():
         summary[name] = {
@@ -71,18 +72,27 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
                 summary[name][f"{clock}_speed_ratio"] = float(np.median(ratios))
     return {
         "contenders": summary,
-        "ngram_percent": {clock: ngram_percent(results, clock) for clock in CLOCKS},
+        **{
+            f"{name}_percent": {
+                clock: added_percent(results, part, before, clock) for clock in CLOCKS
+            }
+            for name, part, before in (
+                ("ngram", NGRAMS, POSITIONS),
+                ("example", EVERYTHING, NGRAMS),
+            )
+        },
         "layer_end_percent": layer_end_percent(results),
     }
 
 
-def ngram_percent(results: Mapping[str, Result], clock: str) -> float:
-    """What n = 1, 2 and 3 together add to a forward pass that counts nothing, in percent of it."""
-    with_ngrams, without, forward = (
-        np.array(results[name].seconds(clock))
-        for name in (EVERYTHING, POSITIONS, NOTHING)
+def added_percent(
+    results: Mapping[str, Result], part: str, before: str, clock: str
+) -> float:
+    """What a part adds to the pass that counts all before it, in percent of one that counts nothing."""
+    with_part, without, forward = (
+        np.array(results[name].seconds(clock)) for name in (part, before, NOTHING)
     )
-    return float(np.median(100 * (with_ngrams - without) / forward))
+    return float(np.median(100 * (with_part - without) / forward))
 
 
 def layer_end_percent(results: Mapping[str, Result]) -> float:
@@ -106,12 +116,15 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         "peak GiB",
     )
     rows = [_row(name, found) for name, found in summary["contenders"].items()]
-    wall, cpu = (summary["ngram_percent"][clock] for clock in CLOCKS)
+    ngrams, examples = (
+        [summary[f"{name}_percent"][clock] for clock in CLOCKS]
+        for name in ("ngram", "example")
+    )
     return (
         f"{table.markdown(header, rows)}\n\nSpeed ratios are against {REFERENCE}.\n\n"
-        f"N-grams (n = 1, 2, 3 together) cost {wall:.1f} % of the forward pass without them "
-        f"({cpu:.1f} % by CPU seconds; the ends of layers by themselves "
-        f"{summary['layer_end_percent']:.1f} %)."
+        f"N-grams (n = 1, 2, 3 together) cost {ngrams[0]:.1f} % of the forward pass without them "
+        f"({ngrams[1]:.1f} % by CPU seconds; the ends of layers by themselves "
+        f"{summary['layer_end_percent']:.1f} %), examples {examples[0]:.1f} % ({examples[1]:.1f} %)."
     )
 
 

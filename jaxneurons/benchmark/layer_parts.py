@@ -11,9 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxneurons.benchmark import ours
+from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.counting import promoted
 from jaxneurons.model import attention, block
 
 # Squares whose best rate is the ceiling.
@@ -67,7 +70,30 @@ def _parts(workload: Workload) -> dict[str, Part]:
         "attention": (jax.jit(causal), (heads, heads, heads)),
         "feed-forward": (jax.jit(_two_products), (x, feed_forward)),
         "layer": (jax.jit(functools.partial(_layer, block.Block(config))), (params, x)),
+        **_promoted_parts(workload),
     }
+
+
+def _promoted_parts(workload: Workload) -> dict[str, Part]:
+    """The promoted tokens of a block of neurons, and the product alone that they are found in."""
+    config, number = workload.config, promoted.NEURONS_PER_BLOCK
+    random = np.random.default_rng(2)
+    outputs, unembedding = (
+        random.standard_normal((rows, config.word_embed_proj_dim), np.float32)
+        for rows in (number, config.vocab_size)
+    )
+    ends = promoted.make_layer_ends(unembedding, None, 10)
+    return {
+        workloads.PROMOTED: (ends, (outputs,)),
+        workloads.PROMOTED_PRODUCT: (
+            jax.jit(_product),
+            (outputs, jax.device_put(unembedding)),
+        ),
+    }
+
+
+def _product(outputs: jax.Array, unembedding: jax.Array) -> jax.Array:
+    return jnp.einsum("fe,ve->fv", outputs, unembedding, precision=PRECISION)
 
 
 def _each_product(x: jax.Array, kernels: dict[str, jax.Array]) -> list[jax.Array]:

@@ -20,7 +20,7 @@ from jaxneurons.model import block, embed
 from jaxneurons.stream import hidden, loop, step
 from jaxneurons.text import windows
 
-COUNTED = ("nothing", "activations", "positions too", "everything")
+COUNTED = ("nothing", "activations", "positions too", "n-grams too", "everything")
 
 
 class Resident(NamedTuple):

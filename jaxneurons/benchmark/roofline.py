@@ -38,6 +38,9 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
     operations[WHOLE] = sum(operations.values())
     layers = workload.config.num_hidden_layers * workload.batches
     operations[FORWARD] = layers * operations[WHOLE]
+    of_layer = set(operations) - {FORWARD}
+    for name in (workloads.PROMOTED, workloads.PROMOTED_PRODUCT):
+        operations[name] = workloads.promoted_product(workload)
     seconds = {
         name: {
             clock: np.array([r["parts"][name][f"{clock}_seconds"] for r in rounds])
@@ -58,7 +61,7 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
             "rate": float(np.median(count / wall)),
             "ceiling_share": float(np.median(count / wall / ceiling["wall"])),
             "cpu_ceiling_share": float(np.median(count / cpu / ceiling["cpu"])),
-            "layer_share": None if name == FORWARD else float(np.median(wall / whole)),
+            "layer_share": float(np.median(wall / whole)) if name in of_layer else None,
         }
     return {"ceiling": float(np.median(ceiling["wall"])), "parts": parts}
 
@@ -95,7 +98,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
             f"{part['rate'] / 1e9:.0f}",
             f"{part['ceiling_share']:.0%}",
             f"{part['cpu_ceiling_share']:.0%}",
-            "–" if name == FORWARD else f"{part['layer_share']:.0%}",
+            "–" if part["layer_share"] is None else f"{part['layer_share']:.0%}",
         )
         for name, part in summary["parts"].items()
     ]

@@ -10,12 +10,16 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
+from jaxneurons.counting import promoted
 
 # The standard deviation of OPT's initial weights.
 WEIGHT_SCALE = 0.02
 # A neuron's threshold, in standard deviations of its input: from active on half of all tokens to
 # active on 3 of 100,000.
 HIGHEST_THRESHOLD = 4.0
+# Parts that are measured of a block of neurons, not of a layer.
+PROMOTED = "promoted tokens"
+PROMOTED_PRODUCT = "their product alone"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,13 @@ def make_thresholds(config: Config) -> np.ndarray:
     thresholds = np.linspace(0, HIGHEST_THRESHOLD, config.ffn_dim, dtype=np.float32)
     deviation = np.float32(WEIGHT_SCALE * config.hidden_size**0.5)
     return np.random.default_rng(1).permutation(thresholds) * deviation
+
+
+def promoted_product(workload: Workload) -> float:
+    """Floating-point operations of the product that a block of neurons' promoted tokens are found in."""
+    config = workload.config
+    width = config.word_embed_proj_dim
+    return 2.0 * promoted.NEURONS_PER_BLOCK * width * config.vocab_size
 
 
 def layer_products(workload: Workload) -> dict[str, float]:

@@ -88,9 +88,9 @@ def test_ours_counts_what_it_says(counted):
     )
     states = step.init_states(reduction.init, ours.make_spread(tiny()).mesh)
     arrays = reduction.finalize(reduction.merge(states))
-    wanted = ("activation_count", "position_count", "ngram_coverage")
+    wanted = ("activation_count", "position_count", "ngram_coverage", "example_value")
     found = [name in arrays for name in wanted]
-    assert found == [ours.COUNTED.index(counted) > number for number in range(3)]
+    assert found == [ours.COUNTED.index(counted) > number for number in range(4)]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -148,17 +148,19 @@ def test_ratios_are_of_the_same_round():
     assert found["tokens_per_second"] == 512 / 30
 
 
-def test_cost_of_ngrams_is_a_share_of_a_forward_pass_that_counts_nothing():
+def test_costs_are_shares_of_a_forward_pass_that_counts_nothing():
     seconds = {
         comparison.NOTHING: [10, 100, 10],
         comparison.POSITIONS: [11, 110, 11],
-        comparison.EVERYTHING: [12.5, 125, 20],
+        comparison.NGRAMS: [12.5, 125, 20],
+        comparison.EVERYTHING: [12.7, 127, 20.1],
     }
     summary = comparison.summarize(tiny(), results_of(seconds))
     assert summary["ngram_percent"] == pytest.approx({"wall": 15, "cpu": 15})
+    assert summary["example_percent"] == pytest.approx({"wall": 2, "cpu": 2})
     assert summary["layer_end_percent"] == pytest.approx(5)
     last = comparison.to_markdown(summary).splitlines()[-1]
-    assert "cost 15.0 % of the forward pass" in last
+    assert "cost 15.0 % of the forward pass" in last and "examples 2.0 %" in last
 
 
 def test_without_peers_there_are_no_ratios():
