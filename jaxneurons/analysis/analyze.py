@@ -171,6 +171,8 @@ def analyze_again(
     folder = pathlib.Path(out)
     with files.partial_directory(folder, "an analysis") as partial:
         made = Study(partial, study.facts)
+        with files.translated("write", partial):
+            made.arrays_path.mkdir()
         made.write_group({})
         analyze(study, model, wanted, made)
     return folder
