@@ -18,9 +18,10 @@ from convert import checkpoint
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files, strict_json
+from jaxneurons.terms import TOKENIZER_FILE
 from jaxneurons.text import windows
 
-FILE = "tokenizer.json"
+FILE = TOKENIZER_FILE
 SETTINGS = "tokenizer_config.json"
 _VOCABULARY, _MERGES, _ADDED = "vocab.json", "merges.txt", "added_tokens.json"
 # All that a tokenizer is read from.

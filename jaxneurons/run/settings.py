@@ -43,13 +43,7 @@ def resolve(
         raise errors.UsageError(f"examples {examples}: at least 0 are needed.")
     if dtype not in DTYPES:
         raise errors.UsageError(f"dtype {dtype!r}: wanted one of {', '.join(DTYPES)}")
-    last_of_model = config.num_hidden_layers - 1
-    first, last = layers or (0, last_of_model)
-    if not 0 <= first <= last <= last_of_model:
-        raise errors.UsageError(
-            f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "
-            f"{last_of_model}, the model's last layer"
-        )
+    first, last = _first_and_last(layers, config.num_hidden_layers - 1)
     return Settings(
         window=window,
         first_layer=first,
@@ -60,6 +54,23 @@ def resolve(
         ngrams=ngrams,
         examples=examples,
     )
+
+
+def _first_and_last(
+    layers: tuple[int, int] | None, last_of_model: int
+) -> tuple[int, int]:
+    """The layers to report, all of them for None."""
+    if layers is None:
+        return 0, last_of_model
+    if len(layers) != 2:
+        raise errors.UsageError(f"layers {layers!r}: wanted the first and the last")
+    first, last = layers
+    if not 0 <= first <= last <= last_of_model:
+        raise errors.UsageError(
+            f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "
+            f"{last_of_model}, the model's last layer"
+        )
+    return first, last
 
 
 def _tokens_per_batch() -> int:

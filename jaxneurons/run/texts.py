@@ -42,7 +42,7 @@ def load_text(
         [(name, pathlib.Path(path)) for name, path in named],
         model.tokenizer,
         model.config,
-        window or model.config.max_position_embeddings,
+        model.config.max_position_embeddings if window is None else window,
         max_tokens,
         pathlib.Path(cache or caches.directory()),
     )

@@ -21,6 +21,7 @@ from typing import Any, Self
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest, strict_json
+from jaxneurons.terms import TOKENIZER_FILE
 from jaxneurons.training import checkpoints
 from jaxneurons.training.recipe import Recipe
 
@@ -97,7 +98,7 @@ class Run:
     @property
     def tokenizer(self) -> pathlib.Path:
         """The tokenizer's file."""
-        return self.path / TOKENIZER_FOLDER / "tokenizer.json"
+        return self.path / TOKENIZER_FOLDER / TOKENIZER_FILE
 
     @property
     def losses(self) -> pathlib.Path:
