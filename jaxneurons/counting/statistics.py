@@ -43,7 +43,7 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
     return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)
 
 
-def coverage(activations: jax.Array, share: Fraction = Fraction(95, 100)) -> jax.Array:
+def coverage(activations: jax.Array, share: Fraction | float = 0.95) -> jax.Array:
     """The fewest distinct n-grams that account for a share of a neuron's activations (paper §4.1).
 
     >>> jaxneurons.counting.coverage(jnp.array([1, 90, 5, 4])).item()
@@ -93,8 +93,10 @@ def is_detector(
     return (covered > 0) & (covered <= most_ngrams) & enough
 
 
-def at_least(total: jax.Array, share: Fraction) -> jax.Array:
+def at_least(total: jax.Array, share: Fraction | float) -> jax.Array:
     """The least integers >= share * total int[...], without a product that could overflow."""
+    # A float such as 0.95 means its decimals, not the nearest binary fraction.
+    share = Fraction(share).limit_denominator(10**6)
     whole, rest = jnp.divmod(total, share.denominator)
     return share.numerator * whole - (-share.numerator * rest) // share.denominator
 
