@@ -57,9 +57,9 @@ def test_the_model_runs_with_real_weights_and_is_differentiable(names):
 @pytest.mark.slow
 def test_a_statistic_of_ones_own_is_counted(names):
     firing = names["result"].arrays["activation_count"].sum("domain")
-    for layer, together in enumerate(names["together"]):
-        assert (together == together.T).all()
-        assert (together.diagonal() == firing.sel(layer=layer)).all()
+    together = names["found"]["together"]
+    assert (together == together.T).all()
+    assert (together.diagonal() == firing.sel(layer=names["layer"])).all()
 
 
 @pytest.mark.slow
