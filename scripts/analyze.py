@@ -58,9 +58,12 @@ def main() -> None:
 
 def _open_model(study: "Study") -> "reading.Store":
     from convert import cached
+    from jaxneurons.analysis import promoted
     from jaxneurons.store import reading
 
-    backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
+    if not promoted.is_written(study):
+        # The one thing here that runs on a device.
+        backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
     if _MODEL.value is None:
         return reading.open_store(study.identity.model.location)
     return cached.open_model(_MODEL.value, cache.directory(_CACHE.value))[1]
