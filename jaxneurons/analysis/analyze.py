@@ -166,6 +166,7 @@ def analyze_again(
                 made = Study(stage, study.facts)
                 analyze(study, model, wanted, made)
             study.facts = made.facts
+            study.write_group()
             study.save()
         return study.path
     folder = pathlib.Path(out)
@@ -173,8 +174,8 @@ def analyze_again(
         made = Study(partial, study.facts)
         with files.translated("write", partial):
             made.arrays_path.mkdir()
-        made.write_group({})
         analyze(study, model, wanted, made)
+        made.write_group()
     return folder
 
 

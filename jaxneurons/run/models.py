@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from convert import cached, naming
 from jaxneurons import demo, errors
@@ -18,6 +19,7 @@ from jaxneurons.config import Config
 from jaxneurons.model import embed
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
+from jaxneurons.text.windows import Windows
 from jaxneurons.training import export
 
 
@@ -67,9 +69,37 @@ class Model:
 
         Returns:
             float[B, T, D], the residual stream before the first layer.
+
+        Raises:
+            UsageError: a token is not in the vocabulary, or T is more than the longest context.
         """
         tokens = jnp.asarray(tokens)
+        self.check_tokens(tokens)
         return embed.embed(self.config, self.embedding, tokens, dtype=jnp.dtype(dtype))
+
+    def check_tokens(self, tokens: jax.Array | np.ndarray) -> None:
+        """Raises UsageError unless the model can read these tokens, int[B, T]; looks only at the shape under jit.
+
+        The lookup itself would take the nearest row for an index outside.
+        """
+        longest, size = self.config.max_position_embeddings, self.config.vocab_size
+        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise errors.UsageError(
+                f"tokens are {tokens.dtype}{list(tokens.shape)}. Pass integers of two axes, windows and positions."
+            )
+        if tokens.shape[1] > longest:
+            raise errors.UsageError(
+                f"windows of {tokens.shape[1]} tokens are longer than the {longest} that {self.name} reads. "
+                "Pass shorter windows."
+            )
+        if isinstance(tokens, jax.core.Tracer) or not tokens.size:
+            return
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= size:
+            raise errors.UsageError(
+                f"token {low if low < 0 else high} is not in the vocabulary of {self.name}. Its tokens are 0 to "
+                f"{size - 1}."
+            )
 
     def layer(self, layer: int) -> dict[str, Any]:
         """The parameters of a layer as `Block.apply` takes them, read from disk each time.
@@ -88,6 +118,19 @@ class Model:
     def logits(self, x: jax.Array) -> jax.Array:
         """Logits float[B, T, V] of the next token; x: float[B, T, D], after the last layer."""
         return embed.logits(self.config, self.embedding, x)
+
+
+def check_kinds(model: Model, text: Windows) -> None:
+    """Raises UsageError unless these are a model and text that it can read."""
+    if not isinstance(model, Model):
+        raise errors.UsageError(
+            f"model is a {type(model).__name__}. Pass what jaxneurons.open_model gives."
+        )
+    if not isinstance(text, Windows):
+        raise errors.UsageError(
+            f"text is a {type(text).__name__}. Pass what jaxneurons.load_text gives."
+        )
+    model.check_tokens(text.tokens)
 
 
 def open_model(
@@ -120,6 +163,10 @@ def open_model(
         JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
     """
     directory = pathlib.Path(cache or caches.directory())
+    if name == "" or not isinstance(name, str | os.PathLike | None):
+        raise errors.UsageError(
+            f"{name!r} names no model. Pass an id on the hub or a directory."
+        )
     text = None if name is None else os.fspath(name)
     training = text is not None and export.is_training_directory(text)
     if step is not None and not training:

@@ -62,9 +62,12 @@ def _first_and_last(
     """The layers to report, all of them for None."""
     if layers is None:
         return 0, last_of_model
-    if len(layers) != 2:
-        raise errors.UsageError(f"layers {layers!r}: wanted the first and the last")
-    first, last = layers
+    try:
+        first, last = layers
+    except (TypeError, ValueError):
+        raise errors.UsageError(
+            f"layers {layers!r}: wanted the first and the last"
+        ) from None
     if not 0 <= first <= last <= last_of_model:
         raise errors.UsageError(
             f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "

@@ -22,7 +22,7 @@ from jaxneurons.run import (
     passes,
     settings,
 )
-from jaxneurons.run.models import Model
+from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
 from jaxneurons.studies import candidates, opening, results
 from jaxneurons.studies.directory import Study
@@ -76,6 +76,7 @@ def study(
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
+    check_kinds(model, text)
     resources, progress = resources or Resources(), progress or Progress()
     chosen = settings.resolve(
         model.config,

@@ -96,7 +96,7 @@ def test_what_other_code_sealed_is_refused(path, edit):
 @pytest.mark.parametrize("name", ["nothing", "file", "file/below"])
 def test_what_is_no_study_is_said_to_be_none(tmp_path, name):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.StudyError, match="has no study.json: not a study"):
+    with pytest.raises(errors.StudyError, match="is not a study: it has no study.json"):
         opening.open_any(tmp_path / name)
 
 
