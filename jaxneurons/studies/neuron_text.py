@@ -48,7 +48,9 @@ def kind(neuron: "Neuron") -> str:
         found.append(
             f"positional ({row['positional_type']}, {row['positional_strength']})"
         )
-    return ", ".join(found) or "alive; no n-gram detector and not positional"
+    counted = row["coverage_1"] >= 0
+    none = "no n-gram detector" if counted else "its n-grams were not counted"
+    return ", ".join(found) or f"alive; {none}, and not positional"
 
 
 def to_text(neuron: "Neuron") -> str:
@@ -88,6 +90,7 @@ def numbers(neuron: "Neuron") -> Iterator[str]:
     low, high = neuron.bounds
     yield f"pre-activation  {low:.2f} to {high:.2f} at the most, whatever the input"
     if row["dead"]:
+        yield "never active on this text: no triggers, no pattern and no examples"
         return
     if row["coverage_1"] >= 0:
         parts = [f"{row[f'coverage_{n}']:,} {ORDER_NAMES[n]}s" for n in ORDERS]
