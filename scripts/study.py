@@ -78,6 +78,8 @@ def main() -> None:
             dtype=options.DTYPE.value,
             ngrams=options.NGRAMS.value,
             examples=options.EXAMPLES.value,
+            candidate_share=options.CANDIDATE_SHARE.value,
+            candidate_coverage=options.CANDIDATE_COVERAGE.value,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,

@@ -46,6 +46,18 @@ EXAMPLES = flags.DEFINE_integer(
     "random among those in which it is active. With 0 none are kept.",
     lower_bound=0,
 )
+CANDIDATE_SHARE = flags.DEFINE_string(
+    "candidate_share",
+    "0.95",
+    "Lowest --coverage_share that analyze.py can be asked for later. A lower one keeps n-grams of more neurons, "
+    "which takes disk and time.",
+)
+CANDIDATE_COVERAGE = flags.DEFINE_integer(
+    "candidate_coverage",
+    64,
+    "Largest --most_unigrams and --most_ngrams that analyze.py can be asked for later. A larger one keeps n-grams "
+    "of more neurons, which takes disk and time.",
+)
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
     True,
