@@ -3,6 +3,7 @@
 import math
 import pathlib
 import re
+from typing import Any
 
 from absl import flags
 
@@ -121,6 +122,19 @@ def resources() -> Resources:
         tokens_per_pass=TOKENS_PER_PASS.value,
         devices=DEVICES.value,
     )
+
+
+def chosen() -> dict[str, Any]:
+    """What decides a study's numbers besides its text; raises as `layers`."""
+    return {
+        "layers": layers(),
+        "windows_per_batch": WINDOWS_PER_BATCH.value,
+        "dtype": DTYPE.value,
+        "ngrams": NGRAMS.value,
+        "examples": EXAMPLES.value,
+        "candidate_share": CANDIDATE_SHARE.value,
+        "candidate_coverage": CANDIDATE_COVERAGE.value,
+    }
 
 
 def layers() -> tuple[int, int] | None:

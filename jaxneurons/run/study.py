@@ -123,9 +123,10 @@ def _announce(
 ) -> None:
     """Says what is studied, on what, before it begins."""
     budgets = memory_plan.budgets(work.resources)
+    announcement.say_model(
+        model.name, model.store, work.settings, work.resources, progress
+    )
     for line in (
-        announcement.model(model.name, model.store, work.settings),
-        announcement.device(work.mesh),
         announcement.text(work.windows, model.config),
         announcement.memory(plan, budgets, work.mesh),
     ):
