@@ -73,8 +73,10 @@ def _new_tokens(layers: Sequence[Section]) -> str:
     counts = [f"layer {row['layer']}: {row['new_overall']:,}" for row in layers]
     if more := len(counts[MOST_LAYERS:]):
         counts = [*counts[:MOST_LAYERS], f"and so on in {more} more"]
+    number = layers[-1]["cumulative"]
+    have = "tokens have" if number > 1 else "token has"
     return (
-        f"{layers[-1]['cumulative']:,} tokens have a detector; those that no layer below detects: "
+        f"{number:,} {have} a detector; those that no layer below detects: "
         f"{', '.join(counts)}."
     )
 
@@ -87,9 +89,10 @@ def _suppression(overall: Section) -> str:
         _share(overall[group]["mean_negative"])
         for group in ("detectors", "random_tokens", "random_neurons")
     ]
+    plural = "s" * (number > 1)
     return (
-        f"Of {number:,} token detectors, {parts[0]} suppress their triggers (their mean projection is negative); "
-        f"{parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
+        f"Of {number:,} token detector{plural}, {parts[0]} suppress their triggers (their mean projection is "
+        f"negative); {parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
     )
 
 
@@ -109,4 +112,7 @@ def _positional(positions: Section) -> str:
         f"{one['strength']})"
         for one in strongest[:MOST_NEURONS]
     ]
-    return f"{total:,} neurons are positional; the strongest of each type: {', '.join(named)}."
+    are = "neurons are" if total > 1 else "neuron is"
+    return (
+        f"{total:,} {are} positional; the strongest of each type: {', '.join(named)}."
+    )

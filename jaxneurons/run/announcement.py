@@ -3,11 +3,26 @@
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxneurons import devices
+from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.run.memory_plan import GIB, Need, Plan
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
+
+
+def say_model(
+    name: str,
+    store: reading.Store,
+    settings: Settings,
+    resources: Resources,
+    progress: Progress,
+) -> None:
+    """Says what is known before the text is read: the model and the devices."""
+    progress.log_once(model(name, store, settings))
+    progress.log_once(device(devices.make_mesh(resources.devices)))
 
 
 def model(name: str, store: reading.Store, settings: Settings) -> str:

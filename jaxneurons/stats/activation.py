@@ -71,7 +71,8 @@ def domain_entropy(activation_count: np.ndarray, tokens: Sequence[int]) -> np.nd
     )
     # 0 * ln 0 is 0.
     terms = share * np.log(np.where(share == 0, 1, share))
-    return -terms.sum(axis=0)
+    # Not -sum: that of a neuron of one domain would be -0.
+    return 0 - terms.sum(axis=0)
 
 
 def summarize_layer(
