@@ -60,6 +60,7 @@ def main() -> None:
                 revision=_REVISION.value,
                 step=_STEP.value,
                 ignore_attributes=_IGNORE_ATTRIBUTES.value,
+                document_start=options.DOCUMENT_START.value,
                 cache=cache_directory,
             )
         text = jaxneurons.load_text(

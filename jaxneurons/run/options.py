@@ -46,6 +46,13 @@ EXAMPLES = flags.DEFINE_integer(
     "random among those in which it is active. With 0 none are kept.",
     lower_bound=0,
 )
+DOCUMENT_START = flags.DEFINE_integer(
+    "document_start",
+    None,
+    "Id of the token that begins every window and stands between two documents. Default: what the model's "
+    "config.json says.",
+    lower_bound=0,
+)
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
     True,
