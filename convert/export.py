@@ -125,12 +125,12 @@ def _tensors(model: reading.Store, family: str, dtype: str) -> dict[str, np.ndar
     config, embedding = model.config, model.read_embed()
     offset = attributes.FAMILIES[family].always["position_offset"]
     if config.positions == "none":
-        rows = np.zeros(
-            (config.max_position_embeddings, config.hidden_size), np.float32
-        )
-    else:
-        rows = embedding["position_embedding"][config.position_offset :]
-    embedding["position_embedding"] = np.pad(rows, ((offset, 0), (0, 0)))
+        rows = config.max_position_embeddings + offset
+        table = np.zeros((rows, config.hidden_size), np.float32)
+        embedding["position_embedding"] = table
+    elif config.position_offset != offset:
+        table = embedding["position_embedding"][config.position_offset :]
+        embedding["position_embedding"] = np.pad(table, ((offset, 0), (0, 0)))
     written = dataclasses.replace(config, position_offset=offset)
     parts = [("", embedding)]
     parts += [(str(i), model.read_layer(i)) for i in range(config.num_hidden_layers)]
