@@ -1,4 +1,4 @@
-r"""Studies the neurons of an OPT model on text, from checkpoint to figures.
+r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
