@@ -13,3 +13,20 @@ POSITIONAL_TYPES = ("oscillatory", "both", "one", "other")
 STRENGTHS = ("strong", "weak")
 # The one file that a tokenizer is normalised to, in stores, studies and training runs.
 TOKENIZER_FILE = "tokenizer.json"
+
+
+def about_inactive(activation_function: str) -> str:
+    """What "active" and "dead" mean for these neurons beyond the paper's ReLU, in sentences; "" for ReLU."""
+    if activation_function == "relu":
+        return ""
+    return (
+        f"Neurons are GELU ({activation_function}): a neuron is active where its pre-activation is above 0, and "
+        "elsewhere it still writes up to -0.17 times its output row. To remove a dead neuron therefore changes what "
+        "the model computes."
+    )
+
+
+NOT_CERTIFIABLE = (
+    "No neuron can be certified: without any bias in LayerNorm and feed-forward network, each input's negative is "
+    "an input too, and turns the sign of every pre-activation."
+)

@@ -1,4 +1,4 @@
-r"""Studies the neurons of an OPT model on text, from checkpoint to figures.
+r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
@@ -61,6 +61,7 @@ def main() -> None:
                 revision=_REVISION.value,
                 step=_STEP.value,
                 ignore_attributes=_IGNORE_ATTRIBUTES.value,
+                document_start=options.DOCUMENT_START.value,
                 cache=cache_directory,
             )
         resolved = settings.resolve(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxneurons.terms import ORDERS
+from jaxneurons import terms
 
 Section = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def _table(summary: Section) -> str:
             [
                 str(layer["layer"]),
                 f"{layer['dead']:,}",
-                f"{layer['certified_dead']:,}",
+                _number(layer["certified_dead"]),
                 "-" if frequency is None else f"{frequency:.2%}",
                 *[_detectors(found["layers"][index]) for found in ngrams.values()],
                 f"{summary['positions']['layers'][index]['positional']:,}",
@@ -46,6 +46,10 @@ def _table(summary: Section) -> str:
     )
 
 
+def _number(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
 def _detectors(layer: Section) -> str:
     return f"{layer['detectors']:,} ({layer['attested_detectors']:,})"
 
@@ -55,13 +59,17 @@ def _sentences(summary: Section) -> Iterator[str]:
         "dead: neurons that are never active on this text; certified: that cannot be on any; frequency: mean share "
         "of tokens on which those alive are active."
     )
+    if about := terms.about_inactive(summary["activation"]["activation_function"]):
+        yield about
+    if summary["activation"]["certified_dead"] is None:
+        yield terms.NOT_CERTIFIABLE
     if ngrams := summary["ngrams"]:
         least = ngrams["1"]["criteria"]["attested_occurrences"]
         yield (
             f"In brackets: detectors whose triggers occur at least {least} times in all. On short text the paper's "
             "definition also counts neurons that fired a few times, each time on another rare n-gram."
         )
-        yield _new_tokens(ngrams[str(ORDERS[0])]["layers"])
+        yield _new_tokens(ngrams[str(terms.ORDERS[0])]["layers"])
     if summary["suppression"]:
         yield _suppression(summary["suppression"]["overall"])
     yield _positional(summary["positions"])

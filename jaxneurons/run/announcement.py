@@ -53,9 +53,11 @@ def text(windows: Windows, config: Config) -> str:
 def _domain(windows: Windows, config: Config, index: int) -> str:
     chosen = windows.domains == index
     tokens, lengths = windows.tokens[chosen], windows.lengths[chosen]
-    # A window begins with BOS, which may have the separator's id.
+    # Every window begins with the token that also stands between documents.
     inside = np.arange(1, tokens.shape[1]) < lengths[:, None]
-    documents = 1 + int((inside & (tokens[:, 1:] == config.eos_token_id)).sum())
+    documents = 1 + int(
+        (inside & (tokens[:, 1:] == config.document_start_token_id)).sum()
+    )
     return (
         f"{windows.names[index]} {documents:,} document{'s' * (documents > 1)}, "
         f"{int(lengths.sum()):,} tokens"

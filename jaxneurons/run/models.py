@@ -139,6 +139,7 @@ def open_model(
     revision: str | None = None,
     step: int | None = None,
     ignore_attributes: Collection[str] = (),
+    document_start: int | None = None,
     cache: os.PathLike | str | None = None,
 ) -> Model:
     """Opens a model.
@@ -156,10 +157,14 @@ def open_model(
         step: of a checkpoint of a training directory; None is the last.
         ignore_attributes: of the model's config.json, which do not change what it computes though
             they are unknown here; the store's manifest lists them.
+        document_start: id of the token that begins every window and stands between two documents;
+            None is what the model's config.json says. It is an error to use text with a model of
+            which neither says it.
         cache: directory for converted models; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.
 
     Raises:
-        UsageError: a revision of what is not on the hub, or a step of what was not trained here.
+        UsageError: a revision of what is not on the hub, a step of what was not trained here, or a
+            token that the model has not.
         JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
     """
     directory = pathlib.Path(cache or caches.directory())
@@ -174,13 +179,28 @@ def open_model(
     if revision is not None and (text is None or training):
         raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
     if text is None:
+        title = demo.MODEL_NAME
         _, store = cached.open_model(str(demo.model_directory()), directory)
-        return Model(demo.MODEL_NAME, store)
-    if training:
+    elif training:
+        title = naming.title(text)
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)
-        return Model(naming.title(text), store)
-    with Progress() as progress:
-        shown = progress.counter("converting", "arrays")
-        return Model(
-            *cached.open_model(text, directory, revision, ignore_attributes, shown)
+    else:
+        with Progress() as progress:
+            shown = progress.counter("converting", "arrays")
+            title, store = cached.open_model(
+                text, directory, revision, ignore_attributes, shown
+            )
+    return Model(title, _beginning_with(store, document_start))
+
+
+def _beginning_with(store: reading.Store, token: int | None) -> reading.Store:
+    """The store, with another token to begin a document unless it is None."""
+    if token is None:
+        return store
+    if not 0 <= token < store.config.vocab_size:
+        raise errors.UsageError(
+            f"The model has no token {token} to begin a document with. Choose one from 0 to "
+            f"{store.config.vocab_size - 1}."
         )
+    config = dataclasses.replace(store.config, document_start_token_id=token)
+    return dataclasses.replace(store, config=config)

@@ -59,6 +59,13 @@ CANDIDATE_COVERAGE = flags.DEFINE_integer(
     "Largest --most_unigrams and --most_ngrams that analyze.py can be asked for later. A larger one keeps n-grams "
     "of more neurons, which takes disk and time.",
 )
+DOCUMENT_START = flags.DEFINE_integer(
+    "document_start",
+    None,
+    "Id of the token that begins every window and stands between two documents. Default: what the model's "
+    "config.json says.",
+    lower_bound=0,
+)
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
     True,

@@ -16,7 +16,7 @@ from jaxneurons.studies.array import Entry
 from jaxneurons.studies.settings import Settings
 
 FORMAT = manifest.Format(
-    "jaxneurons-study", 4, errors.StudyError, "run the study again"
+    "jaxneurons-study", 5, errors.StudyError, "run the study again"
 )
 NAME = "study.json"
 # The same model may be stored somewhere else.
