@@ -80,20 +80,13 @@ def analyze(
         MismatchError: the model is another one than was studied.
         UsageError: thresholds that the stored candidates cannot answer.
     """
-    studied = study.identity.model
-    if model is not None and model.fingerprint != studied.fingerprint:
-        raise errors.MismatchError(
-            f"{model.location} is not the model of {study.path}: its fingerprint is "
-            f"{model.fingerprint[:16]}, wanted {studied.fingerprint[:16]}"
-        )
+    _require_same(model, study)
     folder, findings = into.path, neurons.Findings(study)
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
     lacking = model if not promoted.is_written(study) else None
-    shown = progress or Progress()
-    with shown:
-        layers = len(study.asked_layers)
+    with progress or Progress() as shown:
         phases = len(orders) + 1 + (lacking is not None)
-        shown.start(phases * layers, "analysis", "layers")
+        shown.start(phases * len(study.asked_layers), "analysis", "layers")
         found = ngrams.write_detectors(
             study,
             model,
@@ -106,31 +99,53 @@ def analyze(
         positional = _write_positional(study, wanted, folder, findings, shown)
         if lacking is not None:
             promoted.write(into, vocabulary.read(study).real, lacking, shown)
+    if warning := positional["warning"]:
+        logging.getLogger(__name__).warning("%s", warning)
     findings.write(into)
-    sections: dict[str, Any] = {
+    sections = _sections(study, found, positional)
+    if figures:
+        _draw(sections, folder, shown)
+    written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
+    summary.write(folder, sections, written)
+
+
+def _require_same(model: Store | None, study: Study) -> None:
+    studied = study.identity.model.fingerprint
+    if model is not None and model.fingerprint != studied:
+        raise errors.MismatchError(
+            f"{model.location} is not the model of {study.path}: its fingerprint is "
+            f"{model.fingerprint[:16]}, wanted {studied[:16]}"
+        )
+
+
+def _sections(
+    study: Study, found: ngrams.Sections, positional: dict[str, Any]
+) -> dict[str, Any]:
+    """What summary.json says."""
+    studied, settings = study.identity.model, study.identity.settings
+    return {
         "model": {
             "name": studied.name,
             "layers": studied.config.num_hidden_layers,
             "neurons": studied.config.ffn_dim,
         },
         "study": {
-            "window": study.identity.settings.window,
-            "dtype": study.identity.settings.dtype,
+            "window": settings.window,
+            "dtype": settings.dtype,
         },
         "activation": activation.summarize(study),
         "ngrams": found.ngrams,
         "suppression": found.suppression,
         "positions": positional,
     }
-    if warning := sections["positions"]["warning"]:
-        logging.getLogger(__name__).warning("%s", warning)
-    if figures:
-        summaries = {studied.name: sections}
-        drawn = drawing.save(summaries, folder / "figures", progress=shown)
-        for note in drawn.notes:
-            logging.getLogger(__name__).info("%s", note)
-    written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
-    summary.write(folder, sections, written)
+
+
+def _draw(sections: dict[str, Any], folder: pathlib.Path, progress: Progress) -> None:
+    """Draws the figures, and says which were not drawn and why."""
+    summaries = {sections["model"]["name"]: sections}
+    drawn = drawing.save(summaries, folder / "figures", progress=progress)
+    for note in drawn.notes:
+        logging.getLogger(__name__).info("%s", note)
 
 
 def _write_positional(

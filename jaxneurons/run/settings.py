@@ -36,14 +36,8 @@ def resolve(
     Raises:
         UsageError: a value has no meaning for the model.
     """
-    if window is None:
-        window = config.max_position_embeddings
-    if windows_per_batch is None:
-        windows_per_batch = max(1, _tokens_per_batch() // max(1, window))
-    if windows_per_batch < 1:
-        raise errors.UsageError(
-            f"windows_per_batch {windows_per_batch}: wanted at least 1"
-        )
+    window = config.max_position_embeddings if window is None else window
+    per_batch = _windows_per_batch(windows_per_batch, window)
     if examples < 0:
         raise errors.UsageError(f"examples {examples}: at least 0 are needed.")
     if dtype not in DTYPES:
@@ -54,7 +48,7 @@ def resolve(
         window=window,
         first_layer=first,
         last_layer=last,
-        windows_per_batch=windows_per_batch,
+        windows_per_batch=per_batch,
         dtype=dtype,
         max_tokens=max_tokens,
         ngrams=ngrams,
@@ -62,6 +56,14 @@ def resolve(
         candidate_share=share,
         candidate_coverage=candidate_coverage,
     )
+
+
+def _windows_per_batch(wanted: int | None, window: int) -> int:
+    if wanted is None:
+        return max(1, _tokens_per_batch() // max(1, window))
+    if wanted < 1:
+        raise errors.UsageError(f"windows_per_batch is {wanted}. Pass at least 1.")
+    return wanted
 
 
 def _candidate_share(share: float | str, coverage: int) -> float:
