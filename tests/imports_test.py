@@ -74,7 +74,7 @@ def imports(source: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{name.name}" for name in node.names)
         elif isinstance(node, ast.Constant) and re.fullmatch(
-            r"(jaxneurons|convert)(\.\w+)+", str(node.value)
+            r"(jaxneurons|convert|scripts)(\.\w+)+", str(node.value)
         ):
             yield str(node.value)
 
@@ -124,6 +124,7 @@ def test_a_wrong_import_is_seen_wherever_it_hides():
     assert violations("jaxneurons.stats.new", "def f():\n    import jax")
     assert violations("jaxneurons.model.new", "from jaxneurons.store import reading")
     assert violations("convert.new", 'peer = "jaxneurons.benchmark.peers"')
+    assert violations("jaxneurons.run.new", 'entry = "scripts.study"')
     assert violations("jaxneurons.text.new", "import pandas")
     assert not violations("jaxneurons.stream.new", "from jaxneurons.model import block")
 

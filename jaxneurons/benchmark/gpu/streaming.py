@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from flax import traverse_util
 
 from jaxneurons.benchmark import ours
 from jaxneurons.benchmark.gpu.figure import Figure
@@ -19,8 +18,7 @@ from jaxneurons.benchmark.gpu.sizes import Sizes
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.config import Config
 from jaxneurons.counting import reductions
-from jaxneurons.model import block, embed
-from jaxneurons.store import reading, writing
+from jaxneurons.store import random_model, reading
 from jaxneurons.stream import hidden, loop
 
 RING = 2
@@ -50,7 +48,8 @@ def places(sizes: Sizes) -> Iterator[Figure]:
     case = dataclasses.replace(case, config=config)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "store"
-        _write_store(case, path)
+        # In 16 bits as models are published.
+        random_model.write(path, case.config, dtype="float16")
         model = reading.open_store(path)
         on_host = [model.read_layer(layer) for layer in range(RING)]
         on_device = [jax.device_put(params) for params in on_host]
@@ -69,25 +68,6 @@ def places(sizes: Sizes) -> Iterator[Figure]:
             yield Figure(f"weights {place}: waiting", 1e3 * waiting, "ms a layer")
             slower = 100 * (seconds / resident - 1)
             yield Figure(f"weights {place}: slower by", slower, "%")
-
-
-def _write_store(case: Workload, path: pathlib.Path) -> None:
-    """A store of RING layers with random weights, in 16 bits as models are published."""
-    config = case.config
-    groups = {
-        "embed": ours.random_parameters(embed.parameter_shapes(config), 0),
-        **{
-            f"layers/{layer:03}": ours.random_parameters(
-                block.parameter_shapes(config), layer + 1
-            )
-            for layer in range(config.num_hidden_layers)
-        },
-    }
-    with writing.Writer(path, config) as writer:
-        for group, params in groups.items():
-            for name, leaf in traverse_util.flatten_dict(params, sep="/").items():
-                writer.write(f"{group}/{name}", np.asarray(leaf, np.float16))
-        writer.publish({"name": "random weights"})
 
 
 def _read_uncached(
