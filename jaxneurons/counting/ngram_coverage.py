@@ -70,6 +70,7 @@ def ngram_coverage(
     coverage_share: Fraction = Fraction(95, 100),
     most_candidates: int = 64,
     memory_bytes: int = 2**28,
+    candidates_at_once: int = CANDIDATES_AT_ONCE,
 ) -> reductions.Reduction:
     """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
 
@@ -90,6 +91,7 @@ def ngram_coverage(
         memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes per
             token) and the order of the n-grams (about 15 bytes per token). Results do not depend on
             it. A block of 32 neurons is the least; it needs up to 24 bytes per token.
+        candidates_at_once: rows of a piece, beside those of one neuron.
     """
     orders = [_order(tokens, lengths, special_tokens, n, spread) for n in terms.ORDERS]
     per_word = max(map(_bytes_per_word, orders))
@@ -115,7 +117,14 @@ def ngram_coverage(
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
     def finalize(masks: jax.Array) -> dict[str, Any]:
-        return _find(masks, orders, blocks, coverage_share, most_candidates)
+        coverage, total, rows = _find(
+            masks, orders, blocks, coverage_share, most_candidates
+        )
+        return {
+            "ngram_coverage": coverage,
+            "ngram_activation_count": total,
+            "candidates": _pieces(masks, orders, blocks, rows, candidates_at_once),
+        }
 
     return reductions.Reduction(init, update, finalize, merge)
 
@@ -126,17 +135,13 @@ def _find(
     blocks: _Blocks,
     coverage_share: Fraction,
     most_candidates: int,
-) -> dict[str, Any]:
-    """What `ngram_coverage` gives, from the masks of all windows."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coverage, activations and at most how many candidates, each [3, F], from the masks of all windows."""
     found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
     coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
     chosen = (coverage > 0) & (coverage <= most_candidates)
     rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
-    return {
-        "ngram_coverage": coverage,
-        "ngram_activation_count": total,
-        "candidates": _pieces(masks, orders, blocks, rows),
-    }
+    return coverage, total, rows
 
 
 def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -220,12 +225,16 @@ def _most_rows(
 
 
 def _pieces(
-    masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
+    masks: jax.Array,
+    orders: list[_Order],
+    blocks: _Blocks,
+    rows: np.ndarray,
+    at_once: int,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The candidates of neurons: at most `rows` int64[3, F] of each, 0 of those left out."""
     for n, order, most in zip(terms.ORDERS, orders, rows, strict=True):
         most = np.minimum(most, len(order.distinct.tokens))
-        piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
+        piece = (np.cumsum(most) - most) // at_once
         for number in np.unique(piece[most > 0]) if most.any() else [0]:
             chosen = (piece == number) & (most > 0)
             found = _candidates(masks, order, blocks, chosen)

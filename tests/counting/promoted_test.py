@@ -1,11 +1,11 @@
 """Tokens at the ends of projections against a product in float64: any sizes, ties, and weights that are not finite."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxneurons.counting import promoted
+from tests.support import cases
 
 NUMBER = 4
 
@@ -51,7 +51,7 @@ def test_outputs_pass_through_project_out():
     assert_ends(found, exact)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@cases.each("value", [np.nan, np.inf, -np.inf])
 def test_neurons_whose_projections_are_not_finite_are_told(value):
     kernel = np.ones((5, 3), np.float32)
     kernel[2, 1] = value

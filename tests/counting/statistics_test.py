@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxneurons import counting
 from jaxneurons.counting import statistics
 from jaxneurons.stats import detectors, thresholds
-from tests.support import study_oracle
+from tests.support import cases, study_oracle
 
 SHARES = st.sampled_from([Fraction(95, 100), Fraction(1, 2), Fraction(1)])
 ACTIVATIONS = st.lists(st.integers(0, 30), min_size=1, max_size=12)
@@ -65,7 +65,7 @@ def test_they_map_over_neurons():
     assert detects(activations, occurrences, 5).tolist() == [False, False, True]
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@cases.each("x64", [False, True])
 def test_an_indicator_of_half_the_positions_scores_ln_2(x64):
     with jax.enable_x64(x64):
         found = counting.positional_information(jnp.array([4, 4, 0, 0]), windows=4)

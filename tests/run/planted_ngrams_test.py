@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from tests.support import planted, planted_ngrams, studies, study_oracle
+from tests.support import cases, planted, planted_ngrams, studies, study_oracle
 from tests.support import planted_ngrams_wiring as wiring
 
 
@@ -59,8 +59,8 @@ def test_near_misses_miss_by_one_activation(variant):
     assert candidates[0, 6] == {spilled: (94, 94), (wiring.SPILL,): (6, 31)}
 
 
-@pytest.mark.parametrize(
-    ("place", "ngrams"),
+@cases.each(
+    "place, ngrams",
     [
         ((0, 2), {wiring.BIGRAM}),
         ((1, 2), {wiring.BIGRAM}),
@@ -93,7 +93,7 @@ def test_trigram_neurons(variant):
     assert count == occurrences > 10
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@cases.each("n", [1, 2, 3])
 def test_all_neurons_agree_with_their_wiring(variant, n):
     """Coverage, activations and detectors of every neuron, by a dictionary for each."""
     windows, lengths = variant.read("tokens"), variant.read("window_length")

@@ -13,7 +13,7 @@ from jaxneurons import errors
 from jaxneurons.training import losses, train
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence
-from tests.support import training_runs, training_text
+from tests.support import cases, training_runs, training_text
 from tests.support.helpers import REPOSITORY
 
 RECIPE = training_runs.RECIPE
@@ -97,7 +97,7 @@ HOSTILE = {
 
 @pytest.mark.slow
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize("settings", HOSTILE)
+@cases.each("settings", HOSTILE)
 def test_settings_of_jax_change_no_bit(folder, tmp_path, settings):
     path = training_runs.interrupted(folder / "run", tmp_path / "run", 80)
     child = start_script(folder, path, **HOSTILE[settings])
@@ -108,8 +108,8 @@ def test_settings_of_jax_change_no_bit(folder, tmp_path, settings):
 
 @pytest.mark.slow
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(
-    ("number", "code"),
+@cases.each(
+    "number, code",
     [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_an_interrupted_run_continues_with_the_same_bits(
@@ -164,7 +164,7 @@ def test_two_processes_do_not_train_in_one_directory(folder, tmp_path):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(("rate", "bad_step", "saved"), [(1e25, 1, []), (1e15, 2, [1])])
+@cases.each("rate, bad_step, saved", [(1e25, 1, []), (1e15, 2, [1])])
 def test_divergence_stops_and_saves_no_broken_state(
     folder, tmp_path, rate, bad_step, saved
 ):
@@ -180,8 +180,8 @@ def test_divergence_stops_and_saves_no_broken_state(
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(
-    ("changes", "message"),
+@cases.each(
+    "changes, message",
     [
         (
             {"sizes": training_runs.SIZES | {"num_attention_heads": 3}},
