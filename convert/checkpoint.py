@@ -21,6 +21,8 @@ from jaxneurons.disk import files, strict_json
 # Single files, the preferred one first; shards are listed in `NAME.index.json`.
 SINGLE_NAMES = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = "adapter_config.json"
+# What a directory of study.py holds.
+STUDY = "study.json"
 _LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 
 
@@ -137,6 +139,10 @@ def _weights_name(directory: pathlib.Path) -> str:
             return single
     if (directory / ADAPTER).is_file():
         raise errors.CheckpointError(_about_adapter(directory))
+    if (directory / STUDY).is_file():
+        raise errors.CheckpointError(
+            f"{directory} is a study, not a model. Choose the model that was studied."
+        )
     expected = " or ".join(f"{name} (or {name}.index.json)" for name in SINGLE_NAMES)
     raise errors.CheckpointError(f"{directory} has no weights: expected {expected}")
 

@@ -1,4 +1,4 @@
-"""A Hugging Face OPT checkpoint in, a layer store out, tensor by tensor.
+"""A Hugging Face checkpoint of OPT, Galactica or GPT-2 in, a layer store out, tensor by tensor.
 
 Every key is used, every array of the store is set, every value is finite, and nothing stands under
 the store's name unless all of it is well. While two arrays are written, digested and synced, the
@@ -63,11 +63,12 @@ def convert(
     files.refuse_existing(pathlib.Path(store_path), "a store")
     # Before the config, which an adapter has not.
     checkpoints.weight_files(directory)
-    config = hf_config.read_config(directory, ignore_attributes)
+    config, family = hf_config.read(directory, ignore_attributes)
     checkpoint = checkpoints.open_checkpoint(directory)
-    assignments = plan.assign(checkpoint, config)
+    assignments = plan.assign(checkpoint, config, key_map.TABLES[family])
     source = {
         "format": "huggingface",
+        "family": family,
         "name": naming.model_name(directory),
         "weights": checkpoint.file_sizes(),
         "ignored_attributes": sorted(ignore_attributes),
@@ -150,7 +151,10 @@ def _read_array(
             remedy={"allow_nonfinite": True},
         )
     tensor = _cast(tensor, dtype, keep_values, where)
-    return key_map.transform(assignment.row, config, tensor), place is None
+    array = key_map.transform(assignment.row, config, tensor)
+    # A tensor may hold other arrays too.
+    is_finite = place is None or values.first_where(values.is_not_finite, array) is None
+    return array, is_finite
 
 
 def _cast(tensor: np.ndarray, dtype: str, keep_values: bool, where: str) -> np.ndarray:

@@ -4,7 +4,6 @@ In: a checkpoint's table of contents and a config. Out: assignments that use eve
 every array, or one error that lists all that does not fit.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,6 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.store import format
 
-# The one array that a checkpoint may have twice, under its own key and under the head's.
-TIED_ARRAY = "embed/token_embedding"
-HEAD_KEY = "lm_head.weight"
 # Types of tensors: those of stores, and one that converts to them.
 DTYPES = (*format.DTYPES, "float64")
 # Problems of a kind that a message names.
@@ -28,7 +24,7 @@ class Assignment(NamedTuple):
 
     Attributes:
         name: of the array.
-        key: of the tensor.
+        key: of the tensor, which may hold other arrays too.
         row: of the table of keys.
         tied_key: of another tensor that must be equal, or None.
     """
@@ -39,8 +35,15 @@ class Assignment(NamedTuple):
     tied_key: str | None
 
 
-def assign(checkpoint: checkpoints.Checkpoint, config: Config) -> list[Assignment]:
+def assign(
+    checkpoint: checkpoints.Checkpoint, config: Config, table: key_map.Table
+) -> list[Assignment]:
     """The assignments, in the order of the checkpoint's data.
+
+    Args:
+        checkpoint: opened.
+        config: of the model.
+        table: of its family's keys.
 
     Raises:
         CheckpointError: a key is missing, unexpected or there twice, or a tensor has another shape
@@ -53,8 +56,8 @@ def assign(checkpoint: checkpoints.Checkpoint, config: Config) -> list[Assignmen
             f"{config.num_hidden_layers} layers (num_hidden_layers)"
         )
     expected = format.array_shapes(config).keys()
-    unexpected, found = _matched(checkpoint, expected)
-    problems = _key_problems(unexpected, expected, found)
+    unexpected, found = _matched(checkpoint, expected, table)
+    problems = _key_problems(unexpected, expected, found, table)
     problems += _tensor_problems(checkpoint, config, found)
     if problems:
         raise errors.CheckpointError(f"{checkpoint.directory}: {'; '.join(problems)}")
@@ -62,16 +65,16 @@ def assign(checkpoint: checkpoints.Checkpoint, config: Config) -> list[Assignmen
 
 
 def _matched(
-    checkpoint: checkpoints.Checkpoint, expected: Collection[str]
+    checkpoint: checkpoints.Checkpoint, expected: Collection[str], table: key_map.Table
 ) -> tuple[list[str], dict[str, dict[str, key_map.Row]]]:
     """Keys that fit no array, and by array the keys that do, with their rows."""
     unexpected: list[str] = []
     found: dict[str, dict[str, key_map.Row]] = {}
     for key in checkpoint.shards:
-        match = key_map.match(key)
-        if match is not None and match.name in expected:
+        matches = [match for match in table.match(key) if match.name in expected]
+        for match in matches:
             found.setdefault(match.name, {})[key] = match.row
-        elif not key_map.is_ignored(key):
+        if not matches and not table.is_ignored(key):
             unexpected.append(key)
     return unexpected, found
 
@@ -80,12 +83,13 @@ def _key_problems(
     unexpected: Sequence[str],
     expected: Collection[str],
     found: Mapping[str, Mapping[str, key_map.Row]],
+    table: key_map.Table,
 ) -> list[str]:
     """What is there first, then what is not."""
     if any(".lora_" in key for key in unexpected):
         merging = "model.merge_and_unload().save_pretrained(...)"
         return [f"LoRA weights are not merged into the model: with peft, use {merging}"]
-    if prefix := _common_prefix(unexpected):
+    if prefix := _common_prefix(unexpected, table):
         number, example = len(unexpected), unexpected[0]
         return [
             f"remove {prefix!r} from the {number} keys that begin with it: {example}"
@@ -94,7 +98,7 @@ def _key_problems(
     twice = [
         f"several keys for {name}: {', '.join(matches)}"
         for name, matches in found.items()
-        if len(matches) > 1 and not _is_tied(name, matches)
+        if len(matches) > 1 and not _is_tied(matches)
     ]
     return [
         *_some([f"unexpected key {key}" for key in unexpected]),
@@ -103,13 +107,10 @@ def _key_problems(
     ]
 
 
-def _common_prefix(keys: Sequence[str]) -> str | None:
-    """What all keys have before their names, such as "module."; None if they have nothing."""
-    first = next(filter(None, (re.search(key_map.DECODER, key) for key in keys)), None)
-    prefix = first.string[: first.start()] if first else ""
-    if prefix and all(key.startswith(prefix) for key in keys):
-        return prefix
-    return None
+def _common_prefix(keys: Sequence[str], table: key_map.Table) -> str:
+    """What all keys have before their names, such as "module."; "" if they have nothing."""
+    prefix = next(filter(None, map(table.prefix, keys)), "")
+    return prefix if all(key.startswith(prefix) for key in keys) else ""
 
 
 def _tensor_problems(
@@ -119,7 +120,9 @@ def _tensor_problems(
 ) -> list[str]:
     shapes: list[str] = []
     keys_of: dict[str, list[str]] = {}
-    for key, row in ((k, r) for matches in found.values() for k, r in matches.items()):
+    # Parts of one tensor have rows that agree on its shape.
+    rows = {key: row for matches in found.values() for key, row in matches.items()}
+    for key, row in rows.items():
         shape, dtype = checkpoint.tensor(key)
         fits = key_map.source_shape(row, config)
         if shape != fits:
@@ -143,11 +146,11 @@ def _some(problems: Sequence[str]) -> list[str]:
     return [checkpoints.listing(problems, _MOST)] if problems else []
 
 
-def _is_tied(name: str, matches: Mapping[str, key_map.Row]) -> bool:
-    return name == TIED_ARRAY and len(matches) == 2 and HEAD_KEY in matches
+def _is_tied(matches: Mapping[str, key_map.Row]) -> bool:
+    return len(matches) == 2 and key_map.HEAD_KEY in matches
 
 
 def _assignment(name: str, matches: Mapping[str, key_map.Row]) -> Assignment:
     # The embedding's own key before the head's.
-    key, *rest = sorted(matches, key=lambda key: key == HEAD_KEY)
+    key, *rest = sorted(matches, key=lambda key: key == key_map.HEAD_KEY)
     return Assignment(name, key, matches[key], rest[0] if rest else None)

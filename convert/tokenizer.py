@@ -1,9 +1,10 @@
 """A model's tokenizer files in, one `tokenizer.json` out: what stores hold and studies read.
 
-In come the files of an OPT-like tokenizer in any of the forms in which they are published:
-`tokenizer.json`, or `vocab.json` and `merges.txt`, and the files that add tokens to these. Out comes
-what transformers makes of them, as the `tokenizers` library writes it, without truncation, padding
-and dropout. Nothing in the directory is ever run as code.
+In come the files of a tokenizer in any of the forms in which OPT's, Galactica's and GPT-2's are
+published: `tokenizer.json`, or `vocab.json` and `merges.txt`, and the files that add tokens to these.
+Out comes what transformers makes of them, as the `tokenizers` library writes it, without truncation,
+padding and dropout. A `vocab.txt` alone names the ids, a line each, and then all text must be ready
+tokens. Nothing in the directory is ever run as code.
 """
 
 import itertools
@@ -13,17 +14,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
+from tokenizers import models
 
 from convert import checkpoint
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files, strict_json
 from jaxneurons.terms import TOKENIZER_FILE
-from jaxneurons.text import windows
 
 FILE = TOKENIZER_FILE
 SETTINGS = "tokenizer_config.json"
 _VOCABULARY, _MERGES, _ADDED = "vocab.json", "merges.txt", "added_tokens.json"
+_LINES = "vocab.txt"
 # All that a tokenizer is read from.
 NAMES = (
     _ADDED,
@@ -32,6 +34,7 @@ NAMES = (
     FILE,
     SETTINGS,
     _VOCABULARY,
+    _LINES,
 )
 _PROBE = "Hello world!"
 _REMEDY = "Download its files again, or remove them if all text is ready tokens."
@@ -55,7 +58,7 @@ def normalise(directory: pathlib.Path, config: Config) -> bytes | None:
     """
     present = _present(directory)
     if not present & {FILE, _VOCABULARY, _MERGES}:
-        return None
+        return _names(directory, config) if _LINES in present else None
     if FILE not in present and not present >= {_VOCABULARY, _MERGES}:
         [found] = present & {_VOCABULARY, _MERGES}
         [missing] = {_VOCABULARY, _MERGES} - present
@@ -71,6 +74,22 @@ def normalise(directory: pathlib.Path, config: Config) -> bytes | None:
     return backend.to_str().encode()
 
 
+def _names(directory: pathlib.Path, config: Config) -> bytes:
+    """A tokenizer that knows what each id is called, and turns no text into ids."""
+    with files.translated("read", directory / _LINES):
+        content = files.read_file(directory / _LINES).decode("utf-8", "replace")
+    names = [line.rstrip("\r") for line in content.removesuffix("\n").split("\n")]
+    vocabulary = {name: token for token, name in enumerate(names)}
+    if len(vocabulary) < len(names):
+        repeated = next(n for i, n in enumerate(names) if vocabulary[n] != i)
+        raise errors.TokenizerError(
+            f"{directory}: {_LINES} has two lines {repeated!r:.80}. Each names another token."
+        )
+    backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=names[0]))
+    _check_ids(directory, backend, config)
+    return backend.to_str().encode()
+
+
 def settings(content: bytes, config: Config) -> dict[str, Any]:
     """What transformers needs to know beside a `tokenizer.json`, as the content of `SETTINGS`."""
     backend = tokenizers.Tokenizer.from_str(content.decode())
@@ -79,7 +98,11 @@ def settings(content: bytes, config: Config) -> dict[str, Any]:
         "eos_token": config.eos_token_id,
         "pad_token": config.pad_token_id,
     }
-    pieces = {name: backend.id_to_token(token) for name, token in tokens.items()}
+    pieces = {
+        name: backend.id_to_token(token)
+        for name, token in tokens.items()
+        if token is not None
+    }
     named = {name: piece for name, piece in pieces.items() if piece is not None}
     return {"tokenizer_class": "PreTrainedTokenizerFast"} | named
 
@@ -112,7 +135,8 @@ def _load(
     kind = (
         transformers.PreTrainedTokenizerFast if is_whole else transformers.AutoTokenizer
     )
-    # Given, so that the directory's own config.json is neither needed nor read.
+    # Given, so that the directory's own config.json is neither needed nor read; GPT-2's has the same
+    # tokenizer.
     model = {} if is_whole else {"config": transformers.OPTConfig()}
     try:
         loaded = kind.from_pretrained(
@@ -214,7 +238,7 @@ def _check_added(
     config: Config,
 ) -> None:
     """Raises TokenizerError if texts get special tokens other than the start of a document."""
-    start = windows.marks_of(config).start
+    start = config.document_start_token_id
     text = backend.encode(_PROBE, add_special_tokens=False).ids
     found = backend.encode(_PROBE).ids
     if found not in (text, [start, *text]):
@@ -225,5 +249,5 @@ def _check_added(
         )
         raise errors.TokenizerError(
             f"{directory}: the tokenizer turns {_PROBE!r} into {found}; this model needs {text},"
-            f" alone or after token {start}. Set {remedy}."
+            f" alone{'' if start is None else f' or after token {start}'}. Set {remedy}."
         )

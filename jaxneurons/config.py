@@ -1,10 +1,12 @@
-"""What an OPT model is: sizes and variant as one frozen, hashable value, and the published sizes.
+"""What a model is: sizes and variant as one frozen, hashable value, and the published sizes of OPT.
 
 `Config` is a static argument of every jitted function and the `config` of a layer store's manifest.
-Field names are those of Hugging Face's `OPTConfig` where it has them.
+Field names are those of Hugging Face's `OPTConfig` where it has them. No code that runs a model asks which
+family it is of; all that differs between OPT, Galactica and GPT-2 is a field here.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +14,8 @@ from jaxneurons import errors
 
 # Types that weights are stored in, and that a model computes in.
 DTYPES = ("float32", "bfloat16", "float16")
-ACTIVATION_FUNCTIONS = ("relu", "gelu")
+ACTIVATION_FUNCTIONS = ("relu", "gelu", "gelu_new")
 POSITIONS = ("learned", "none")
-# OPT keeps two rows of the position table before position 0 (a fairseq habit).
-POSITION_OFFSET = 2
-LAYER_NORM_EPSILON = 1e-5
 _LARGEST = 2**31 - 1
 _SIZES = (
     "vocab_size",
@@ -27,7 +26,12 @@ _SIZES = (
     "max_position_embeddings",
     "word_embed_proj_dim",
 )
-_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_TOKENS = (
+    "document_start_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+)
 _SWITCHES = (
     "do_layer_norm_before",
     "remove_final_layer_norm",
@@ -38,7 +42,7 @@ _SWITCHES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """An OPT-class decoder.
+    """A decoder whose blocks are attention, a feed-forward network and two LayerNorms: OPT, Galactica, GPT-2.
 
     Axes as everywhere: D model, F neurons, H heads, K head size, L layers, V vocabulary.
 
@@ -67,9 +71,17 @@ class Config:
             Hugging Face's config begins with an underscore.
         enable_bias: whether linear layers have biases.
         layer_norm_elementwise_affine: whether LayerNorms have scale and bias.
-        activation_function: "relu", or "gelu" (the exact erf form).
+        layer_norm_epsilon: what LayerNorms add to the variance.
+        activation_function: "relu", "gelu" (the exact erf form) or "gelu_new" (its tanh
+            approximation). Any neuron is active where its pre-activation is above 0; one of GELU
+            that is not writes a little all the same.
         positions: "learned", or "none" for a model without position embeddings (paper §5.4).
-        bos_token_id, eos_token_id, pad_token_id: special tokens; OPT begins a text with `</s>` = 2.
+        position_offset: rows of the position table before that of position 0; OPT and Galactica
+            have 2 (a fairseq habit), GPT-2 none.
+        document_start_token_id: what begins every window and stands between two documents; None if
+            the model's own configuration does not say. OPT and Galactica have `</s>` = 2.
+        bos_token_id, eos_token_id, pad_token_id: other special tokens, which no document contains;
+            None for one that the vocabulary has not.
     """
 
     vocab_size: int
@@ -83,18 +95,23 @@ class Config:
     remove_final_layer_norm: bool = False
     enable_bias: bool = True
     layer_norm_elementwise_affine: bool = True
+    layer_norm_epsilon: float = 1e-5
     activation_function: str = "relu"
     positions: str = "learned"
-    bos_token_id: int = 2
-    eos_token_id: int = 2
-    pad_token_id: int = 1
+    position_offset: int = 2
+    document_start_token_id: int | None = 2
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = 2
+    pad_token_id: int | None = 1
 
     def __post_init__(self):
         if self.word_embed_proj_dim == 0:
             object.__setattr__(self, "word_embed_proj_dim", self.hidden_size)
         problems = [*_size_problems(self), *_choice_problems(self)]
         if problems:
-            raise errors.ConfigError(f"not an OPT configuration: {'; '.join(problems)}")
+            raise errors.ConfigError(
+                f"not a model that is supported: {'; '.join(problems)}"
+            )
 
     @property
     def head_size(self) -> int:
@@ -113,8 +130,23 @@ class Config:
 
     @property
     def special_tokens(self) -> tuple[int, ...]:
-        """Ids that only windows put into text, ascending: begin, separator and padding."""
-        return tuple(sorted({self.bos_token_id, self.eos_token_id, self.pad_token_id}))
+        """Ids that are no text and that no document may contain, ascending; windows add some of them."""
+        ids = {getattr(self, name) for name in _TOKENS}
+        return tuple(sorted(token for token in ids if token is not None))
+
+    @property
+    def inactive_writes(self) -> bool:
+        """Whether neurons that are not active write a little all the same, as those of GELU do."""
+        return self.activation_function != "relu"
+
+    @property
+    def can_certify(self) -> bool:
+        """Whether weights alone can prove a neuron dead or always active.
+
+        Without any bias in LayerNorm and feed-forward network, each input's negative is an input too, and turns the
+        sign of every pre-activation.
+        """
+        return self.enable_bias or self.layer_norm_elementwise_affine
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
@@ -140,11 +172,16 @@ class Config:
 def _size_problems(config: Config) -> list[str]:
     problems = [
         f"{name} is {_shown(getattr(config, name))}: expected an integer from {least} to {_LARGEST}"
-        for names, least in ((_SIZES, 1), (_TOKENS, 0))
+        for names, least in ((_SIZES, 1), (("position_offset",), 0), (_TOKENS, 0))
         for name in names
-        if type(getattr(config, name)) is not int
-        or not least <= getattr(config, name) <= _LARGEST
+        if not (names is _TOKENS and getattr(config, name) is None)
+        and not _is_integer(getattr(config, name), least)
     ]
+    epsilon = config.layer_norm_epsilon
+    if type(epsilon) is not float or not 0 < epsilon < math.inf:
+        problems.append(
+            f"layer_norm_epsilon is {_shown(epsilon)}: expected a number above 0"
+        )
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(
             f"hidden_size {config.hidden_size} is not a multiple of "
@@ -167,6 +204,10 @@ def _choice_problems(config: Config) -> list[str]:
             shown = _shown(getattr(config, name))
             problems.append(f"{name} is {shown}: expected one of {list(choices)}")
     return problems
+
+
+def _is_integer(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value <= _LARGEST
 
 
 def _shown(value: Any) -> str:

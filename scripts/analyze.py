@@ -48,7 +48,12 @@ def main() -> None:
         raise errors.UsageError("--out is empty. Pass a new directory.")
     study = opening.open_finished(pathlib.Path(_STUDY.value))
     model = _open_model(study) if _SUPPRESSION.value else None
-    folder = analyze.analyze_again(study, model, options.thresholds(), _OUT.value)
+    try:
+        folder = analyze.analyze_again(study, model, options.thresholds(), _OUT.value)
+    except errors.UsageError as error:
+        more = " ".join(f"--{name}={value}" for name, value in error.remedy.items())
+        advice = f" The flag of study.py is {more}." if more else ""
+        raise errors.UsageError(f"{error}{advice}") from error
     print(findings.to_text(summary.read(folder)), "", sep="\n")
     done = "replaced" if _OUT.value is None else "wrote"
     print(

@@ -1,4 +1,4 @@
-"""Converts a Hugging Face OPT checkpoint into a layer store.
+"""Converts a Hugging Face checkpoint of OPT, Galactica or GPT-2 into a layer store.
 
     python scripts/convert_opt.py --hf=facebook/opt-125m --store=stores/opt-125m
 

@@ -17,7 +17,9 @@ _STUDY = common_flags.required_list(
     "Directory of a finished study, or NAME=DIR to give it another name than its model's",
 )
 _OUT = common_flags.required(
-    "out", "DIR", "Directory to write the figures to. It must be new or empty."
+    "out",
+    "DIR",
+    "Directory to write the figures to. It must be new or empty, unless --overwrite is given.",
 )
 _FIGURE = flags.DEFINE_list(
     "figure",
@@ -28,12 +30,21 @@ _FIGURE = flags.DEFINE_list(
 )
 
 
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite",
+    False,
+    "Whether to replace the figures in --out. Other files there stay.",
+)
+
+
 @script.command
 def main() -> None:
     from jaxneurons.analysis import drawing
 
     summaries = drawing.read_summaries(named_paths.studies(_STUDY.value))
-    drawn = drawing.draw_studies(summaries, pathlib.Path(_OUT.value), _FIGURE.value)
+    drawn = drawing.draw_studies(
+        summaries, pathlib.Path(_OUT.value), _FIGURE.value, _OVERWRITE.value
+    )
     print(f"wrote {len(drawn.paths)} files:", *drawn.paths, sep="\n  ")
     for note in drawn.notes:
         print(note)

@@ -59,6 +59,8 @@ def main() -> None:
     rows = _ROWS.value or len(found)
     if _JSON.value:
         print(found.head(rows).to_json(orient="records"))
+    elif found.empty:
+        print(f"No token detector has the trigger {_TOKEN.value!r}.")
     else:
         print(tables.to_text(found, rows, _SORT.value))
 

@@ -1,4 +1,4 @@
-r"""Studies the neurons of an OPT model on text, from checkpoint to figures.
+r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
@@ -43,11 +43,12 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     from jaxneurons.analysis import findings
+    from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
     sources, resources = options.sources(), options.resources()
-    layers = options.layers()
+    chosen = options.chosen()
     if not _RESUME.value:
         opening.refuse_taken(pathlib.Path(_STUDY.value))
     with progress.Progress() as shown:
@@ -60,8 +61,16 @@ def main() -> None:
                 revision=_REVISION.value,
                 step=_STEP.value,
                 ignore_attributes=_IGNORE_ATTRIBUTES.value,
+                document_start=options.DOCUMENT_START.value,
                 cache=cache_directory,
             )
+        resolved = settings.resolve(
+            model.config,
+            window=options.WINDOW.value,
+            max_tokens=options.MAX_TOKENS.value,
+            **chosen,
+        )
+        announcement.say_model(model.name, model.store, resolved, resources, shown)
         text = jaxneurons.load_text(
             model,
             dict(sources),
@@ -73,11 +82,7 @@ def main() -> None:
             model,
             text,
             _STUDY.value,
-            layers=layers,
-            windows_per_batch=options.WINDOWS_PER_BATCH.value,
-            dtype=options.DTYPE.value,
-            ngrams=options.NGRAMS.value,
-            examples=options.EXAMPLES.value,
+            **chosen,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,

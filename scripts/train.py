@@ -1,4 +1,4 @@
-r"""Trains an OPT model from scratch on text, and exports its checkpoints.
+r"""Trains a model of OPT's or GPT-2's kind from scratch on text, and exports its checkpoints.
 
     python scripts/train.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ \
         --keep=500,1500 --out=models/small

@@ -96,7 +96,7 @@ def test_commands_name_scripts_and_flags_that_exist(tmp_path):
         assert {f for f in flags if not {f, f.removeprefix("no")} & known} == set()
 
 
-@cases.each("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
+@cases.each("page", PAGES)
 def test_links_lead_to_files_and_lines_are_not_long(page):
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):

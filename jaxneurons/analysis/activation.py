@@ -8,6 +8,7 @@ from jaxneurons.studies.directory import Study
 
 def summarize(study: Study) -> dict[str, Any]:
     """Dead, certified and alive neurons of every layer asked for."""
+    config = study.identity.model.config
     tokens = {domain.name: domain.tokens for domain in study.identity.corpus}
     layers = [
         activation.summarize_layer(
@@ -16,8 +17,10 @@ def summarize(study: Study) -> dict[str, Any]:
             tokens,
             study.read_layer("min_preactivation", layer),
             study.read_layer("max_preactivation", layer),
+            config.can_certify,
         )
         for layer in study.asked_layers
     ]
-    model_layers = study.identity.model.config.num_hidden_layers
-    return activation.summarize(layers, model_layers, tokens)
+    return activation.summarize(
+        layers, config.num_hidden_layers, tokens, config.activation_function
+    )

@@ -166,6 +166,7 @@ def analyze_again(
                 made = Study(stage, study.facts)
                 analyze(study, model, wanted, made)
             study.facts = made.facts
+            study.write_group()
             study.save()
         return study.path
     folder = pathlib.Path(out)
@@ -173,8 +174,8 @@ def analyze_again(
         made = Study(partial, study.facts)
         with files.translated("write", partial):
             made.arrays_path.mkdir()
-        made.write_group({})
         analyze(study, model, wanted, made)
+        made.write_group()
     return folder
 
 
@@ -191,7 +192,7 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             stage.mkdir()
         yield stage
         made = [path for path in stage.rglob("*") if path.is_file()]
-        former = set((folder / "figures").glob("figure_[0-9]*"))
+        former = set((folder / "figures").glob(drawing.FIGURES))
         former -= {folder / path.relative_to(stage) for path in made}
         with files.translated("write", folder):
             for path in former:

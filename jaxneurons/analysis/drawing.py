@@ -13,6 +13,8 @@ from jaxneurons.disk import files
 from jaxneurons.studies import summary
 
 CAPTIONS = "captions.md"
+# Files that are figures.
+FIGURES = "figure_[0-9]*"
 
 Summaries = Mapping[str, Mapping[str, Any]]
 
@@ -51,18 +53,23 @@ def read_summaries(
 
 
 def draw_studies(
-    summaries: Summaries, folder: pathlib.Path, numbers: Sequence[str] = ()
+    summaries: Summaries,
+    folder: pathlib.Path,
+    numbers: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Drawn:
-    """Writes the paper's figures for several studies into a new directory.
+    """Writes the paper's figures for several studies into a directory.
 
     Args:
         summaries: by name of the study.
         folder: the directory.
         numbers: of the figures to draw, such as "8"; 10, 11 and 16 are Figure 8 under the numbers
             that it has for other models. Without any, all but those three are drawn.
+        overwrite: whether the figures in a directory that is not empty are replaced. Its other
+            files stay.
 
     Raises:
-        OutputExistsError: the directory is not empty.
+        OutputExistsError: the directory is not empty, and nothing is to be overwritten.
         UsageError: the paper has no figure of a number, or it is not one of ours.
     """
     from jaxneurons.figures import plots
@@ -73,9 +80,31 @@ def draw_studies(
             f"no figure has the number {', '.join(unknown)}. Choose from {', '.join(known)}."
         )
     wanted = [plot for number in dict.fromkeys(numbers) for plot in known[number]]
-    with files.partial_directory(folder, "a folder of figures") as partial:
-        drawn = save(summaries, partial, wanted)
+    if overwrite:
+        return _replace(summaries, folder, wanted)
+    try:
+        with files.partial_directory(folder, "a folder of figures") as partial:
+            drawn = save(summaries, partial, wanted)
+    except errors.OutputExistsError as error:
+        raise errors.OutputExistsError(
+            f"{folder} is not empty. Choose another path, or overwrite its figures.",
+            {"overwrite": True},
+        ) from error
     return drawn._replace(paths=[folder / path.name for path in drawn.paths])
+
+
+def _replace(
+    summaries: Summaries, folder: pathlib.Path, wanted: Sequence[Any]
+) -> Drawn:
+    """Writes figures over those that are there; what is not drawn any more goes when all others are written."""
+    with files.translated("write", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        former = set(folder.glob(FIGURES))
+    drawn = save(summaries, folder, wanted)
+    with files.translated("write", folder):
+        for path in former.difference(drawn.paths):
+            path.unlink()
+    return drawn
 
 
 def save(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxneurons.terms import ORDERS
+from jaxneurons import terms
 
 Section = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def _table(summary: Section) -> str:
             [
                 str(layer["layer"]),
                 f"{layer['dead']:,}",
-                f"{layer['certified_dead']:,}",
+                _number(layer["certified_dead"]),
                 "-" if frequency is None else f"{frequency:.2%}",
                 *[_detectors(found["layers"][index]) for found in ngrams.values()],
                 f"{summary['positions']['layers'][index]['positional']:,}",
@@ -46,6 +46,10 @@ def _table(summary: Section) -> str:
     )
 
 
+def _number(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
 def _detectors(layer: Section) -> str:
     return f"{layer['detectors']:,} ({layer['attested_detectors']:,})"
 
@@ -55,13 +59,17 @@ def _sentences(summary: Section) -> Iterator[str]:
         "dead: neurons that are never active on this text; certified: that cannot be on any; frequency: mean share "
         "of tokens on which those alive are active."
     )
+    if about := terms.about_inactive(summary["activation"]["activation_function"]):
+        yield about
+    if summary["activation"]["certified_dead"] is None:
+        yield terms.NOT_CERTIFIABLE
     if ngrams := summary["ngrams"]:
         least = ngrams["1"]["criteria"]["attested_occurrences"]
         yield (
             f"In brackets: detectors whose triggers occur at least {least} times in all. On short text the paper's "
             "definition also counts neurons that fired a few times, each time on another rare n-gram."
         )
-        yield _new_tokens(ngrams[str(ORDERS[0])]["layers"])
+        yield _new_tokens(ngrams[str(terms.ORDERS[0])]["layers"])
     if summary["suppression"]:
         yield _suppression(summary["suppression"]["overall"])
     yield _positional(summary["positions"])
@@ -73,8 +81,10 @@ def _new_tokens(layers: Sequence[Section]) -> str:
     counts = [f"layer {row['layer']}: {row['new_overall']:,}" for row in layers]
     if more := len(counts[MOST_LAYERS:]):
         counts = [*counts[:MOST_LAYERS], f"and so on in {more} more"]
+    number = layers[-1]["cumulative"]
+    have = "tokens have" if number > 1 else "token has"
     return (
-        f"{layers[-1]['cumulative']:,} tokens have a detector; those that no layer below detects: "
+        f"{number:,} {have} a detector; those that no layer below detects: "
         f"{', '.join(counts)}."
     )
 
@@ -87,9 +97,10 @@ def _suppression(overall: Section) -> str:
         _share(overall[group]["mean_negative"])
         for group in ("detectors", "random_tokens", "random_neurons")
     ]
+    plural = "s" * (number > 1)
     return (
-        f"Of {number:,} token detectors, {parts[0]} suppress their triggers (their mean projection is negative); "
-        f"{parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
+        f"Of {number:,} token detector{plural}, {parts[0]} suppress their triggers (their mean projection is "
+        f"negative); {parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
     )
 
 
@@ -109,4 +120,7 @@ def _positional(positions: Section) -> str:
         f"{one['strength']})"
         for one in strongest[:MOST_NEURONS]
     ]
-    return f"{total:,} neurons are positional; the strongest of each type: {', '.join(named)}."
+    are = "neurons are" if total > 1 else "neuron is"
+    return (
+        f"{total:,} {are} positional; the strongest of each type: {', '.join(named)}."
+    )

@@ -6,6 +6,7 @@ the distinct n-grams that they detect.
 
 import pathlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,7 +82,11 @@ def write_detectors(
 def _find_by_layer(
     study: Study, n: int, criteria: thresholds.Criteria
 ) -> Iterator[detectors.LayerDetectors]:
-    ends = candidates.layer_ends(study, n)
+    ends, settings = candidates.layer_ends(study, n), study.identity.settings
+    rule = thresholds.CandidateRule(
+        coverage_share=Fraction(str(settings.candidate_share)),
+        most_ngrams=settings.candidate_coverage,
+    )
     for layer in study.asked_layers:
         first, last = ends[layer - 1] if layer else 0, ends[layer]
         blocks = candidates.read_blocks(study, n, int(first), int(last))
@@ -91,7 +96,7 @@ def _find_by_layer(
             study.read_layer("ngram_activation_count", layer)[n - 1],
             (detectors.Candidates(**block) for block in blocks),
         )
-        yield detectors.find_detectors(counts, criteria)
+        yield detectors.find_detectors(counts, criteria, rule)
 
 
 def _keeping(

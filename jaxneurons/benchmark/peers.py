@@ -51,7 +51,7 @@ def make(workload: Workload, attention: str) -> Callable[[], dict[str, Any]]:
 def _random_model(workload: Workload, attention: str) -> transformers.OPTForCausalLM:
     """A model as transformers initialises it, with thresholds for its neurons."""
     config = workload.config
-    attributes = export.config_attributes(config, workload.dtype)
+    attributes = export.config_attributes(config, "opt", workload.dtype)
     dtype = getattr(torch, workload.dtype)
     torch.manual_seed(0)
     model = transformers.OPTForCausalLM._from_config(

@@ -98,7 +98,7 @@ def make_tokens(workload: Workload) -> np.ndarray:
     random = np.random.default_rng(0)
     size = (workload.windows, workload.window)
     tokens = random.choice(ordinary, size, p=frequency / frequency.sum())
-    tokens[:, 0] = config.bos_token_id
+    tokens[:, 0] = config.document_start_token_id
     return tokens.astype(np.int32)
 
 

@@ -125,6 +125,11 @@ class Progress:
             self._write([stamped])
         _logger.info("%s", line)
 
+    def log_once(self, line: str) -> None:
+        """Adds a line unless it came before the log was kept; raises as `keep_log`."""
+        if not any(said.endswith(f" {line}\n") for said in self._before_log):
+            self.log_line(line)
+
     def _write(self, lines: list[str]) -> None:
         assert self._log is not None
         with (

@@ -100,7 +100,7 @@ def _with_advice(error: errors.JaxneuronsError) -> str:
         for name, value in error.remedy.items()
         if name in flags.FLAGS
     ]
-    return f"{error} To accept this, add {' '.join(given)}." if given else str(error)
+    return f"{error} To continue, add {' '.join(given)}." if given else str(error)
 
 
 def _write_output() -> None:

@@ -67,8 +67,9 @@ def ngram_coverage(
     neurons: int,
     *,
     spread: Spread,
-    coverage_share: Fraction = Fraction(95, 100),
-    most_candidates: int = 64,
+    coverage_share: Fraction = terms.COVERAGE_SHARE,
+    candidate_share: Fraction | None = None,
+    most_candidates: int = terms.CANDIDATE_COVERAGE,
     memory_bytes: int = 2**28,
     candidates_at_once: int = CANDIDATES_AT_ONCE,
 ) -> reductions.Reduction:
@@ -76,7 +77,7 @@ def ngram_coverage(
 
     Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an
     iterator of pieces: for each n at least one, with one row for each n-gram that a neuron of
-    coverage 1 to `most_candidates` was active on, sorted by neuron, then n-gram, over all pieces of
+    coverage 1 to `most_candidates`, at the share for candidates, was active on, sorted by neuron, then n-gram, over all pieces of
     that n: `candidate_{n}_neuron`, `_activations`, `_occurrences` int32[candidates], `_ngram`
     int32[candidates, n].
 
@@ -87,6 +88,7 @@ def ngram_coverage(
         neurons: F.
         spread: the windows over devices, as they come in batches.
         coverage_share: the share of its activations that defines a neuron's coverage.
+        candidate_share: the same for choosing the neurons with candidates; None is `coverage_share`.
         most_candidates: the largest coverage of a neuron with candidates.
         memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes per
             token) and the order of the n-grams (about 15 bytes per token). Results do not depend on
@@ -117,9 +119,8 @@ def ngram_coverage(
         return jax.lax.dynamic_update_slice_in_dim(masks, packed, first, 0)
 
     def finalize(masks: jax.Array) -> dict[str, Any]:
-        coverage, total, rows = _find(
-            masks, orders, blocks, coverage_share, most_candidates
-        )
+        shares = (coverage_share, candidate_share or coverage_share)
+        coverage, total, rows = _find(masks, orders, blocks, shares, most_candidates)
         return {
             "ngram_coverage": coverage,
             "ngram_activation_count": total,
@@ -133,14 +134,14 @@ def _find(
     masks: jax.Array,
     orders: list[_Order],
     blocks: _Blocks,
-    coverage_share: Fraction,
+    shares: tuple[Fraction, Fraction],
     most_candidates: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coverage, activations and at most how many candidates, each [3, F], from the masks of all windows."""
-    found = [_count_order(masks, order, blocks, coverage_share) for order in orders]
-    coverage, total = (np.stack(counts) for counts in zip(*found, strict=True))
-    chosen = (coverage > 0) & (coverage <= most_candidates)
-    rows = np.where(chosen, _most_rows(coverage, total, coverage_share), 0)
+    """Coverage, activations and at most how many candidates, each [3, F]; shares: of coverage, and for candidates."""
+    found = [_count_order(masks, order, blocks, shares) for order in orders]
+    coverage, of_candidates, total = map(np.stack, zip(*found, strict=True))
+    chosen = (of_candidates > 0) & (of_candidates <= most_candidates)
+    rows = np.where(chosen, _most_rows(of_candidates, total, shares[1]), 0)
     return coverage, total, rows
 
 
@@ -191,22 +192,25 @@ def _blocks(
 
 
 def _count_order(
-    masks: jax.Array, order: _Order, blocks: _Blocks, coverage_share: Fraction
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage int32[F] and activations on n-gram occurrences int64[F], for one n."""
+    masks: jax.Array, order: _Order, blocks: _Blocks, shares: tuple[Fraction, Fraction]
+) -> tuple[np.ndarray, ...]:
+    """Coverage int32[F] at each share and activations on n-gram occurrences int64[F], for one n."""
     shape, mesh = order.layout.shape, devices.mesh_of(masks)
-    coverages, totals = [], []
+    coverages: dict[Fraction, list[np.ndarray]] = {share: [] for share in shares}
+    totals = []
     for block in range(blocks.number):
         bits = ngram_counts.slot_bits(
             masks, block, order.places, order.occupied, blocks.width, mesh
         )
         counts = ngram_counts.count(bits, order.owners, shape)
         total = np.asarray(counts.total).astype(np.int64)
-        needed = _needed(total, coverage_share).astype(np.int32)
-        coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
-        coverages.append(np.asarray(coverage))
+        for share, found in coverages.items():
+            needed = _needed(total, share).astype(np.int32)
+            coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
+            found.append(np.asarray(coverage))
         totals.append(total)
-    return blocks.by_neuron(coverages), blocks.by_neuron(totals)
+    joined = [blocks.by_neuron(coverages[share]) for share in shares]
+    return *joined, blocks.by_neuron(totals)
 
 
 def _needed(total: np.ndarray, coverage_share: Fraction) -> np.ndarray:

@@ -4,13 +4,33 @@ In: a model's configuration, the text and how it lies on the devices. Out: reduc
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxneurons import terms
 from jaxneurons.config import Config
 from jaxneurons.counting import counts, examples, ngram_coverage
 from jaxneurons.counting.reductions import Reduction
 from jaxneurons.devices import Spread
+
+
+class Kept(NamedTuple):
+    """How much a study keeps of what it counts.
+
+    Attributes:
+        examples: examples of each kind for a neuron; 0 finds none.
+        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this share is at most that.
+    """
+
+    examples: int = 16
+    candidate_share: Fraction = terms.COVERAGE_SHARE
+    candidate_coverage: int = terms.CANDIDATE_COVERAGE
+
+
+# Where a study does not say.
+KEPT = Kept()
 
 
 def paper_counts(
@@ -21,7 +41,7 @@ def paper_counts(
     spread: Spread,
     ngram_bytes: int | None = 2**28,
     whole: bool = True,
-    example_number: int = 16,
+    kept: Kept = KEPT,
 ) -> list[Reduction]:
     """Activations by domain, by position too, n-grams and examples: the parts of a study, in this order.
 
@@ -33,7 +53,7 @@ def paper_counts(
         spread: how the windows lie on the devices.
         ngram_bytes: of each device's memory, to count n-grams with; None counts none.
         whole: whether these are all windows of the study, so that mutual information can be computed.
-        example_number: examples of each kind for a neuron; 0 finds none.
+        kept: examples and candidates to keep.
     """
     domains, length = len(full_windows), tokens.shape[1]
     windows = full_windows if whole else None
@@ -49,9 +69,11 @@ def paper_counts(
                 config.special_tokens,
                 config.ffn_dim,
                 spread=spread,
+                candidate_share=kept.candidate_share,
+                most_candidates=kept.candidate_coverage,
                 memory_bytes=ngram_bytes,
             )
         )
-    if example_number:
-        parts.append(examples.examples(example_number, config.ffn_dim))
+    if kept.examples:
+        parts.append(examples.examples(kept.examples, config.ffn_dim))
     return parts

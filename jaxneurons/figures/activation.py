@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from jaxneurons import terms
 from jaxneurons.figures import depth, style
 
 Studies = Mapping[str, Mapping[str, Any]]
@@ -32,7 +33,7 @@ def dead_neurons(studies: Studies, looks: depth.Looks) -> Figure:
     for name, section in studies.items():
         values = _percent(section, "dead_share")
         depth.plot(panel, section, values, **looks[name])
-    handles, labels = list(panel.lines), list(studies)
+    handles, labels = list(panel.lines), _labels(studies)
     certified = {
         name: section for name, section in studies.items() if section["certified_dead"]
     }
@@ -58,8 +59,18 @@ def activation_frequency(studies: Studies, looks: depth.Looks) -> Figure:
         depth.plot(panel, section, values, **looks[name])
     label = "mean activation frequency\nof alive neurons, %"
     panel.set(ylim=(0, None), ylabel=label)
-    style.legend(canvas, panel.lines, list(studies))
+    style.legend(canvas, panel.lines, _labels(studies))
     return style.lay_out(canvas)
+
+
+def _labels(studies: Studies) -> list[str]:
+    """A name per line, which says so where neurons that are not active write all the same."""
+    return [
+        f"{name} (GELU)"
+        if terms.about_inactive(section["activation_function"])
+        else name
+        for name, section in studies.items()
+    ]
 
 
 def _percent(section: Mapping[str, Any], key: str) -> Sequence[float]:

@@ -7,6 +7,7 @@ a line each on what is not drawn and on studies that were not made alike.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jaxneurons import terms
 from jaxneurons.figures import markdown, paper
 from jaxneurons.figures.paper import Summaries
 from jaxneurons.figures.plots import PLOTS, Plot
@@ -30,9 +31,8 @@ def write(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> str:
 
 def notes(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> list[str]:
     """What a reader has to know first: how studies differ, and what is not drawn and why."""
-    return [
-        line for line in (_differences(summaries), _undrawn(summaries, plots)) if line
-    ]
+    lines = _differences(summaries), _inactive(summaries), _undrawn(summaries, plots)
+    return [line for line in lines if line]
 
 
 def _caption(plot: Plot, summaries: Summaries) -> list[str]:
@@ -97,6 +97,19 @@ def _differences(summaries: Summaries) -> str:
         return ""
     found = f"The studies differ in {_joined(differing)}"
     return f"{found}; what differs in their figures may come from that."
+
+
+def _inactive(summaries: Summaries) -> str:
+    """What "active" and "dead" mean where neurons are not ReLU, and of which models none is certified."""
+    said: dict[str, list[str]] = {}
+    for name, summary in summaries.items():
+        section = summary["activation"]
+        about = [terms.about_inactive(section["activation_function"])]
+        about += [terms.NOT_CERTIFIABLE] * (section["certified_dead"] is None)
+        said.setdefault(" ".join(filter(None, about)), []).append(name)
+    return " ".join(
+        f"{_joined(names)}: {about}" for about, names in said.items() if about
+    )
 
 
 def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One OPT layer as a pure Flax Linen module: residual stream in, residual stream and neurons out.
+"""One layer as a pure Flax Linen module: residual stream in, residual stream and neurons out.
 
 `Block(config).apply({"params": params}, x)` computes in the type of `x` whatever the type of the
 parameters, and keeps LayerNorm, attention scores and softmax in float32.
@@ -43,7 +43,7 @@ class Attention(nn.Module):
             precision=self.precision,
         )
         heads = (config.num_attention_heads, config.head_size)
-        # OPT scales the query after its bias.
+        # After the bias.
         query = dense(heads, name="query")(x) * config.head_size**-0.5
         key = dense(heads, name="key")(x)
         value = dense(heads, name="value")(x)
@@ -80,7 +80,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of an OPT model, pre- or post-LayerNorm.
+    """One layer of a model, pre- or post-LayerNorm.
 
     >>> block = jaxneurons.Block(model.config)
     >>> x = model.embed(text.tokens[:2])
@@ -117,7 +117,11 @@ class Block(nn.Module):
                 active where its value is > 0.
         """
         chex.assert_shape(x, (None, None, self.config.hidden_size))
-        norm = functools.partial(LayerNorm, self.config.layer_norm_elementwise_affine)
+        norm = functools.partial(
+            LayerNorm,
+            self.config.layer_norm_elementwise_affine,
+            self.config.layer_norm_epsilon,
+        )
         attention_norm = norm(name="attention_layer_norm")
         feed_forward_norm = norm(name="feed_forward_layer_norm")
         dropout = nn.Dropout(self.dropout_rate, deterministic=self.dropout_rate == 0.0)
@@ -147,5 +151,5 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def _nonlinearity(config: Config, x: jax.Array) -> jax.Array:
     if config.activation_function == "relu":
         return nn.relu(x)
-    # Exact: OPT's "gelu" is the erf form, JAX's default the tanh approximation.
-    return nn.gelu(x, approximate=False)
+    # As Hugging Face names them: "gelu" is the exact erf form, "gelu_new" the tanh approximation.
+    return nn.gelu(x, approximate=config.activation_function == "gelu_new")

@@ -1,4 +1,4 @@
-"""The two ends of an OPT model: tokens to the residual stream, the residual stream to logits.
+"""The two ends of a model: tokens to the residual stream, the residual stream to logits.
 
 Parameters are the nested dict that a layer store's `read_embed` gives.
 """
@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxneurons.config import POSITION_OFFSET, Config
+from jaxneurons.config import Config
 from jaxneurons.model.layer_norm import LayerNorm
 
 
@@ -19,7 +19,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     width, hidden = config.word_embed_proj_dim, config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {"token_embedding": (config.vocab_size, width)}
     if config.positions == "learned":
-        rows = config.max_position_embeddings + POSITION_OFFSET
+        rows = config.max_position_embeddings + config.position_offset
         shapes["position_embedding"] = (rows, hidden)
     if config.has_projections:
         shapes["project_in/kernel"] = (width, hidden)
@@ -59,7 +59,8 @@ def embed(
         x = jnp.einsum("bte,ed->btd", x, kernel, precision=precision)
     if config.positions == "none":
         return x
-    index = _positions(tokens, attention_mask) + POSITION_OFFSET
+    # Padding before a text gets the row before position 0, or the last one where there is none.
+    index = _positions(tokens, attention_mask) + config.position_offset
     return x + params["position_embedding"][index].astype(dtype)
 
 
@@ -101,7 +102,7 @@ def final_layer_norm(
     if not config.has_final_layer_norm:
         return x
     affine = config.layer_norm_elementwise_affine
-    return LayerNorm(affine).apply(
+    return LayerNorm(affine, config.layer_norm_epsilon).apply(
         {"params": params["final_layer_norm"]} if affine else {}, x
     )
 

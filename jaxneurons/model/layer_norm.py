@@ -1,23 +1,23 @@
-"""LayerNorm as OPT has it, for the block and for the model's last norm: residual stream in, normalised stream out."""
+"""LayerNorm, for the block and for the model's last norm: residual stream in, normalised stream out."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxneurons.config import LAYER_NORM_EPSILON
-
 
 class LayerNorm(nn.Module):
-    """LayerNorm over the last axis with OPT's epsilon.
+    """LayerNorm over the last axis.
 
     Unlike Flax's it takes 16-bit scale and bias without promotion, and the variance about the
     mean: E[x²] - E[x]² loses digits that decide whether a neuron near 0 fires.
 
     Attributes:
         affine: whether it has a scale and a bias.
+        epsilon: what is added to the variance.
     """
 
     affine: bool = True
+    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -25,7 +25,7 @@ class LayerNorm(nn.Module):
         wide = x.astype(jnp.float32)
         centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-        normal = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+        normal = centred * jax.lax.rsqrt(variance + self.epsilon)
         if self.affine:
             size = x.shape[-1:]
             scale = self.param("scale", nn.initializers.ones, size)

@@ -3,11 +3,26 @@
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxneurons import devices
+from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.run.memory_plan import GIB, Need, Plan
+from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
+
+
+def say_model(
+    name: str,
+    store: reading.Store,
+    settings: Settings,
+    resources: Resources,
+    progress: Progress,
+) -> None:
+    """Says what is known before the text is read: the model and the devices."""
+    progress.log_once(model(name, store, settings))
+    progress.log_once(device(devices.make_mesh(resources.devices)))
 
 
 def model(name: str, store: reading.Store, settings: Settings) -> str:
@@ -38,9 +53,11 @@ def text(windows: Windows, config: Config) -> str:
 def _domain(windows: Windows, config: Config, index: int) -> str:
     chosen = windows.domains == index
     tokens, lengths = windows.tokens[chosen], windows.lengths[chosen]
-    # A window begins with BOS, which may have the separator's id.
+    # Every window begins with the token that also stands between documents.
     inside = np.arange(1, tokens.shape[1]) < lengths[:, None]
-    documents = 1 + int((inside & (tokens[:, 1:] == config.eos_token_id)).sum())
+    documents = 1 + int(
+        (inside & (tokens[:, 1:] == config.document_start_token_id)).sum()
+    )
     return (
         f"{windows.names[index]} {documents:,} document{'s' * (documents > 1)}, "
         f"{int(lengths.sum()):,} tokens"

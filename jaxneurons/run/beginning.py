@@ -67,7 +67,7 @@ def create(
         identity: what is studied, how and with what.
     """
     with opening.creating(path, identity) as study:
-        study.write_group({"domains": list(windows.names)})
+        study.write_group()
         coordinates.write(study)
         _create_arrays(study, windows)
         study.write_array("tokens", windows.tokens)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import devices
+from jaxneurons import devices, errors
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
 from jaxneurons.run import settings
-from jaxneurons.run.models import Model
+from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.stream import hidden, loop
+from jaxneurons.studies.settings import Settings
 from jaxneurons.text.windows import Windows
 
 
@@ -49,9 +50,15 @@ def count(
         For each layer its index and the host arrays that `reduction.finalize` gives.
 
     Raises:
-        UsageError: a value has no meaning for the model.
+        UsageError: a value has no meaning for the model, or an argument is of another kind.
         NotFiniteError: NaN or infinity came up.
     """
+    check_kinds(model, text)
+    if not isinstance(reduction, reductions.Reduction):
+        raise errors.UsageError(
+            f"reduction is a {type(reduction).__name__}. Pass a jaxneurons.Reduction, or several as "
+            "jaxneurons.chain makes one of them."
+        )
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
@@ -60,13 +67,23 @@ def count(
         dtype=dtype,
     )
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
-    batches = loop.make_batches(
-        text, model.config, devices.spread(len(text.tokens), per_batch)
-    )
+    spread = devices.spread(len(text.tokens), per_batch)
+    batches = loop.make_batches(text, model.config, spread)
+    return _counted(model, batches, reduction, chosen, progress or Progress())
+
+
+def _counted(
+    model: Model,
+    batches: list[reductions.Batch],
+    reduction: reductions.Reduction,
+    chosen: Settings,
+    progress: Progress,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What `count` yields; the layers below the first that is asked for count nothing."""
     tokens = [int(batch.valid.sum()) for batch in batches]
     residual = hidden.InMemory()
     first, stop = chosen.first_layer, chosen.last_layer + 1
-    with progress or Progress() as shown:
+    with progress as shown:
         shown.start(sum(tokens) * stop, "tokens x layers", "tokens")
         for counted, some in (
             (reductions.chain(), range(first)),
@@ -78,7 +95,7 @@ def count(
                 counted,
                 some,
                 residual,
-                dtype,
+                chosen.dtype,
                 lambda index: shown.advance(tokens[index]),
             ):
                 if result.layer >= first:

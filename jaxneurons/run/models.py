@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from convert import cached, naming
 from jaxneurons import demo, errors
@@ -18,6 +19,7 @@ from jaxneurons.config import Config
 from jaxneurons.model import embed
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
+from jaxneurons.text.windows import Windows
 from jaxneurons.training import export
 
 
@@ -67,9 +69,37 @@ class Model:
 
         Returns:
             float[B, T, D], the residual stream before the first layer.
+
+        Raises:
+            UsageError: a token is not in the vocabulary, or T is more than the longest context.
         """
         tokens = jnp.asarray(tokens)
+        self.check_tokens(tokens)
         return embed.embed(self.config, self.embedding, tokens, dtype=jnp.dtype(dtype))
+
+    def check_tokens(self, tokens: jax.Array | np.ndarray) -> None:
+        """Raises UsageError unless the model can read these tokens, int[B, T]; looks only at the shape under jit.
+
+        The lookup itself would take the nearest row for an index outside.
+        """
+        longest, size = self.config.max_position_embeddings, self.config.vocab_size
+        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise errors.UsageError(
+                f"tokens are {tokens.dtype}{list(tokens.shape)}. Pass integers of two axes, windows and positions."
+            )
+        if tokens.shape[1] > longest:
+            raise errors.UsageError(
+                f"windows of {tokens.shape[1]} tokens are longer than the {longest} that {self.name} reads. "
+                "Pass shorter windows."
+            )
+        if isinstance(tokens, jax.core.Tracer) or not tokens.size:
+            return
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= size:
+            raise errors.UsageError(
+                f"token {low if low < 0 else high} is not in the vocabulary of {self.name}. Its tokens are 0 to "
+                f"{size - 1}."
+            )
 
     def layer(self, layer: int) -> dict[str, Any]:
         """The parameters of a layer as `Block.apply` takes them, read from disk each time.
@@ -90,12 +120,26 @@ class Model:
         return embed.logits(self.config, self.embedding, x)
 
 
+def check_kinds(model: Model, text: Windows) -> None:
+    """Raises UsageError unless these are a model and text that it can read."""
+    if not isinstance(model, Model):
+        raise errors.UsageError(
+            f"model is a {type(model).__name__}. Pass what jaxneurons.open_model gives."
+        )
+    if not isinstance(text, Windows):
+        raise errors.UsageError(
+            f"text is a {type(text).__name__}. Pass what jaxneurons.load_text gives."
+        )
+    model.check_tokens(text.tokens)
+
+
 def open_model(
     name: os.PathLike | str | None = None,
     *,
     revision: str | None = None,
     step: int | None = None,
     ignore_attributes: Collection[str] = (),
+    document_start: int | None = None,
     cache: os.PathLike | str | None = None,
 ) -> Model:
     """Opens a model.
@@ -113,13 +157,21 @@ def open_model(
         step: of a checkpoint of a training directory; None is the last.
         ignore_attributes: of the model's config.json, which do not change what it computes though
             they are unknown here; the store's manifest lists them.
+        document_start: id of the token that begins every window and stands between two documents;
+            None is what the model's config.json says. It is an error to use text with a model of
+            which neither says it.
         cache: directory for converted models; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.
 
     Raises:
-        UsageError: a revision of what is not on the hub, or a step of what was not trained here.
+        UsageError: a revision of what is not on the hub, a step of what was not trained here, or a
+            token that the model has not.
         JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
     """
     directory = pathlib.Path(cache or caches.directory())
+    if name == "" or not isinstance(name, str | os.PathLike | None):
+        raise errors.UsageError(
+            f"{name!r} names no model. Pass an id on the hub or a directory."
+        )
     text = None if name is None else os.fspath(name)
     training = text is not None and export.is_training_directory(text)
     if step is not None and not training:
@@ -127,13 +179,28 @@ def open_model(
     if revision is not None and (text is None or training):
         raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
     if text is None:
+        title = demo.MODEL_NAME
         _, store = cached.open_model(str(demo.model_directory()), directory)
-        return Model(demo.MODEL_NAME, store)
-    if training:
+    elif training:
+        title = naming.title(text)
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)
-        return Model(naming.title(text), store)
-    with Progress() as progress:
-        shown = progress.counter("converting", "arrays")
-        return Model(
-            *cached.open_model(text, directory, revision, ignore_attributes, shown)
+    else:
+        with Progress() as progress:
+            shown = progress.counter("converting", "arrays")
+            title, store = cached.open_model(
+                text, directory, revision, ignore_attributes, shown
+            )
+    return Model(title, _beginning_with(store, document_start))
+
+
+def _beginning_with(store: reading.Store, token: int | None) -> reading.Store:
+    """The store, with another token to begin a document unless it is None."""
+    if token is None:
+        return store
+    if not 0 <= token < store.config.vocab_size:
+        raise errors.UsageError(
+            f"The model has no token {token} to begin a document with. Choose one from 0 to "
+            f"{store.config.vocab_size - 1}."
         )
+    config = dataclasses.replace(store.config, document_start_token_id=token)
+    return dataclasses.replace(store, config=config)

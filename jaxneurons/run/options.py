@@ -3,6 +3,7 @@
 import math
 import pathlib
 import re
+from typing import Any
 
 from absl import flags
 
@@ -44,6 +45,25 @@ EXAMPLES = flags.DEFINE_integer(
     16,
     "Number of windows to keep for each neuron in which it is at its highest, and of windows chosen at "
     "random among those in which it is active. With 0 none are kept.",
+    lower_bound=0,
+)
+CANDIDATE_SHARE = flags.DEFINE_string(
+    "candidate_share",
+    "0.95",
+    "Lowest --coverage_share that analyze.py can be asked for later. A lower one keeps n-grams of more neurons, "
+    "which takes disk and time.",
+)
+CANDIDATE_COVERAGE = flags.DEFINE_integer(
+    "candidate_coverage",
+    64,
+    "Largest --most_unigrams and --most_ngrams that analyze.py can be asked for later. A larger one keeps n-grams "
+    "of more neurons, which takes disk and time.",
+)
+DOCUMENT_START = flags.DEFINE_integer(
+    "document_start",
+    None,
+    "Id of the token that begins every window and stands between two documents. Default: what the model's "
+    "config.json says.",
     lower_bound=0,
 )
 SUPPRESSION = flags.DEFINE_bool(
@@ -109,6 +129,19 @@ def resources() -> Resources:
         tokens_per_pass=TOKENS_PER_PASS.value,
         devices=DEVICES.value,
     )
+
+
+def chosen() -> dict[str, Any]:
+    """What decides a study's numbers besides its text; raises as `layers`."""
+    return {
+        "layers": layers(),
+        "windows_per_batch": WINDOWS_PER_BATCH.value,
+        "dtype": DTYPE.value,
+        "ngrams": NGRAMS.value,
+        "examples": EXAMPLES.value,
+        "candidate_share": CANDIDATE_SHARE.value,
+        "candidate_coverage": CANDIDATE_COVERAGE.value,
+    }
 
 
 def layers() -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ import hashlib
 import math
 import pathlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -70,7 +71,7 @@ def check_resources(job: Job) -> memory_plan.Plan:
 
 def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
     """All that a study counts; `ngram_bytes` of each device's memory count n-grams, None counts none."""
-    text = job.text
+    text, settings = job.text, job.settings
     return reductions.chain(
         *paper.paper_counts(
             job.model.config,
@@ -80,7 +81,11 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
             job.spread,
             ngram_bytes,
             job.is_whole,
-            job.settings.examples,
+            paper.Kept(
+                settings.examples,
+                Fraction(str(settings.candidate_share)),
+                settings.candidate_coverage,
+            ),
         )
     )
 

@@ -1,7 +1,8 @@
 """What a user asks for in, checked against the model; out, what decides a study's numbers."""
 
-from jaxneurons import errors
+from jaxneurons import errors, terms
 from jaxneurons.config import DTYPES, Config
+from jaxneurons.stats import thresholds
 from jaxneurons.studies.settings import Settings
 
 
@@ -15,6 +16,8 @@ def resolve(
     max_tokens: int | None = None,
     ngrams: bool = True,
     examples: int = 16,
+    candidate_share: float | str = float(terms.COVERAGE_SHARE),
+    candidate_coverage: int = terms.CANDIDATE_COVERAGE,
 ) -> Settings:
     """Puts a model's defaults in place of None.
 
@@ -27,6 +30,8 @@ def resolve(
         max_tokens: None is all.
         ngrams: whether to count n-grams.
         examples: windows to keep for each neuron, of each kind; 0 keeps none.
+        candidate_share: the lowest `coverage_share` that detectors may be found at later.
+        candidate_coverage: the largest coverage that detectors may have then.
 
     Raises:
         UsageError: a value has no meaning for the model.
@@ -43,6 +48,7 @@ def resolve(
         raise errors.UsageError(f"examples {examples}: at least 0 are needed.")
     if dtype not in DTYPES:
         raise errors.UsageError(f"dtype {dtype!r}: wanted one of {', '.join(DTYPES)}")
+    share = _candidate_share(candidate_share, candidate_coverage)
     first, last = _first_and_last(layers, config.num_hidden_layers - 1)
     return Settings(
         window=window,
@@ -53,7 +59,25 @@ def resolve(
         max_tokens=max_tokens,
         ngrams=ngrams,
         examples=examples,
+        candidate_share=share,
+        candidate_coverage=candidate_coverage,
     )
+
+
+def _candidate_share(share: float | str, coverage: int) -> float:
+    """The share, checked: a study's own detectors are found among its candidates."""
+    own = thresholds.Criteria()
+    least = max(map(own.most, terms.ORDERS))
+    if coverage < least:
+        raise errors.UsageError(
+            f"candidate_coverage is {coverage}, but detectors may have a coverage of {least}. Pass at least that."
+        )
+    exact = thresholds.parse_share("candidate_share", share)
+    if exact > own.coverage_share:
+        raise errors.UsageError(
+            f"candidate_share is {share}, but detectors are found at {float(own.coverage_share)}. Pass at most that."
+        )
+    return float(exact)
 
 
 def _first_and_last(
@@ -62,9 +86,12 @@ def _first_and_last(
     """The layers to report, all of them for None."""
     if layers is None:
         return 0, last_of_model
-    if len(layers) != 2:
-        raise errors.UsageError(f"layers {layers!r}: wanted the first and the last")
-    first, last = layers
+    try:
+        first, last = layers
+    except (TypeError, ValueError):
+        raise errors.UsageError(
+            f"layers {layers!r}: wanted the first and the last"
+        ) from None
     if not 0 <= first <= last <= last_of_model:
         raise errors.UsageError(
             f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "

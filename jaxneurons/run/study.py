@@ -22,7 +22,7 @@ from jaxneurons.run import (
     passes,
     settings,
 )
-from jaxneurons.run.models import Model
+from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
 from jaxneurons.studies import candidates, opening, results
 from jaxneurons.studies.directory import Study
@@ -40,6 +40,8 @@ def study(
     dtype: str = "float32",
     ngrams: bool = True,
     examples: int = 16,
+    candidate_share: float | str = 0.95,
+    candidate_coverage: int = 64,
     suppression: bool = True,
     figures: bool = True,
     resume: bool = False,
@@ -62,6 +64,9 @@ def study(
         ngrams: whether n-grams are counted.
         examples: windows kept for each neuron in which it is at its highest, and as many in which it
             is active chosen at random; 0 keeps none.
+        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this share
+            is at most that: the lowest share, and the largest coverage, that another analysis of the
+            study may ask for.
         suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one
@@ -76,6 +81,7 @@ def study(
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
+    check_kinds(model, text)
     resources, progress = resources or Resources(), progress or Progress()
     chosen = settings.resolve(
         model.config,
@@ -86,6 +92,8 @@ def study(
         max_tokens=text.max_tokens,
         ngrams=ngrams,
         examples=examples,
+        candidate_share=candidate_share,
+        candidate_coverage=candidate_coverage,
     )
     check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
@@ -116,9 +124,10 @@ def _announce(
 ) -> None:
     """Says what is studied, on what, before it begins."""
     budgets = memory_plan.budgets(work.resources)
+    announcement.say_model(
+        model.name, model.store, work.settings, work.resources, progress
+    )
     for line in (
-        announcement.model(model.name, model.store, work.settings),
-        announcement.device(work.mesh),
         announcement.text(work.windows, model.config),
         announcement.memory(plan, budgets, work.mesh),
     ):

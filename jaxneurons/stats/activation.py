@@ -10,6 +10,7 @@ import numpy as np
 
 # Neurons a block when bounds are computed in float64.
 NEURONS_PER_BLOCK = 2048
+_CERTIFIED = ("certified_dead", "certified_always_active")
 
 
 def preactivation_bounds(
@@ -71,7 +72,8 @@ def domain_entropy(activation_count: np.ndarray, tokens: Sequence[int]) -> np.nd
     )
     # 0 * ln 0 is 0.
     terms = share * np.log(np.where(share == 0, 1, share))
-    return -terms.sum(axis=0)
+    # Not -sum: that of a neuron of one domain would be -0.
+    return 0 - terms.sum(axis=0)
 
 
 def summarize_layer(
@@ -80,6 +82,7 @@ def summarize_layer(
     tokens: Mapping[str, int],
     min_preactivation: np.ndarray,
     max_preactivation: np.ndarray,
+    can_certify: bool = True,
 ) -> dict[str, Any]:
     """One layer's part of `summary.json`, section `activation`.
 
@@ -89,18 +92,21 @@ def summarize_layer(
         tokens: tokens, padding not counted, by name of domain in the order of activation_count.
         min_preactivation: float64[F], lower bounds.
         max_preactivation: float64[F], upper bounds.
+        can_certify: whether the model is one whose weights can prove anything of a neuron
+            (`Config.can_certify`); else its numbers of certified neurons are None.
     """
-    certified_dead = int(np.count_nonzero(max_preactivation <= 0))
-    certified_active = int(np.count_nonzero(min_preactivation > 0))
     neurons = activation_count.shape[1]
+    certified: dict[str, float] = {}
+    for name, proven in zip(
+        _CERTIFIED, (max_preactivation <= 0, min_preactivation > 0), strict=True
+    ):
+        certified[name] = int(np.count_nonzero(proven))
+        certified[f"{name}_share"] = certified[name] / neurons
     return {
         "layer": layer,
         "neurons": neurons,
         **_frequency_summary(activation_count.sum(axis=0), sum(tokens.values())),
-        "certified_dead": certified_dead,
-        "certified_dead_share": certified_dead / neurons,
-        "certified_always_active": certified_active,
-        "certified_always_active_share": certified_active / neurons,
+        **{name: number if can_certify else None for name, number in certified.items()},
         "domains": {
             name: _frequency_summary(counts, tokens[name])
             for name, counts in zip(tokens, activation_count, strict=True)
@@ -112,19 +118,24 @@ def summarize(
     layers: Sequence[Mapping[str, Any]],
     model_layers: int,
     tokens: Mapping[str, int],
+    activation_function: str = "relu",
 ) -> dict[str, Any]:
     """The section `activation` of `summary.json` from its layers' parts."""
     return {
         "model_layers": model_layers,
         "tokens": sum(tokens.values()),
         "tokens_by_domain": dict(tokens),
+        "activation_function": activation_function,
         "dead": sum(layer["dead"] for layer in layers),
-        "certified_dead": sum(layer["certified_dead"] for layer in layers),
-        "certified_always_active": sum(
-            layer["certified_always_active"] for layer in layers
-        ),
+        **{name: _total(layers, name) for name in _CERTIFIED},
         "layers": list(layers),
     }
+
+
+def _total(layers: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    """A number over all layers; None where it is None in each."""
+    numbers = [layer[name] for layer in layers]
+    return None if None in numbers else sum(numbers)
 
 
 def _frequency_summary(counts: np.ndarray, tokens: int) -> dict[str, Any]:

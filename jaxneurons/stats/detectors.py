@@ -12,6 +12,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
+from jaxneurons import terms
 from jaxneurons.stats import thresholds
 
 
@@ -163,10 +164,10 @@ def _find_in_block(
     accounted = np.zeros_like(total)
     np.add.at(accounted, candidates.neuron[is_trigger], activations[is_trigger])
     coverage = counts.coverage
-    detects = (coverage <= most) & _reaches(accounted, total, criteria.coverage_share)
-    if criteria.coverage_share != rule.coverage_share:
+    detects = _reaches(accounted, total, criteria.coverage_share)
+    if criteria.coverage_share != terms.COVERAGE_SHARE:
         coverage = _coverage(candidates, total, detects, criteria.coverage_share)
-        detects &= coverage <= most
+    detects &= coverage <= most
     is_trigger &= detects[candidates.neuron]
     triggers = _sorted(Candidates(*(column[is_trigger] for column in candidates)))
     neuron = np.unique(triggers.neuron)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxneurons import errors
+from jaxneurons import errors, terms
 from jaxneurons.stats import detectors, thresholds
 
 # The smallest coverage of each class; the detectors' limits of 5 and 50 are borders. The paper's
@@ -100,7 +100,6 @@ def summarize(
     alive: Iterable[np.ndarray],
     found: Iterable[detectors.LayerDetectors],
     criteria: thresholds.Criteria,
-    rule: thresholds.CandidateRule = thresholds.STORED,
 ) -> dict[str, Any]:
     """The numbers behind Figures 2-4 (n = 1) and 12-15, as plain JSON: `summary["ngrams"][str(n)]`.
 
@@ -119,7 +118,7 @@ def summarize(
         "n": n,
         "model_layers": model_layers,
         "criteria": criteria.to_json(),
-        "coverage_share": float(rule.coverage_share),
+        "coverage_share": float(terms.COVERAGE_SHARE),
         "coverage_classes": list(COVERAGE_CLASSES),
         "layers": [
             {

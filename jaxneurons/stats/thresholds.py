@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from jaxneurons import errors
+from jaxneurons import errors, terms
 
 # A share has at most six decimals, so that count times denominator fits int64 below 2**43 tokens.
 SHARE_UNITS = 10**6
@@ -32,7 +32,7 @@ class Criteria:
             counted by itself.
     """
 
-    coverage_share: Fraction = Fraction(95, 100)
+    coverage_share: Fraction = terms.COVERAGE_SHARE
     trigger_share: Fraction = Fraction(95, 100)
     most_unigrams: int = 5
     most_ngrams: int = 50
@@ -70,11 +70,11 @@ class Criteria:
 class CandidateRule:
     """Which neurons have candidates: those of coverage 1 to `most_ngrams` at `coverage_share`."""
 
-    coverage_share: Fraction = Fraction(95, 100)
-    most_ngrams: int = 64
+    coverage_share: Fraction = terms.COVERAGE_SHARE
+    most_ngrams: int = terms.CANDIDATE_COVERAGE
 
 
-# What a study is written with.
+# What a study is written with where it is not asked to keep more.
 STORED = CandidateRule()
 
 
@@ -98,7 +98,7 @@ def parse_share(name: str, value: str | float | Fraction) -> Fraction:
 
 
 def refuse_unanswerable(criteria: Criteria, n: int, rule: CandidateRule) -> None:
-    """Raise where neurons without candidates could be detectors.
+    """Raises where neurons without candidates could be detectors.
 
     Coverage only rises with the share, so at a higher share than the stored one, a neuron within the
     limit has a stored coverage within it too, and has candidates. At a lower share a neuron beyond
@@ -109,12 +109,16 @@ def refuse_unanswerable(criteria: Criteria, n: int, rule: CandidateRule) -> None
         UsageError: a lower coverage_share, or a larger limit, than the candidates were kept for.
     """
     if criteria.coverage_share < rule.coverage_share:
+        share = float(criteria.coverage_share)
         raise errors.UsageError(
-            f"coverage_share is {float(criteria.coverage_share)}, wanted at least {float(rule.coverage_share)}: candidates were"
-            f" kept at that share, and at a lower one neurons without candidates could be detectors; run the study again"
+            f"coverage_share is {share}, but this study keeps candidates that answer {float(rule.coverage_share)} and "
+            "more. Run the study again with candidates kept for a lower share.",
+            {"candidate_share": share},
         )
     if criteria.most(n) > rule.most_ngrams:
+        name = "most_unigrams" if n == 1 else "most_ngrams"
         raise errors.UsageError(
-            f"{'most_unigrams' if n == 1 else 'most_ngrams'} is {criteria.most(n)}, wanted at most {rule.most_ngrams}:"
-            f" candidates were kept of neurons covered by that many n-grams; run the study again"
+            f"{name} is {criteria.most(n)}, but this study keeps candidates that answer up to {rule.most_ngrams}. "
+            "Run the study again with candidates kept of neurons of larger coverage.",
+            {"candidate_coverage": criteria.most(n)},
         )

@@ -18,7 +18,7 @@ from jaxneurons.model import block, embed
 from jaxneurons.terms import TOKENIZER_FILE
 
 FORMAT = manifest.Format(
-    "jaxneurons-layer-store", 3, errors.StoreError, "convert the model again"
+    "jaxneurons-layer-store", 4, errors.StoreError, "convert the model again"
 )
 DTYPES = {
     "float16": np.dtype(np.float16),

@@ -39,12 +39,15 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """Tells models apart: a digest of config, elements and tokenizer, not of where they came from."""
+        """Tells models apart: a digest of config, elements and tokenizer, not of where they came from.
+
+        It is the same whatever token is said to begin a document.
+        """
         elements = {
             name: [entry["dtype"], entry["digest"]]
             for name, entry in self.manifest["arrays"].items()
         }
-        identity = [self.config.to_json(), elements, self.manifest["tokenizer"]]
+        identity = [self.manifest["config"], elements, self.manifest["tokenizer"]]
         return _sha256(strict_json.to_bytes(identity))
 
     @property

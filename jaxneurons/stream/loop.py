@@ -146,9 +146,8 @@ def make_batches(
     """
     count, length = windows.tokens.shape
     filled = spread.windows_padded - count
-    tokens = np.pad(
-        windows.tokens, ((0, filled), (0, 0)), constant_values=config.pad_token_id
-    )
+    # No token of an empty window is looked at, so any id will do.
+    tokens = np.pad(windows.tokens, ((0, filled), (0, 0)))
     lengths = np.pad(windows.lengths, (0, filled))
     domains = np.pad(windows.domains, (0, filled))
     index = np.arange(first_window, first_window + len(tokens), dtype=np.int32)

@@ -16,7 +16,7 @@ import dataclasses
 import pathlib
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -80,13 +80,23 @@ class Study:
         """Where a killed run goes on, if a copy was kept."""
         return self.facts.resume_from
 
-    def write_group(self, attributes: Mapping[str, Any]) -> None:
-        """Makes `arrays` a zarr3 group with these attributes."""
-        content = {
+    def write_group(self) -> None:
+        """Makes `arrays` a zarr3 group, which tells xarray and zarr of all arrays that are there."""
+        found = {
+            path.parent.name: strict_json.read_object(path, errors.StudyError)
+            for path in sorted(self.arrays_path.glob(f"*/{arrays.METADATA_NAME}"))
+        }
+        content: dict[str, Any] = {
             "zarr_format": 3,
             "node_type": "group",
-            "attributes": dict(attributes),
+            "attributes": {"domains": [domain.name for domain in self.identity.corpus]},
         }
+        if found:
+            content["consolidated_metadata"] = {
+                "kind": "inline",
+                "must_understand": False,
+                "metadata": found,
+            }
         files.write_atomically(
             self.arrays_path / arrays.METADATA_NAME, strict_json.to_bytes(content)
         )
@@ -233,6 +243,7 @@ class Study:
                 if not name.startswith(f"{PARTIAL}/")
             }
             self._note(complete=True, resume_from=None, files=kept)
+        self.write_group()
         self.save()
         shutil.rmtree(self.partial, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from jaxneurons.studies.array import Entry
 from jaxneurons.studies.settings import Settings
 
 FORMAT = manifest.Format(
-    "jaxneurons-study", 4, errors.StudyError, "run the study again"
+    "jaxneurons-study", 5, errors.StudyError, "run the study again"
 )
 NAME = "study.json"
 # The same model may be stored somewhere else.
@@ -180,7 +180,8 @@ def read(path: pathlib.Path) -> Facts:
         FormatVersionError: it was written in another version of the format.
         InputOutputError: the operating system refuses.
     """
-    entries = manifest.read(FORMAT, path / NAME, f"{path} has no {NAME}: not a study")
+    absent = f"{path} is not a study: it has no {NAME}. Choose a study's directory."
+    entries = manifest.read(FORMAT, path / NAME, absent)
     try:
         found = _from_json(entries)
     except (TypeError, KeyError, errors.ConfigError) as error:

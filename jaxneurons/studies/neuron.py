@@ -73,6 +73,8 @@ class Neuron:
         layer, index: its place in the model, from 0.
         row: its row of `Results.neurons`, by column.
         tokens: tokens of the study's text.
+        activation_function: its nonlinearity, as `Config` has it.
+        can_certify: whether the model is one whose weights can prove anything of a neuron.
         bounds: the least and the largest pre-activation that any input can cause.
         triggers: what it detects; of each n the most frequent first.
         promoted, suppressed: tokens of the highest and of the lowest projections; None where the study did not
@@ -89,6 +91,8 @@ class Neuron:
     index: int
     row: Mapping[str, Any]
     tokens: int
+    activation_function: str
+    can_certify: bool
     bounds: tuple[float, float]
     triggers: tuple[Trigger, ...]
     promoted: tuple[Projection, ...] | None

@@ -39,7 +39,8 @@ def _text(text: str) -> str:
 
 
 def _token(text: str) -> str:
-    return f"<code><bdi>{_text(neuron_text.quoted(text))}</bdi></code>"
+    shown = _text(neuron_text.quoted(text))
+    return f'<code style="white-space:pre-wrap"><bdi>{shown}</bdi></code>'
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -101,4 +102,4 @@ def _context(one: "Example") -> str:
     before, peak, after = (
         _text(neuron_text.visible(part)) for part in (one.before, one.peak, one.after)
     )
-    return f"<bdi>{before}<mark>{peak}</mark>{after}</bdi>"
+    return f'<bdi style="white-space:pre-wrap">{before}<mark>{peak}</mark>{after}</bdi>'

@@ -47,6 +47,8 @@ def read(study: Study, layer: int, index: int) -> Neuron:
         index=index,
         row=row,
         tokens=sum(domain.tokens for domain in domains),
+        activation_function=model.config.activation_function,
+        can_certify=model.config.can_certify,
         bounds=(bounds[0], bounds[1]),
         triggers=tuple(_triggers(study, row, read_text)),
         promoted=_projections(study, "promoted", layer, index, read_text),

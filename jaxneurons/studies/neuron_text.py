@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxneurons.terms import ORDERS
+from jaxneurons.terms import NOT_CERTIFIABLE, ORDERS, about_inactive
 
 if TYPE_CHECKING:
     from jaxneurons.studies.neuron import Example, Neuron, Trigger
@@ -42,13 +42,18 @@ def kind(neuron: "Neuron") -> str:
         found.append("always active")
     for n in ORDERS:
         if (triggers := row[f"detector_{n}"]) > 0:
-            plural = "s" * (triggers > 1)
-            found.append(f"{ORDER_NAMES[n]} detector ({triggers} trigger{plural})")
+            found.append(f"{ORDER_NAMES[n]} detector ({_plural(triggers, 'trigger')})")
     if row["positional_type"] != "none":
         found.append(
             f"positional ({row['positional_type']}, {row['positional_strength']})"
         )
-    return ", ".join(found) or "alive; no n-gram detector and not positional"
+    counted = row["coverage_1"] >= 0
+    none = "no n-gram detector" if counted else "its n-grams were not counted"
+    return ", ".join(found) or f"alive; {none}, and not positional"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def to_text(neuron: "Neuron") -> str:
@@ -87,10 +92,15 @@ def numbers(neuron: "Neuron") -> Iterator[str]:
     )
     low, high = neuron.bounds
     yield f"pre-activation  {low:.2f} to {high:.2f} at the most, whatever the input"
+    if about := about_inactive(neuron.activation_function):
+        yield about
+    if not neuron.can_certify:
+        yield NOT_CERTIFIABLE
     if row["dead"]:
+        yield "never active on this text: no triggers, no pattern and no examples"
         return
     if row["coverage_1"] >= 0:
-        parts = [f"{row[f'coverage_{n}']:,} {ORDER_NAMES[n]}s" for n in ORDERS]
+        parts = [_plural(row[f"coverage_{n}"], ORDER_NAMES[n]) for n in ORDERS]
         yield f"coverage        95 % of its activations are on {', '.join(parts)}"
     yield f"position        {row['mutual_information']:.4f} nats of mutual information"
     if len(domains) > 1:
@@ -116,7 +126,7 @@ def _triggers(triggers: Sequence["Trigger"]) -> Iterator[str]:
                 f"{trigger.occurrences:,} ({share:.1%}), {trigger.share:.1%} of its activations"
             )
         if more := len(own[SHOWN:]):
-            yield f"and {more:,} more {ORDER_NAMES[n]}s"
+            yield f"and {_plural(more, f'more {ORDER_NAMES[n]}')}"
 
 
 def ids(tokens: Iterable[int]) -> str:

@@ -66,7 +66,8 @@ class Results:
             activations: tokens on which it is active; frequency: their share of all tokens;
                 frequency_<domain>: the same in one domain.
             dead: whether it is never active on this text; certified_dead, certified_active: whether
-                it cannot be, or always is, on any text.
+                it cannot be, or always is, on any text. A dead neuron of GELU still writes, and
+                weights without any bias certify none (`Config.can_certify`).
             coverage_<n>: how many distinct n-grams account for 95 % of its activations on n-grams;
                 0 where it has none.
             detector_<n>: how many n-grams trigger it, as an n-gram detector; 0 where it is none.

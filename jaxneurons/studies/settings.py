@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from jaxneurons import terms
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -16,6 +18,8 @@ class Settings:
         max_tokens: the most tokens of text to read, over all domains; None reads all.
         ngrams: whether n-grams are counted.
         examples: windows kept for each neuron in which it is at its highest, and as many others.
+        candidate_share, candidate_coverage: n-grams are kept, as candidates for triggers, of neurons
+            whose coverage at this share is at most that.
     """
 
     window: int
@@ -26,6 +30,8 @@ class Settings:
     max_tokens: int | None
     ngrams: bool
     examples: int
+    candidate_share: float = float(terms.COVERAGE_SHARE)
+    candidate_coverage: int = terms.CANDIDATE_COVERAGE
 
     @property
     def layers(self) -> tuple[int, ...]:

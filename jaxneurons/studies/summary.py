@@ -14,7 +14,7 @@ from jaxneurons.disk import files, manifest, strict_json
 NAME = "summary.json"
 POSITIONAL = "positional.jsonl"
 FORMAT = manifest.Format(
-    "jaxneurons-summary", 1, errors.StudyError, "analyze the study again"
+    "jaxneurons-summary", 2, errors.StudyError, "analyze the study again"
 )
 
 

@@ -149,8 +149,6 @@ def _sorted(table: pandas.DataFrame, sort: str) -> pandas.DataFrame:
 
 def to_text(table: pandas.DataFrame, number: int, sort: str | None = None) -> str:
     """The first rows of a table in lines: of columns that say what a neuron is, and that it is sorted by."""
-    if table.empty:
-        return "none"
     shown = [*LISTED, *OF_TOKEN, (sort or "").removeprefix("-")]
     columns = [name for name in table.columns if name in shown]
     text = (

@@ -85,7 +85,9 @@ def find(study: Study, text: str) -> list[int]:
         return found
     tokenizer = read_tokenizer(study)
     advice = "Without a tokenizer, tokens are written as <id 5>."
-    if tokenizer is not None:
+    if tokenizer is not None and not tokenizer.reads_text:
+        advice = f"Its tokens are called as in {[*named.pieces[:8], '...']}."
+    elif tokenizer is not None:
         parts = [read_text([token]) for token in tokenizer.encode([text])[0]]
         advice = f"Its tokenizer cuts this text into {parts}: choose one of these."
     raise errors.UsageError(

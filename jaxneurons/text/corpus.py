@@ -63,7 +63,7 @@ def load_streams(
 
     Args:
         sources: name and path of each domain, in order.
-        tokenizer: may be None if all documents are ready tokens.
+        tokenizer: may be None, or one that reads no text, if all documents are ready tokens.
         config: of the model.
         limit: on the tokens of all domains together, which get equal shares of it: each gets the
             smaller of what it has and the largest share for which all of them stay within the
@@ -71,10 +71,10 @@ def load_streams(
         cache_directory: where tokenized text is kept; None keeps none.
 
     Raises:
-        UsageError: there is no domain.
+        UsageError: there is no domain, or the model has no token that begins a document.
         CorpusError: the text cannot be read, a domain has none, or two share a file; the message
             says where.
-        TokenizerError: there is text, but no tokenizer.
+        TokenizerError: there is text, but no tokenizer that reads it.
         InputOutputError: the operating system refuses.
     """
     if not sources:
@@ -82,7 +82,7 @@ def load_streams(
     listed = [files.list_files(path) for _, path in sources]
     files.refuse_repeated(listed)
     fingerprints = [_fingerprint(domain, tokenizer, config) for domain in listed]
-    encode = tokenizer.encode if tokenizer else None
+    encode = tokenizer.encode if tokenizer and tokenizer.reads_text else None
     domains = [
         streams.Domain(domain, encode, config, _cache_folder(cache_directory, digest))
         for domain, digest in zip(listed, fingerprints, strict=True)

@@ -189,7 +189,7 @@ def _encode(
     texts = [document for document in batch if isinstance(document.content, str)]
     if texts and encode is None:
         raise errors.TokenizerError(
-            f"{texts[0].place}: the model has no tokenizer, so it cannot read text."
+            f"{texts[0].place}: the model has no tokenizer that reads text."
             ' Give documents as {"tokens": [...]}.'
         )
     encoded = iter(encode([str(text.content) for text in texts]) if encode else [])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import tokenizers
-from tokenizers import decoders, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers
 
 from jaxneurons import errors
 
@@ -58,6 +58,12 @@ class Tokenizer:
     def __len__(self) -> int:
         """Counts the ids that mean something."""
         return len(self.vocabulary)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it turns text into ids; else it only says what ids are called."""
+        is_list = isinstance(self.backend.model, models.WordLevel)
+        return not is_list or self.backend.pre_tokenizer is not None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Turns each text into ids, with no special token before, in or after it."""

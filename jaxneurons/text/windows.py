@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.config import Config
 
 
@@ -27,8 +28,21 @@ class Marks(NamedTuple):
 
 
 def marks_of(config: Config) -> Marks:
-    """The marks of a model: the one place where its special tokens get their meaning."""
-    return Marks(config.bos_token_id, config.eos_token_id, config.pad_token_id)
+    """The marks of a model: the one place where its special tokens get their meaning.
+
+    Raises:
+        UsageError: its configuration names no token that begins a document.
+    """
+    start = config.document_start_token_id
+    if start is None:
+        raise errors.UsageError(
+            "the model's config.json names no token of its vocabulary that begins a document. Name "
+            f"one by its id, from 0 to {config.vocab_size - 1}.",
+            remedy={"document_start": "ID"},
+        )
+    # Nobody looks at padding, so where the model has none any token will do.
+    padding = 0 if config.pad_token_id is None else config.pad_token_id
+    return Marks(start, start, padding)
 
 
 class Windows(NamedTuple):

@@ -97,7 +97,11 @@ def _load_parameters(run: runs.Run, number: int) -> dict:
 
 def _existing_step(run: runs.Run, number: int | None) -> int:
     steps = run.saved_steps()
-    if not steps or number is not None and number not in steps:
+    if not steps:
+        raise errors.CheckpointError(
+            f"{run.path} has no checkpoint yet. Continue its training until it has saved one."
+        )
+    if number is not None and number not in steps:
         raise errors.CheckpointError(
             f"{run.path} has no checkpoint of step {number}. Choose one of {steps}."
         )

@@ -14,8 +14,6 @@ from jaxneurons import devices, errors
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files
-from jaxneurons.figures import style
-from jaxneurons.figures import training as training_figures
 from jaxneurons.training import checkpoints, data, losses, step
 from jaxneurons.training.recipe import Recipe
 from jaxneurons.training.request import Cadence
@@ -74,6 +72,10 @@ def validation_loss(
 
 def save_curve(run: Run) -> None:
     """Draws loss.png from loss.jsonl."""
+    # Matplotlib takes half a second to import.
+    from jaxneurons.figures import style
+    from jaxneurons.figures import training as training_figures
+
     curve = {"losses": losses.read(run.losses), "baselines": run.baselines}
     figure = training_figures.loss_curves({run.path.name: curve})
     files.write_atomically(run.path / "loss.png", style.render(figure, "png"))

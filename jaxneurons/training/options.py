@@ -78,6 +78,13 @@ LAYER_NORM = flags.DEFINE_enum(
     "Whether LayerNorm comes before or after attention and feed-forward network. Default: as in --size, "
     "else before.",
 )
+ACTIVATION = flags.DEFINE_enum(
+    "activation",
+    None,
+    config.ACTIVATION_FUNCTIONS,
+    "Nonlinearity of the neurons: relu as in OPT, gelu as in Galactica, or gelu_new as in GPT-2, as which "
+    "such a model is exported. Default: as in --size, else relu.",
+)
 TOKENIZER = flags.DEFINE_string(
     "tokenizer",
     None,
@@ -185,6 +192,8 @@ def _sizes(published: dict[str, Any]) -> dict[str, Any]:
         sizes["word_embed_proj_dim"] = sizes["hidden_size"]
     if LAYER_NORM.value is not None:
         sizes["do_layer_norm_before"] = LAYER_NORM.value == "pre"
+    if ACTIVATION.value is not None:
+        sizes["activation_function"] = ACTIVATION.value
     return sizes | {"positions": POSITIONS.value}
 
 

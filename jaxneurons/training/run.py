@@ -26,7 +26,7 @@ from jaxneurons.training import checkpoints
 from jaxneurons.training.recipe import Recipe
 
 FORMAT = manifest.Format(
-    "jaxneurons-training", 2, errors.TrainingError, "train the model again"
+    "jaxneurons-training", 3, errors.TrainingError, "train the model again"
 )
 MANIFEST = "train.json"
 TOKENIZER_FOLDER = "tokenizer"

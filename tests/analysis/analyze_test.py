@@ -134,9 +134,9 @@ def test_any_name_can_be_drawn(finished, tmp_path):
         ("[]", errors.StudyError),
         ("{", errors.StudyError),
         ('{"format_version": 1}', errors.StudyError),
-        ('{"format": "jaxneurons-summary", "format_version": 1}', errors.StudyError),
+        ('{"format": "jaxneurons-summary", "format_version": 2}', errors.StudyError),
         (
-            '{"format": "jaxneurons-summary", "format_version": 2}',
+            '{"format": "jaxneurons-summary", "format_version": 1}',
             errors.FormatVersionError,
         ),
         ("[" * 100_000, errors.StudyError),

@@ -3,6 +3,7 @@
 import copy
 
 from jaxneurons.analysis import findings
+from jaxneurons.figures import captions
 from tests.support import summaries
 
 SUMMARY = summaries.summary("125m")
@@ -46,3 +47,16 @@ def test_what_is_lacking_is_said():
         layer["mean_frequency_alive"] = None
     text = findings.to_text(lacking)
     assert "detectors" not in text and text.endswith("No neuron is positional.")
+
+
+def test_gelu_and_models_that_certify_nothing_are_told():
+    section = copy.deepcopy(SUMMARY["activation"])
+    section |= {"activation_function": "gelu", "certified_dead": None}
+    for layer in section["layers"]:
+        layer["certified_dead"] = None
+    text = findings.to_text(SUMMARY | {"activation": section})
+    assert text.splitlines()[1].split()[2] == "-"
+    assert "GELU (gelu)" in text and "No neuron can be certified" in text
+    assert "GELU" not in findings.to_text(SUMMARY)
+    studies = {"galactica": SUMMARY | {"activation": section}, "opt": SUMMARY}
+    assert "galactica: Neurons are GELU (gelu)" in captions.write(studies)

@@ -62,7 +62,7 @@ def test_impossible_workloads_are_refused(changes, message):
 def test_text_begins_with_begin_tokens_and_is_unequal():
     tokens = workload.make_tokens(tiny(tokens=64 * 200))
     assert tokens.shape == (200, 64)
-    assert (tokens[:, 0] == CONFIG.bos_token_id).all()
+    assert (tokens[:, 0] == CONFIG.document_start_token_id).all()
     assert not np.isin(tokens[:, 1:], CONFIG.special_tokens).any()
     counts = np.bincount(tokens[:, 1:].ravel())
     assert counts.max() > 20 * np.median(counts[counts > 0])

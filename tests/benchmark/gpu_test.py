@@ -78,7 +78,7 @@ def test_figures_found_before_a_failure_are_kept():
     part = parts.Part("half", module, "against_reference", (broken,))
     outcome = parts.run(part, 120)
     assert len(outcome.figures) == 2 * len(exactness.ARITHMETICS)
-    assert outcome.problem.startswith("failed: ConfigError: not an OPT configuration")
+    assert outcome.problem.startswith("failed: ConfigError: not a model that is")
     assert parts.run(part, 0).problem == "not run: no time left"
 
 

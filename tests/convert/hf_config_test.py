@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from convert import attributes as tables
 from convert import hf_config
 from jaxneurons import config as configuration
 from jaxneurons import errors
@@ -120,42 +121,144 @@ def test_what_transformers_writes_reads_back(tmp_path):
 
 
 def test_no_attribute_is_in_two_tables_and_none_of_transformers_in_no_table():
-    irrelevant = " ".join(hf_config.IRRELEVANT.values()).split()
-    tables = [
-        *hf_config.HANDLED,
-        *hf_config.OLDER_NAMES,
-        *hf_config.REQUIRED,
-        *irrelevant,
-    ]
-    assert len(tables) == len(set(tables))
     transformers = pytest.importorskip("transformers")
-    assert transformers.OPTConfig().to_dict().keys() <= set(tables)
     generation = transformers.GenerationConfig._get_default_generation_params()
-    assert generation.keys() <= set(tables)
+    for family, table in tables.FAMILIES.items():
+        known = table.known()
+        assert len(known) == len(set(known))
+        defaults = transformers.AutoConfig.for_model(family).to_dict()
+        assert (defaults | generation).keys() <= set(known)
 
 
 def test_defaults_are_those_of_transformers(tmp_path):
     transformers = pytest.importorskip("transformers")
-    defaults = transformers.OPTConfig().to_dict()
-    read_back = read(tmp_path, {"model_type": "opt"})
-    for name, handled in hf_config.HANDLED.items():
-        assert getattr(read_back, handled.field) == defaults[name], name
+    for family, table in tables.FAMILIES.items():
+        defaults = transformers.AutoConfig.for_model(family).to_dict()
+        read_back = read(tmp_path, {"model_type": family})
+        defaults["n_inner"] = 3072  # 4 D is what GPT-2 makes of null.
+        for name, handled in table.handled.items():
+            assert getattr(read_back, handled.field) == defaults[name], name
+
+
+# As they are on the hub: layers, heads, D, and what is said of biases and norms.
+NO_BIAS = {"bias": False, "layer_norm_elementwise_affine": False}
+GALACTICA = {
+    "galactica-125m": (12, 12, 768, {"enable_bias": True}),
+    "galactica-1.3b": (24, 32, 2048, {"enable_bias": True}),
+    "galactica-6.7b": (32, 32, 4096, {"bias": True}),
+    "galactica-30b": (48, 56, 7168, NO_BIAS),
+    "galactica-120b": (96, 80, 10240, NO_BIAS | {"enable_bias": False}),
+}
+GPT2 = {
+    "distilgpt2": (6, 12, 768),
+    "gpt2": (12, 12, 768),
+    "gpt2-medium": (24, 16, 1024),
+    "gpt2-large": (36, 20, 1280),
+    "gpt2-xl": (48, 25, 1600),
+}
 
 
 def test_galactica_configs_read(tmp_path):
-    attributes = TINY | {
+    common = {
         "activation_function": "gelu",
-        "bias": False,
         "bos_token_id": 0,
-        "layer_norm_elementwise_affine": False,
         "learned_embeddings": True,
         "scale_embeddings": False,
+        "vocab_size": 50000,
+        **NORM_KEPT,
     }
-    result = read(tmp_path, attributes)
-    assert not result.enable_bias and result.activation_function == "gelu"
-    assert read(tmp_path, attributes | {"enable_bias": False}) == result
-    refused = refusal(tmp_path, attributes | {"enable_bias": True})
+    for layers, heads, width, said in GALACTICA.values():
+        found = read(tmp_path, sizes(layers, heads, width, **common, **said))
+        biases = "bias" not in said or said["bias"]
+        assert found == configuration.Config(
+            vocab_size=50000,
+            hidden_size=width,
+            ffn_dim=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            activation_function="gelu",
+            bos_token_id=0,
+            enable_bias=biases,
+            layer_norm_elementwise_affine=biases,
+        )
+        # Not what the configuration calls the beginning of a sequence.
+        assert found.document_start_token_id == 2
+        assert found.can_certify == biases
+    refused = refusal(tmp_path, TINY | {"bias": False, "enable_bias": True})
     assert "bias and enable_bias disagree" in refused
+
+
+def gpt2(layers, heads, width, **others):
+    """As on the hub, written by transformers 2 to 4."""
+    return {
+        "_num_labels": 1,
+        "activation_function": "gelu_new",
+        "architectures": ["GPT2LMHeadModel"],
+        "attn_pdrop": 0.1,
+        "bos_token_id": 50256,
+        "embd_pdrop": 0.1,
+        "eos_token_id": 50256,
+        "id2label": {"0": "LABEL_0"},
+        "initializer_range": 0.02,
+        "label2id": {"LABEL_0": 0},
+        "layer_norm_epsilon": 1e-05,
+        "model_type": "gpt2",
+        "n_ctx": 1024,
+        "n_embd": width,
+        "n_head": heads,
+        "n_layer": layers,
+        "n_positions": 1024,
+        "output_past": True,
+        "resid_pdrop": 0.1,
+        "summary_activation": None,
+        "summary_first_dropout": 0.1,
+        "summary_proj_to_labels": True,
+        "summary_type": "cls_index",
+        "summary_use_proj": True,
+        "task_specific_params": {"text-generation": {"do_sample": True}},
+        "vocab_size": 50257,
+        **others,
+    }
+
+
+def test_gpt2_configs_read(tmp_path):
+    for layers, heads, width in GPT2.values():
+        found = read(tmp_path, gpt2(layers, heads, width))
+        assert found == configuration.Config(
+            vocab_size=50257,
+            hidden_size=width,
+            ffn_dim=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            max_position_embeddings=1024,
+            activation_function="gelu_new",
+            position_offset=0,
+            document_start_token_id=50256,
+            bos_token_id=50256,
+            eos_token_id=50256,
+            pad_token_id=None,
+        )
+        assert found.special_tokens == (50256,)
+    # As IgLM has it: a vocabulary without the ids that are said to be special.
+    found = read(tmp_path, gpt2(2, 4, 24, vocab_size=33, n_inner=40))
+    assert found.ffn_dim == 40 and found.special_tokens == ()
+    assert found.document_start_token_id is None
+    for attribute, value in (
+        ("tie_word_embeddings", False),
+        ("scale_attn_weights", False),
+        ("scale_attn_by_inverse_layer_idx", True),
+        ("add_cross_attention", True),
+        ("activation_function", "gelu_fast"),
+        ("layer_norm_epsilon", 0),
+        ("n_embd", "24"),
+        ("n_inner", 0),
+        ("n_layer", None),
+        ("n_head", 5),
+        ("word_embed_proj_dim", 24),
+        ("rotary_dim", 8),
+    ):
+        message = refusal(tmp_path, gpt2(2, 4, 24, **{attribute: value}))
+        assert attribute in message, (attribute, value)
 
 
 def test_null_is_the_default_where_it_is_for_transformers(tmp_path):
@@ -171,11 +274,10 @@ def test_null_is_the_default_where_it_is_for_transformers(tmp_path):
 @pytest.mark.fault(case=11)
 def test_what_is_not_understood_is_refused_by_name(tmp_path):
     for attribute, value in (
-        ("model_type", "gpt2"),
+        ("model_type", "llama"),
         ("model_type", None),
         ("model_type", ["opt"]),
         ("tie_word_embeddings", False),
-        ("activation_function", "gelu_new"),
         ("activation_function", "silu"),
         ("activation_function", None),
         ("rope_theta", 10000.0),
@@ -207,9 +309,7 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path):
         ("do_layer_norm_before", 0),
         ("enable_bias", None),
         ("_remove_final_layer_norm", 1),
-        ("pad_token_id", None),
         ("eos_token_id", [2, 3]),
-        ("bos_token_id", 50272),
         ("bos_token_id", -1),
     ):
         message = refusal(tmp_path, TINY | {attribute: value})

@@ -1,6 +1,4 @@
-"""The table of keys: one row a key, and rows that move elements where they belong."""
-
-import re
+"""The tables of keys: one row per key or part, and rows that move elements where they belong."""
 
 import jax
 import numpy as np
@@ -22,8 +20,11 @@ CONFIG = configuration.Config(
 )
 
 
+OPT, GPT2 = key_map.TABLES["opt"], key_map.TABLES["gpt2"]
+
+
 def rows_matching(key):
-    return [row for row in key_map.ROWS if re.fullmatch(row.pattern, key)]
+    return [match.row for match in OPT.match(key)]
 
 
 @cases.each("variant", tiny_models.VARIANTS)
@@ -37,8 +38,24 @@ def test_exactly_one_row_matches_every_key_of_every_variant(variant):
         for key in model.state_dict():
             written = key.replace("model.decoder.", prefix)
             assert len(rows_matching(written)) == 1, written
-            found.add(key_map.match(written).name)
+            found.add(OPT.match(written)[0].name)
         assert found == names
+
+
+def test_rows_of_gpt2_match_every_key_and_make_every_array():
+    model = tiny_models.random_gpt2()
+    sizes = tiny_models.SIZES | {"vocab_size": 51, "position_offset": 0}
+    config = configuration.Config(**sizes)
+    for prefix in ("transformer.", ""):
+        keys = [key.replace("transformer.", prefix) for key in model.state_dict()]
+        parts = {key: [match.name for match in GPT2.match(key)] for key in keys}
+        numbers = {len(names) for key, names in parts.items() if "c_attn" not in key}
+        assert numbers == {1}
+        names = {name for found in parts.values() for name in found}
+        assert names == format.array_shapes(config).keys()
+        assert GPT2.is_ignored(f"{prefix}h.2.attn.masked_bias")
+        assert not GPT2.is_ignored(f"{prefix}h.2.attn.c_attn.bias")
+    assert not GPT2.match("transformer.h.0.crossattention.c_attn.weight")
 
 
 def test_no_row_matches_a_key_of_another_model():
@@ -56,24 +73,23 @@ def test_no_row_matches_a_key_of_another_model():
         "model.decoder.lm_head.weight",
     ):
         assert rows_matching(key) == []
-        assert key_map.match(key) is None
 
 
 def test_only_the_named_keys_are_ignored():
-    assert key_map.is_ignored("decoder.version")
-    assert key_map.is_ignored("model.decoder.version")
-    assert not key_map.is_ignored("model.decoder.versions")
-    assert not key_map.is_ignored("model.decoder.embed_tokens.weight")
+    assert OPT.is_ignored("decoder.version")
+    assert OPT.is_ignored("model.decoder.version")
+    assert not OPT.is_ignored("model.decoder.versions")
+    assert not OPT.is_ignored("model.decoder.embed_tokens.weight")
 
 
 def test_layer_numbers_are_read_as_numbers():
-    match = key_map.match("decoder.layers.12.fc1.weight")
+    [match] = OPT.match("decoder.layers.12.fc1.weight")
     assert match.name == "layers/012/feed_forward/fc1/kernel"
 
 
 def test_a_row_turns_its_source_shape_into_the_stores():
     with_norm = configuration.Config(**tiny_models.SIZES)
-    for row in key_map.ROWS:
+    for row in OPT.rows:
         config = with_norm if "final_layer_norm" in row.path else CONFIG
         shapes = format.array_shapes(config)
         (name,) = {f"layers/000/{row.path}", f"embed/{row.path}"} & shapes.keys()

@@ -137,6 +137,7 @@ def test_tokenizer_and_source_are_carried_along(tmp_path):
     size = (directory / "model.safetensors").stat().st_size
     assert opened.manifest["source"] == {
         "format": "huggingface",
+        "family": "opt",
         "name": "facebook/opt-tiny",
         "weights": {"model.safetensors": size},
         "ignored_attributes": [],

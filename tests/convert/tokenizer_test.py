@@ -343,3 +343,46 @@ def test_code_in_the_directory_never_runs(tmp_path, place, is_whole):
     except errors.TokenizerError:
         assert not is_whole
     assert not song.exists()
+
+
+def test_galactica_and_gpt2_add_nothing_or_exactly_the_document_start(tmp_path):
+    # Galactica's file cuts and pads texts, and its special_tokens_map.json is empty.
+    tiny_tokenizers.save_tokenizer(tmp_path, beginning=())
+    change_file(tmp_path, lambda entries: entries["added_tokens"].clear())
+    backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    backend.normalizer = normalizers.NFKC()
+    backend.enable_truncation(3)
+    backend.enable_padding(pad_id=1, pad_token="<pad>")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "special_tokens_map.json").write_text("{}")
+    galactica = tiny_tokenizers.tiny_config(bos_token_id=0)
+    assert load(tmp_path, galactica).encode(["!ﬁ!", ""]) == [[4, 73, 76, 4], []]
+    # GPT-2's vocabulary ends with the one special token, which is added to no text.
+    gpt2 = tmp_path / "gpt2"
+    gpt2.mkdir()
+    pieces = (*tiny_tokenizers.ALPHABET, "<|endoftext|>")
+    vocabulary = {piece: token for token, piece in enumerate(pieces)}
+    (gpt2 / "vocab.json").write_text(json.dumps(vocabulary))
+    (gpt2 / "merges.txt").write_text("#version: 0.2\n")
+    (gpt2 / "config.json").write_text('{"model_type": "gpt2"}')
+    special = {"bos_token_id": 256, "eos_token_id": 256, "pad_token_id": None}
+    model = tiny_tokenizers.tiny_config(
+        vocab_size=257, document_start_token_id=256, **special
+    )
+    found = load(gpt2, model)
+    assert found.vocabulary[256] == "<|endoftext|>"
+    assert found.encode(AWKWARD) == theirs(gpt2, AWKWARD)
+    assert 256 not in found.encode(["<|endoftext|>"])[0]
+
+
+def test_a_list_of_names_reads_no_text(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\r\nA\nC\n")
+    found = load(tmp_path)
+    assert found.vocabulary == {0: "[PAD]", 1: "A", 2: "C"} and not found.reads_text
+    assert found.decode([2, 1]) == "C A"
+    (tmp_path / "vocab.txt").write_text("A\nC\nA\n")
+    with pytest.raises(errors.TokenizerError, match="two lines 'A'"):
+        normalise(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(map(str, range(400))))
+    with pytest.raises(errors.TokenizerError, match="token 399 .* no embedding"):
+        normalise(tmp_path)

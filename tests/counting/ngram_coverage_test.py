@@ -65,7 +65,9 @@ def assert_agrees(tokens, lengths, active, **settings):
     arrays = count(tokens, lengths, active, **settings)
     share = settings.get("share", SHARE)
     most = settings.get("most_candidates", 64)
-    wanted = ngram_oracle.brute_force(tokens, lengths, active, SPECIAL, share, most)
+    wanted = ngram_oracle.brute_force(
+        tokens, lengths, active, SPECIAL, share, most, settings.get("candidate_share")
+    )
     assert arrays["ngram_coverage"].dtype == np.int32
     assert arrays["ngram_activation_count"].dtype == np.int64
     for name in ("ngram_coverage", "ngram_activation_count"):
@@ -97,6 +99,7 @@ def random_case(seed, windows, positions, neurons, vocabulary, density):
     share=st.sampled_from(
         [SHARE, Fraction(1, 2), Fraction(1), Fraction(999983, 10**6)]
     ),
+    candidate_share=st.sampled_from([None, Fraction(1, 2)]),
     most_candidates=st.sampled_from([1, 5, 64]),
     memory_bytes=st.sampled_from([1, 20_000, 2**30]),
 )

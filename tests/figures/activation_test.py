@@ -6,7 +6,7 @@ from jaxneurons.figures import activation, depth
 from tests.support import pictures
 
 
-def section(dead, layers=3):
+def section(dead, layers=3, activation_function="relu"):
     rows = [
         {
             "layer": layer,
@@ -18,6 +18,7 @@ def section(dead, layers=3):
     ]
     return {
         "model_layers": layers,
+        "activation_function": activation_function,
         "dead": dead,
         "certified_dead": dead,
         "layers": rows,
@@ -29,7 +30,7 @@ def looks(studies):
 
 
 def test_dead_neurons_of_each_study_at_relative_depth():
-    studies = {"small": section(10), "large": section(70, layers=24)}
+    studies = {"small": section(10), "large": section(70, 24, "gelu_new")}
     canvas = activation.dead_neurons(studies, looks(studies))
     small, large, *certified = canvas.axes[0].lines
     np.testing.assert_allclose(small.get_xdata(), [1 / 6, 0.5, 5 / 6])
@@ -38,7 +39,7 @@ def test_dead_neurons_of_each_study_at_relative_depth():
     assert certified[1].get_color() == large.get_color() != small.get_color()
     assert small.get_marker() != large.get_marker()
     legend = [one.get_text() for one in canvas.legends[0].get_texts()]
-    assert legend == ["small", "large", "dotted: certified dead"]
+    assert legend == ["small", "large (GELU)", "dotted: certified dead"]
     pictures.assert_texts_fit(canvas)
 
 

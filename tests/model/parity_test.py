@@ -1,4 +1,4 @@
-"""The sceptic's test: every variant of OPT against transformers (eager attention), through the converter."""
+"""The sceptic's test: every variant of OPT, Galactica and GPT-2 against transformers (eager attention), converted."""
 
 import functools
 
@@ -67,12 +67,19 @@ def theirs(model, tokens, attention_mask):
 
         return hook
 
-    for layer in model.model.decoder.layers:
+    is_gpt2 = model.config.model_type == "gpt2"
+    for layer in model.transformer.h if is_gpt2 else model.model.decoder.layers:
         layer.register_forward_hook(keep(hidden_states))
-        layer.fc1.register_forward_hook(keep(preactivations))
-    mask = None if attention_mask is None else torch.tensor(attention_mask).long()
+        first = layer.mlp.c_fc if is_gpt2 else layer.fc1
+        first.register_forward_hook(keep(preactivations))
+    given = {}
+    if attention_mask is not None:
+        mask = torch.tensor(attention_mask).long()
+        given["attention_mask"] = mask
+        if is_gpt2:  # Which counts padding too if it is not told.
+            given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
-        logits = model(torch.tensor(tokens), attention_mask=mask).logits
+        logits = model(torch.tensor(tokens), **given).logits
     return logits.float().numpy(), hidden_states, preactivations
 
 
@@ -121,7 +128,10 @@ def assert_parity(model, stored, tokens, attention_mask, where):
 def test_variant_agrees_with_transformers(name, tmp_path):
     variant = name if name in tiny_models.VARIANTS else "pre_norm"
     model = tiny_models.random_model(variant, **VARIANTS[name])
-    stored = converted(model, tmp_path)
+    assert_parity_padded_or_not(model, converted(model, tmp_path))
+
+
+def assert_parity_padded_or_not(model, stored):
     tokens = random_tokens(model)
     everywhere = np.ones(tokens.shape, bool)
     assert_parity(model, stored, tokens, None, everywhere)
@@ -139,3 +149,58 @@ def test_torch_checkpoint_in_three_shards(tmp_path):
     stored = converted(model, tmp_path, suffix=".bin", shards=3)
     tokens = random_tokens(model)
     assert_parity(model, stored, tokens, None, np.ones(tokens.shape, bool))
+
+
+def with_buffers(directory, suffix):
+    """Adds what GPT-2 saved in older releases: the mask, and what it puts in place of a score."""
+    torch = pytest.importorskip("torch")
+    path = directory / f"pytorch_model{suffix}"
+    state = torch.load(path)
+    for layer in range(3):
+        mask = torch.ones(1, 1, 20, 20, dtype=torch.uint8).tril()
+        state[f"transformer.h.{layer}.attn.bias"] = mask
+        state[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    torch.save(state, path)
+
+
+GALACTICA = {"bos_token_id": 0, "activation_function": "gelu"}
+FAMILIES = (
+    # GPT-2: attributes of its configuration, and how the checkpoint is written.
+    (tiny_models.random_gpt2, {}, {}),
+    (tiny_models.random_gpt2, {"n_head": 1, "n_inner": None}, {"head": True}),
+    (tiny_models.random_gpt2, {"n_head": 6, "vocab_size": 57}, {"shards": 4}),
+    (tiny_models.random_gpt2, {}, {"suffix": ".bin", "head": True}),
+    (tiny_models.random_gpt2, {}, {"prefix": "", "suffix": ".bin", "shards": 3}),
+    (tiny_models.random_gpt2, {"reorder_and_upcast_attn": True}, {"prefix": ""}),
+    (
+        tiny_models.random_gpt2,
+        {"layer_norm_epsilon": 0.1, "activation_function": "relu"},
+        {},
+    ),
+    (tiny_models.random_gpt2, {"n_positions": 300, "activation_function": "gelu"}, {}),
+    # Galactica: 125m and 1.3b, then 30b.
+    (tiny_models.random_model, GALACTICA, {}),
+    (
+        tiny_models.random_model,
+        GALACTICA | {"num_attention_heads": 6},
+        {"suffix": ".bin", "shards": 2, "head": True},
+    ),
+    (
+        tiny_models.random_model,
+        GALACTICA | {"enable_bias": False, "layer_norm_elementwise_affine": False},
+        {"suffix": ".bin"},
+    ),
+    (tiny_models.random_model, GALACTICA | {"vocab_size": 53}, {"head": True}),
+)
+
+
+def test_galactica_and_gpt2_agree_with_transformers(tmp_path):
+    for index, (make, attributes, written) in enumerate(FAMILIES):
+        model = make(seed=index, **attributes)
+        directory = tiny_models.write(model, tmp_path / f"hf{index}", **written)
+        if written == {"suffix": ".bin", "head": True}:
+            with_buffers(directory, ".bin")
+        opt.convert(directory, tmp_path / f"store{index}")
+        stored = reading.open_store(tmp_path / f"store{index}")
+        assert stored.manifest["source"]["family"] == model.config.model_type
+        assert_parity_padded_or_not(model, stored)

@@ -56,7 +56,7 @@ def test_study_writes_everything_and_names_its_figures(finished):
 
 
 def test_study_opens_with_xarray(finished):
-    arrays = xarray.open_zarr(finished / "arrays", consolidated=False)
+    arrays = xarray.open_zarr(finished / "arrays")
     assert arrays["activation_count"].dims == ("domain", "layer", "neuron")
     assert arrays["position_count"].sizes["position"] == 256
     assert arrays["candidate_2_ngram"].dims == ("candidate_2", "token_2")

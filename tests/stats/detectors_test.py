@@ -7,6 +7,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies
 
+from jaxneurons import terms
 from jaxneurons.stats import detectors, thresholds
 
 
@@ -50,9 +51,9 @@ def layer_counts(
     total = np.zeros(neurons, np.int64)
     rows = []
     for neuron, of_neuron in counts.items():
-        coverage[neuron] = brute_coverage(of_neuron, rule.coverage_share)
+        coverage[neuron] = brute_coverage(of_neuron, terms.COVERAGE_SHARE)
         total[neuron] = sum(of_neuron.values())
-        if 1 <= coverage[neuron] <= rule.most_ngrams:
+        if 1 <= brute_coverage(of_neuron, rule.coverage_share) <= rule.most_ngrams:
             rows += [(neuron, *g, c, occurrences[g]) for g, c in of_neuron.items() if c]
     table = np.array(rows, np.int32).reshape(-1, n + 3)
     table = np.random.default_rng(seed).permutation(table)
@@ -74,9 +75,9 @@ def piece(token):
     return f"<{token}>"
 
 
-def find_records(counts, **criteria):
+def find_records(counts, rule=thresholds.STORED, **criteria):
     """The records of the detectors found under these criteria."""
-    found = detectors.find_detectors(counts, thresholds.Criteria(**criteria))
+    found = detectors.find_detectors(counts, thresholds.Criteria(**criteria), rule)
     return list(detectors.make_records(found, piece))
 
 
@@ -112,7 +113,7 @@ def masked_text(draw):
 @hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(
     masked_text(),
-    strategies.sampled_from(["0.95", "0.96", "0.99", "1"]),
+    strategies.sampled_from(["0.5", "0.9", "0.95", "0.96", "0.99", "1"]),
     strategies.sampled_from(["0.5", "0.9", "0.95", "1"]),
     strategies.integers(1, 8),
     strategies.integers(1, 3),
@@ -129,7 +130,11 @@ def test_detectors_are_those_of_the_definition(
         "min_occurrences": min_occurrences,
     }
     criteria = thresholds.Criteria(**chosen)
-    found = find_records(layer_counts(counts, occurrences, n), **chosen)
+    rule = thresholds.STORED
+    if criteria.coverage_share < rule.coverage_share:
+        rule = thresholds.CandidateRule(coverage_share=Fraction(1, 2))
+    stored = layer_counts(counts, occurrences, n, rule=rule)
+    found = find_records(stored, rule, **chosen)
     expected = brute_detectors(counts, occurrences, criteria, n)
     assert [d["neuron"] for d in found] == sorted(expected)
     for detector in found:

@@ -86,9 +86,9 @@ def test_blocks_change_nothing():
     null = position_information.Null(draws=5)
     few = analyze(count, windows, null=null)
     times = positions.NEURONS_PER_BLOCK // 10 + 1
-    many = analyze(np.tile(count, times), windows, null=null)
-    np.testing.assert_array_equal(
-        many.mutual_information, np.tile(few.mutual_information, times)
+    information = np.tile(few.mutual_information, times)
+    many = positions.analyze_layer(
+        3, np.tile(count, times), windows, information, CRITERIA, null
     )
     assert many.records == [
         record | {"neuron": record["neuron"] + 10 * time}

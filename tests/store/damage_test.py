@@ -142,7 +142,7 @@ def test_a_name_that_leads_out_is_refused_even_in_a_manifest_with_a_right_digest
 
 
 def test_a_manifest_of_anything_is_one_line(path):
-    begin = b'{"format": "jaxneurons-layer-store", "format_version": 3, '
+    begin = b'{"format": "jaxneurons-layer-store", "format_version": 4, '
     contents = [
         b"",
         b"null",

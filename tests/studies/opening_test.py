@@ -63,14 +63,14 @@ def test_torn_or_edited_study_json_is_never_trusted(path):
 
 
 @pytest.mark.fault(case=22)
-@cases.each("version", [0, 3, 5, None])
+@cases.each("version", [0, 4, 6, None])
 def test_another_format_version_is_refused_with_both(path, version):
     entries = {"format": "jaxneurons-study", "format_version": version}
     (path / "study.json").write_text(json.dumps(entries))
     with pytest.raises(errors.FormatVersionError) as caught:
         opening.open_any(path)
     message = str(caught.value)
-    assert f"version {version!r}" in message and "reads version 4" in message
+    assert f"version {version!r}" in message and "reads version 5" in message
 
 
 @pytest.mark.fault(case=22)
@@ -97,7 +97,7 @@ def test_what_other_code_sealed_is_refused(path, edit):
 @cases.each("name", ["nothing", "file", "file/below"])
 def test_what_is_no_study_is_said_to_be_none(tmp_path, name):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.StudyError, match="has no study.json: not a study"):
+    with pytest.raises(errors.StudyError, match="is not a study: it has no study.json"):
         opening.open_any(tmp_path / name)
 
 

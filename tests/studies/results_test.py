@@ -164,7 +164,7 @@ def test_arrays_are_selected_by_name_and_number(result):
 
 
 def test_arrays_are_those_of_a_plain_reader(folder, result):
-    plain = xarray.open_zarr(folder / "study" / "arrays", consolidated=False)
+    plain = xarray.open_zarr(folder / "study" / "arrays")
     xarray.testing.assert_identical(plain.load(), result.arrays.load())
 
 
@@ -221,7 +221,7 @@ def test_damage_is_one_error(folder, change, name, read):
 
 
 def test_what_is_no_finished_study_is_refused(tmp_path):
-    with pytest.raises(errors.StudyError, match="has no study.json: not a study"):
+    with pytest.raises(errors.StudyError, match="is not a study: it has no study.json"):
         results.open_study(tmp_path)
     small_study.create(tmp_path / "study")
     with pytest.raises(errors.StudyError, match="is not finished. Resume"):

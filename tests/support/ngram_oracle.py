@@ -5,7 +5,9 @@ import collections
 import numpy as np
 
 
-def brute_force(tokens, lengths, active, special, share, most_candidates):
+def brute_force(
+    tokens, lengths, active, special, share, most_candidates, candidate_share=None
+):
     """Coverage and activations int[3, F]; for each n, candidates as (neuron, ngram, activations, occurrences)."""
     windows, _, neurons = active.shape
     arrays = {"ngram_coverage": [], "ngram_activation_count": []}
@@ -24,10 +26,11 @@ def brute_force(tokens, lengths, active, special, share, most_candidates):
         coverage = [covering(counts, share) for counts in activations]
         arrays["ngram_coverage"].append(coverage)
         arrays["ngram_activation_count"].append([c.total() for c in activations])
+        chosen = [covering(counts, candidate_share or share) for counts in activations]
         arrays[f"candidate_{n}"] = [
             (neuron, ngram, activations[neuron][ngram], occurrences[ngram])
             for neuron in range(neurons)
-            if 0 < coverage[neuron] <= most_candidates
+            if 0 < chosen[neuron] <= most_candidates
             for ngram in sorted(activations[neuron])
         ]
     return arrays

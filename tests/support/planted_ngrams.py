@@ -134,7 +134,7 @@ def _embedding(model: config.Config) -> dict[str, np.ndarray]:
     places[:, CODE + 1 :: 2] = np.sin(angles) / np.sqrt(len(FREQUENCIES))
     rows = np.concatenate([places, -places], axis=1)
     table = {
-        "embed/position_embedding": np.pad(rows, ((config.POSITION_OFFSET, 0), (0, 0)))
+        "embed/position_embedding": np.pad(rows, ((model.position_offset, 0), (0, 0)))
     }
     if not model.has_projections:
         return table | {"embed/token_embedding": units}

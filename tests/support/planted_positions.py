@@ -27,6 +27,7 @@ DOMAINS = 2
 VOCABULARY = FIRST_TOKEN + DOMAINS * DOMAIN_TOKENS
 BOS = 2
 HALF = VOCABULARY + 2 * len(PERIODS)
+OFFSET = 2
 # A wave has height 1: this overrules it.
 OVERRULE = 2.0
 MODEL = config.Config(
@@ -36,6 +37,7 @@ MODEL = config.Config(
     num_hidden_layers=2,
     num_attention_heads=2,
     max_position_embeddings=POSITIONS,
+    position_offset=OFFSET,
 )
 
 
@@ -103,10 +105,10 @@ def _offset(periods: float) -> float:
 
 def _embedding() -> dict[str, np.ndarray]:
     tokens = np.eye(VOCABULARY, HALF)
-    places = np.zeros((POSITIONS + config.POSITION_OFFSET, HALF))
+    places = np.zeros((POSITIONS + OFFSET, HALF))
     angles = 2 * np.pi * np.outer(np.arange(POSITIONS), PERIODS) / POSITIONS
-    places[config.POSITION_OFFSET :, VOCABULARY::2] = np.cos(angles)
-    places[config.POSITION_OFFSET :, VOCABULARY + 1 :: 2] = np.sin(angles)
+    places[OFFSET:, VOCABULARY::2] = np.cos(angles)
+    places[OFFSET:, VOCABULARY + 1 :: 2] = np.sin(angles)
     return {
         "embed/token_embedding": np.concatenate([tokens, -tokens], axis=1),
         "embed/position_embedding": np.concatenate([places, -places], axis=1),

@@ -59,7 +59,7 @@ SHAPES = {n: tuple(SIZES[d] for d in spec.dimensions) for n, spec in SPECS.items
 def create(path: pathlib.Path) -> None:
     """Begins the study."""
     with opening.creating(path, IDENTITY) as study:
-        study.write_group({"domains": ["b", "a"]})
+        study.write_group()
         coordinates.write(study)
         for name, spec in SPECS.items():
             study.create_array(name, SHAPES[name], spec)

@@ -1,4 +1,4 @@
-"""Tiny random Hugging Face OPT models of every variant, in memory or written to a directory.
+"""Tiny random Hugging Face models of every variant, in memory or written to a directory.
 
 All sizes differ, so that no two axes can be taken for each other, and everything is random: biases
 and norms too, which Hugging Face's own initialisation would leave at 0 and 1. Needs torch.
@@ -44,6 +44,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one_layer": {"num_hidden_layers": 1},
     "few_neurons": {"ffn_dim": 8},
 }
+GPT2_SIZES = {
+    "vocab_size": 51,
+    "n_embd": 24,
+    "n_inner": 40,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 20,
+}
 
 
 def random_model(variant: str = "pre_norm", seed: int = 0, **overrides: Any) -> Any:
@@ -54,12 +62,27 @@ def random_model(variant: str = "pre_norm", seed: int = 0, **overrides: Any) -> 
         seed: of the weights.
         overrides: further attributes of Hugging Face's `Config`.
     """
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     import transformers
 
     attributes = SIZES | {"attn_implementation": "eager"} | VARIANTS[variant]
     config = transformers.OPTConfig(**(attributes | overrides))
-    model = transformers.OPTForCausalLM(config).eval()
+    return _randomised(transformers.OPTForCausalLM(config).eval(), seed)
+
+
+def random_gpt2(seed: int = 0, **overrides: Any) -> Any:
+    """The same of GPT-2: a `GPT2LMHeadModel`; overrides are attributes of `GPT2Config`."""
+    pytest.importorskip("torch")
+    import transformers
+
+    attributes = GPT2_SIZES | {"attn_implementation": "eager"}
+    config = transformers.GPT2Config(**(attributes | overrides))
+    return _randomised(transformers.GPT2LMHeadModel(config).eval(), seed)
+
+
+def _randomised(model: Any, seed: int) -> Any:
+    torch = pytest.importorskip("torch")
+    norms = ("norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -67,7 +90,7 @@ def random_model(variant: str = "pre_norm", seed: int = 0, **overrides: Any) -> 
             if parameter.ndim == 2:
                 parameter.copy_(noise * parameter.shape[1] ** -0.5)
             else:
-                parameter.copy_(0.2 * noise + name.endswith("norm.weight"))
+                parameter.copy_(0.2 * noise + name.endswith(norms))
     return model
 
 
@@ -78,33 +101,36 @@ def write(
     dtype: str = "float32",
     suffix: str = ".safetensors",
     shards: int = 1,
-    prefix: str = "model.decoder.",
+    prefix: str | None = None,
     embedding: bool = True,
     head: bool = False,
 ) -> pathlib.Path:
     """Writes config and weights as they are found on the hub; returns the directory.
 
     Args:
-        model: from `random_model`.
+        model: from `random_model` or `random_gpt2`.
         directory: made if need be.
         dtype: "float32", "float16" or "bfloat16", of the weights on disk.
         suffix: ".safetensors" or ".bin".
         shards: number of files; more than one come with an index.
-        prefix: of the keys, "model.decoder." or "decoder.".
+        prefix: of the keys, in place of "model.decoder." or "transformer.".
         embedding, head: whether the tied matrix is stored as the embedding's, the head's or both.
     """
     torch = pytest.importorskip("torch")
     directory.mkdir(parents=True, exist_ok=True)
+    is_gpt2 = model.config.model_type == "gpt2"
+    own, table = (
+        ("transformer.", "wte") if is_gpt2 else ("model.decoder.", "embed_tokens")
+    )
+    prefix = own if prefix is None else prefix
     attributes = model.config.to_dict() | {"dtype": dtype}
     (directory / "config.json").write_text(json.dumps(attributes))
     state = {
-        key.replace("model.decoder.", prefix): tensor.detach()
-        .to(getattr(torch, dtype))
-        .clone()
+        key.replace(own, prefix): tensor.detach().to(getattr(torch, dtype)).clone()
         for key, tensor in model.state_dict().items()
     }
     if not embedding:
-        del state[f"{prefix}embed_tokens.weight"]
+        del state[f"{prefix}{table}.weight"]
     if not head:
         del state["lm_head.weight"]
     write_weights(state, directory, suffix, shards)

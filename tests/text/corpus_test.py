@@ -1,5 +1,6 @@
 """Text to windows, against a reimplementation that holds everything in memory."""
 
+import dataclasses
 import gzip
 import json
 import pathlib
@@ -142,10 +143,22 @@ def test_streams_are_documents_that_come_back(domains, data):
 
 
 def test_start_separator_and_padding_are_those_of_the_config(tmp_path):
-    model = tiny_tokenizers.tiny_config(bos_token_id=7, eos_token_id=8, pad_token_id=9)
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5], [6])
+    special = {"bos_token_id": 7, "eos_token_id": None}
+    model = tiny_tokenizers.tiny_config(
+        document_start_token_id=8, pad_token_id=9, **special
+    )
     found = corpus.load_windows([("a", path)], None, model, 6)
-    assert found.tokens.tolist() == [[7, 5, 8, 6, 9, 9]]
+    assert found.tokens.tolist() == [[8, 5, 8, 6, 9, 9]]
+    assert model.special_tokens == (7, 8, 9)
+    # Without a padding token, what fills the last window is no special token.
+    model = dataclasses.replace(model, pad_token_id=None)
+    [tokens] = corpus.load_windows([("a", path)], None, model, 6).tokens
+    assert tokens[:4].tolist() == [8, 5, 8, 6] and model.special_tokens == (7, 8)
+    model = dataclasses.replace(model, document_start_token_id=None)
+    with pytest.raises(errors.UsageError, match="no token .* begins a doc") as caught:
+        corpus.load_windows([("a", path)], None, model, 6)
+    assert caught.value.remedy.keys() == {"document_start"}
 
 
 def test_documents_of_all_domains_are_read_in_order(tmp_path):

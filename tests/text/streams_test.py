@@ -117,7 +117,7 @@ def test_text_that_becomes_special_is_refused(tmp_path):
 def test_text_needs_a_tokenizer(tmp_path):
     lines = [{"tokens": [5]}, {"text": "b"}]
     path = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", lines)
-    message = r':2: the model has no tokenizer, .*\{"tokens": \[\.\.\.\]\}'
+    message = r':2: the model has no tokenizer that .*\{"tokens": \[\.\.\.\]\}'
     with pytest.raises(errors.TokenizerError, match=message):
         read(path)
 
@@ -186,7 +186,10 @@ def test_text_that_changes_while_it_is_read_is_refused(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-@cases.each("change", [{"vocab_size": 50}, {"eos_token_id": 3}, {"pad_token_id": 100}])
+@cases.each(
+    "change",
+    [{"vocab_size": 50}, {"document_start_token_id": 3}, {"pad_token_id": 100}],
+)
 def test_another_model_is_not_served_from_the_cache(tmp_path, change):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [100], [5])
     other = dataclasses.replace(CONFIG, **change)

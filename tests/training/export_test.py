@@ -31,6 +31,7 @@ CONFIG = Config(
 VARIANTS = {
     "no_positions": {"positions": "none"},
     "350m": {"do_layer_norm_before": False, "word_embed_proj_dim": 10},
+    "gpt2": {"activation_function": "gelu_new"},
 }
 
 
@@ -86,10 +87,12 @@ def our_logits(model, tokens):
 
 def test_transformers_computes_the_same(folder):
     torch = pytest.importorskip("torch")
-    model, report = transformers.OPTForCausalLM.from_pretrained(
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
         folder / "hf", output_loading_info=True, dtype=torch.float32
     )
     assert not any(report.values())
+    is_gpt2 = reading.open_store(folder / "store").config.activation_function != "relu"
+    assert isinstance(model, transformers.GPT2LMHeadModel) == is_gpt2
     tokens = np.random.default_rng(1).integers(4, 200, (2, 16))
     with torch.no_grad():
         theirs = model.eval()(torch.tensor(tokens)).logits.numpy()
@@ -106,6 +109,9 @@ def test_conversion_gives_the_store_back(folder, tmp_path):
         # A position table of zeros stands for none.
         assert again.config == dataclasses.replace(model.config, positions="learned")
         assert not again.read_embed()["position_embedding"].any()
+    elif again.config.position_offset != model.config.position_offset:
+        # GPT-2 has no rows before position 0.
+        assert again.config == dataclasses.replace(model.config, position_offset=0)
     else:
         assert again.fingerprint == model.fingerprint
 

@@ -36,6 +36,9 @@ def test_a_published_size_and_a_change_of_it(corpus):
     published = config.PUBLISHED["opt-350m"].to_json()
     assert made.vocab_size == published.pop("vocab_size")
     assert made.sizes == published | {"num_hidden_layers": 2}
+    assert asked(corpus, "--out=x").sizes.get("activation_function") is None
+    gpt2 = asked(corpus, "--out=x", "--activation=gelu_new")
+    assert gpt2.sizes["activation_function"] == "gelu_new"
     wider = asked(corpus, "--out=x", "--size=opt-350m", "--hidden_size=512")
     assert wider.sizes["word_embed_proj_dim"] == 512
 

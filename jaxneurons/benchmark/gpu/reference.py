@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxneurons.config import LAYER_NORM_EPSILON, POSITION_OFFSET, Config
+from jaxneurons.config import Config
 
 Parameters = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ def forward(
 
     Parameters are float64, in the shapes of `block.parameter_shapes` and `embed.parameter_shapes`.
     """
-    positions = np.arange(tokens.shape[1]) + POSITION_OFFSET
+    positions = np.arange(tokens.shape[1]) + config.position_offset
     x = embedding["token_embedding"][tokens]
     x = x + embedding["position_embedding"][positions]
     activations = []
@@ -43,7 +43,7 @@ def _dense(params: Parameters, x: np.ndarray) -> np.ndarray:
 
 
 def _layer_norm(params: Parameters, x: np.ndarray) -> np.ndarray:
-    deviation = np.sqrt(x.var(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
+    deviation = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
     normal = (x - x.mean(axis=-1, keepdims=True)) / deviation
     return normal * params["scale"] + params["bias"]
 
