@@ -170,13 +170,6 @@ def test_suppression_reads_through_project_out(record_350m):
     assert lines[0, 1]["suppressed"][0]["id"] == wiring.SET[1]
 
 
-def test_batch_size_changes_no_bit(record, sources, tmp_path):
-    other = run_planted(tmp_path, sources, windows_per_batch=3)
-    assert studies.integer_arrays(other) == studies.integer_arrays(record)
-    for n in (1, 2, 3):
-        assert studies.read_triggers(other, n) == studies.read_triggers(record, n)
-
-
 def test_layers_below_the_first_asked_for_still_look_back(record, sources, tmp_path):
     """Alone, the last layer has the neurons it has; what is new is counted among the layers asked for."""
     alone = run_planted(tmp_path, sources, layers=(2, 2))
