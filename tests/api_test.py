@@ -12,6 +12,7 @@ import jaxneurons
 from jaxneurons import counting
 from jaxneurons.run import models
 from jaxneurons.studies import results
+from tests.support import cases
 
 # What docstrings call `text`; `load_text` shows how it is made.
 TEXT = {"window": 64, "max_tokens": 2000}
@@ -43,7 +44,7 @@ def examples(name: str, thing: object, **names: object) -> list[doctest.DocTest]
     ]
 
 
-@pytest.mark.parametrize("name", sorted(public()))
+@cases.each("name", sorted(public()))
 def test_every_public_name_is_documented_with_an_example(name):
     thing = public()[name]
     assert thing.__doc__

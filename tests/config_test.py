@@ -12,6 +12,7 @@ import pytest
 from jaxneurons import config, errors
 from jaxneurons.model import block, embed
 from jaxneurons.store import format
+from tests.support import cases
 
 SMALL = config.Config(
     vocab_size=50,
@@ -33,13 +34,13 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", config.PUBLISHED)
+@cases.each("name", config.PUBLISHED)
 def test_published_sizes_have_their_parameters(name):
     shapes = format.array_shapes(config.PUBLISHED[name])
     assert sum(map(math.prod, shapes.values())) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("name", config.PUBLISHED)
+@cases.each("name", config.PUBLISHED)
 def test_published_sizes_run_through_embed_block_and_logits(name):
     published = config.PUBLISHED[name]
     tokens = jax.ShapeDtypeStruct((2, 8), jnp.int32)
@@ -59,7 +60,7 @@ def test_published_sizes_run_through_embed_block_and_logits(name):
     assert logits.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", config.PUBLISHED)
+@cases.each("name", config.PUBLISHED)
 def test_json_round_trip(name):
     published = config.PUBLISHED[name]
     read = config.Config.from_json(json.loads(json.dumps(published.to_json())))
@@ -108,7 +109,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD)
+@cases.each("name, value", BAD)
 def test_a_bad_value_is_named(name, value):
     with pytest.raises(errors.ConfigError) as caught:
         dataclasses.replace(SMALL, **{name: value})

@@ -12,7 +12,7 @@ import pytest
 
 from jaxneurons import config, devices, errors
 from jaxneurons.store import format, writing
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 
 TESTS = pathlib.Path(__file__).parent
 # Of 350m's kind, with 10 words of neurons for the masks of 8 devices.
@@ -28,8 +28,8 @@ MODEL = config.Config(
 )
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 8])
-@pytest.mark.parametrize("windows", [1, 2, 13, 16])
+@cases.each("number", [1, 2, 3, 8])
+@cases.each("windows", [1, 2, 13, 16])
 def test_every_window_has_a_row_of_its_own(windows, number):
     mesh = types.SimpleNamespace(size=number)
     spread = devices.Spread(windows, 2, mesh)
@@ -41,7 +41,7 @@ def test_every_window_has_a_row_of_its_own(windows, number):
     assert spread.windows_padded - windows < 2 * number
 
 
-@pytest.mark.parametrize("number", [0, 2])
+@cases.each("number", [0, 2])
 def test_devices_that_are_not_there(number):
     with pytest.raises(
         errors.UsageError, match=f"{number} devices were asked for, and this host has 1"

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jaxneurons.stats import position_types, suppression, thresholds
-from tests.support import helpers
+from tests.support import cases, helpers
 
 README = helpers.REPOSITORY / "README.md"
 PAGES = [
@@ -96,9 +96,7 @@ def test_commands_name_scripts_and_flags_that_exist(tmp_path):
         assert {f for f in flags if not {f, f.removeprefix("no")} & known} == set()
 
 
-@pytest.mark.parametrize(
-    "page", PAGES, ids=lambda page: str(page.relative_to(README.parent))
-)
+@cases.each("page", PAGES)
 def test_links_lead_to_files_and_lines_are_not_long(page):
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):

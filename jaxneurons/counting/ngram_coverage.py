@@ -71,6 +71,7 @@ def ngram_coverage(
     candidate_share: Fraction | None = None,
     most_candidates: int = terms.CANDIDATE_COVERAGE,
     memory_bytes: int = 2**28,
+    candidates_at_once: int = CANDIDATES_AT_ONCE,
 ) -> reductions.Reduction:
     """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
 
@@ -92,6 +93,7 @@ def ngram_coverage(
         memory_bytes: budget of each device's memory for counting, beside masks (F / 8 bytes per
             token) and the order of the n-grams (about 15 bytes per token). Results do not depend on
             it. A block of 32 neurons is the least; it needs up to 24 bytes per token.
+        candidates_at_once: rows of a piece, beside those of one neuron.
     """
     orders = [_order(tokens, lengths, special_tokens, n, spread) for n in terms.ORDERS]
     per_word = max(map(_bytes_per_word, orders))
@@ -118,7 +120,12 @@ def ngram_coverage(
 
     def finalize(masks: jax.Array) -> dict[str, Any]:
         shares = (coverage_share, candidate_share or coverage_share)
-        return _find(masks, orders, blocks, shares, most_candidates)
+        coverage, total, rows = _find(masks, orders, blocks, shares, most_candidates)
+        return {
+            "ngram_coverage": coverage,
+            "ngram_activation_count": total,
+            "candidates": _pieces(masks, orders, blocks, rows, candidates_at_once),
+        }
 
     return reductions.Reduction(init, update, finalize, merge)
 
@@ -129,17 +136,13 @@ def _find(
     blocks: _Blocks,
     shares: tuple[Fraction, Fraction],
     most_candidates: int,
-) -> dict[str, Any]:
-    """What `ngram_coverage` gives, from the masks of all windows; shares: of coverage, and for candidates."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coverage, activations and at most how many candidates, each [3, F]; shares: of coverage, and for candidates."""
     found = [_count_order(masks, order, blocks, shares) for order in orders]
     coverage, of_candidates, total = map(np.stack, zip(*found, strict=True))
     chosen = (of_candidates > 0) & (of_candidates <= most_candidates)
     rows = np.where(chosen, _most_rows(of_candidates, total, shares[1]), 0)
-    return {
-        "ngram_coverage": coverage,
-        "ngram_activation_count": total,
-        "candidates": _pieces(masks, orders, blocks, rows),
-    }
+    return coverage, total, rows
 
 
 def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -226,12 +229,16 @@ def _most_rows(
 
 
 def _pieces(
-    masks: jax.Array, orders: list[_Order], blocks: _Blocks, rows: np.ndarray
+    masks: jax.Array,
+    orders: list[_Order],
+    blocks: _Blocks,
+    rows: np.ndarray,
+    at_once: int,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The candidates of neurons: at most `rows` int64[3, F] of each, 0 of those left out."""
     for n, order, most in zip(terms.ORDERS, orders, rows, strict=True):
         most = np.minimum(most, len(order.distinct.tokens))
-        piece = (np.cumsum(most) - most) // CANDIDATES_AT_ONCE
+        piece = (np.cumsum(most) - most) // at_once
         for number in np.unique(piece[most > 0]) if most.any() else [0]:
             chosen = (piece == number) & (most > 0)
             found = _candidates(masks, order, blocks, chosen)

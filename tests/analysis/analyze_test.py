@@ -15,7 +15,7 @@ from jaxneurons.figures import paper
 from jaxneurons.stats import position_types
 from jaxneurons.studies import opening
 from jaxneurons.studies import summary as summaries
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 
 
 def undrawn():
@@ -113,8 +113,8 @@ def test_few_windows_are_said(finished, caplog):
     assert "full windows" in caplog.text
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
-@pytest.mark.parametrize("name", ["information_threshold", "thin_rms", "range_level"])
+@cases.each("value", [math.nan, math.inf, -1.0])
+@cases.each("name", ["information_threshold", "thin_rms", "range_level"])
 def test_thresholds_without_meaning_are_refused(name, value):
     with pytest.raises(errors.UsageError, match=name):
         position_types.PositionCriteria(**{name: value})
@@ -128,8 +128,8 @@ def test_any_name_can_be_drawn(finished, tmp_path):
     assert "$\\bad$" in (tmp_path / "out" / "figure_1a_dead_neurons.svg").read_text()
 
 
-@pytest.mark.parametrize(
-    ("content", "error"),
+@cases.each(
+    "content, error",
     [
         ("[]", errors.StudyError),
         ("{", errors.StudyError),

@@ -8,7 +8,7 @@ from jaxneurons import demo, errors
 from jaxneurons.analysis import analyze, promoted
 from jaxneurons.store import format, reading, writing
 from jaxneurons.studies import opening
-from tests.support import planted, studies, tiny_models
+from tests.support import cases, planted, studies, tiny_models
 
 
 def exact_projections(model, real):
@@ -46,7 +46,7 @@ def run_study(tmp_path, hf, **chosen):
     )
 
 
-@pytest.mark.parametrize("variant", ["pre_norm", "350m", "wide_embedding"])
+@cases.each("variant", ["pre_norm", "350m", "wide_embedding"])
 def test_projections_of_every_neuron_of_a_variant(variant, tmp_path):
     model = tiny_models.random_model(variant)
     study = run_study(tmp_path, tiny_models.write(model, tmp_path / "hf"))

@@ -3,10 +3,6 @@
 import dataclasses
 import gzip
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -25,8 +21,8 @@ from jaxneurons.benchmark import (
     workload,
 )
 from jaxneurons.stream import step
+from tests.support import cases, helpers
 
-ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = config.Config(
     vocab_size=300,
     hidden_size=32,
@@ -48,8 +44,8 @@ def tiny(**changes):
     return workload.checked(CONFIG, **(sizes | changes))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
+@cases.each(
+    "changes, message",
     [
         ({"layers": 3}, "layers 3: wanted 1 to 2"),
         ({"layers": 0}, "layers 0: wanted 1 to 2"),
@@ -81,7 +77,7 @@ def test_operations_of_products_are_those_of_a_loop():
     assert products["attention"] == 2 * 2 * (2 * 64 * 64 / 2) * hidden
 
 
-@pytest.mark.parametrize("counted", ours.COUNTED)
+@cases.each("counted", ours.COUNTED)
 def test_ours_counts_what_it_says(counted):
     reduction = ours.make_reduction(
         tiny(), ours.make_windows(tiny()), counted, ours.make_spread(tiny())
@@ -93,7 +89,7 @@ def test_ours_counts_what_it_says(counted):
     assert found == [ours.COUNTED.index(counted) > number for number in range(4)]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@cases.each("attention", ["sdpa", "eager"])
 def test_peers_count_as_much_as_ours(attention):
     pytest.importorskip("torch")
     from jaxneurons.benchmark import peers
@@ -260,8 +256,8 @@ def test_a_trace_that_lacks_events_is_refused():
         profile.summarize(tiny(), results)
 
 
-@pytest.mark.parametrize(
-    ("out", "trace_name", "kind"),
+@cases.each(
+    "out, trace_name, kind",
     [
         ("same", "same", errors.UsageError),
         ("same.json", "same.md", errors.UsageError),
@@ -293,7 +289,7 @@ def test_a_contender_that_fails_is_named(capfd):
     assert "float7" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("kept", [False, True])
+@cases.each("kept", [False, True])
 def test_peers_run_as_they_come_unless_asked(kept):
     mode = run.comparison_mode(peers_keep_memory=kept)
     keeps = {c.name: c.keeps_freed_memory for c in mode.contenders(tiny())}
@@ -303,51 +299,35 @@ def test_peers_run_as_they_come_unless_asked(kept):
 
 
 def test_peers_are_asked_for_where_there_are_some():
-    command = [sys.executable, ROOT / "scripts/benchmark.py", "--peers_keep_memory"]
-    done = subprocess.run(
-        [*command, "--roofline"],
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_command("--peers_keep_memory", "--roofline")
     assert done.returncode == 2
     wanted = "benchmark.py: --peers_keep_memory: --roofline has no peers.\n"
     assert done.stderr == wanted
 
 
+def run_command(*flags):
+    return helpers.run_script("", "benchmark", *flags)
+
+
 @pytest.mark.slow
-def test_command(tmp_path):
+def test_command(tmp_path, campaign):
+    """All contenders, each in a process of its own, in the campaign; otherwise the few of the roofline."""
+    mode = "comparison" if campaign else "roofline"
     out = tmp_path / "found.json"
     sizes = ["--shape=demo", "--layers=1", "--tokens=512", "--window=64", "--repeats=2"]
-    command = [sys.executable, ROOT / "scripts/benchmark.py", *sizes, f"--out={out}"]
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [*sizes, f"--out={out}"] + [f"--{mode}"] * (not campaign)
+    done = run_command(*command)
     assert done.returncode == 0, done.stderr
     assert "interrupted" not in done.stderr
-    assert "N-grams (n = 1, 2, 3 together) cost" in done.stdout.splitlines()[-1]
     assert out.with_suffix(".md").read_text() == done.stdout
     found = json.loads(out.read_text())
-    assert found["mode"] == "comparison"
+    assert found["mode"] == mode
     assert found["workload"]["config"]["num_hidden_layers"] == 1
     assert all(len(rounds) == 2 for rounds in found["rounds"].values())
-    for contender in found["summary"]["contenders"].values():
-        assert contender["peak_bytes"] > 2**27
-    again = subprocess.run(
-        command,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    if campaign:
+        assert "N-grams (n = 1, 2, 3 together) cost" in done.stdout.splitlines()[-1]
+        for contender in found["summary"]["contenders"].values():
+            assert contender["peak_bytes"] > 2**27
+    again = run_command(*command)
     assert again.returncode == errors.OutputExistsError.exit_code
     assert len(again.stderr.splitlines()) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from jaxneurons.benchmark import processes
 from jaxneurons.command import allocator
-from tests.support import page_faults
+from tests.support import cases, page_faults
 
 LIBRARY, VERSION = platform.libc_ver()
 TAKES_ADVICE = LIBRARY == "glibc" and tuple(map(int, VERSION.split("."))) >= (2, 35)
@@ -37,8 +37,8 @@ def test_a_script_uses_freed_memory_again():
     assert pages_of_a_script() < STEP_PAGES
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
+@cases.each(
+    "name, value",
     [
         ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072"),
         ("MALLOC_MMAP_THRESHOLD_", "131072"),

@@ -9,11 +9,12 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.command import cache
+from tests.support import cases
 from tests.support.helpers import REPOSITORY
 
 
-@pytest.mark.parametrize(
-    ("given", "own", "shared", "expected"),
+@cases.each(
+    "given, own, shared, expected",
     [
         ("/given", "/own", "/shared", "/given"),
         (None, "/own", "/shared", "/own"),

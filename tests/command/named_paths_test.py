@@ -6,6 +6,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.command import named_paths
+from tests.support import cases
 
 
 @pytest.fixture
@@ -15,8 +16,8 @@ def here(tmp_path, monkeypatch):
         pathlib.Path(path).mkdir(parents=True)
 
 
-@pytest.mark.parametrize(
-    ("value", "name", "path"),
+@cases.each(
+    "value, name, path",
     [
         ("plain", "", "plain"),
         ("a name=plain", "a name", "plain"),
@@ -44,8 +45,8 @@ def test_sources_keep_their_order_and_always_have_a_name(here):
     ]
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
+@cases.each(
+    "values, message",
     [
         (["text"], "not NAME=PATH"),
         (["=."], "not NAME=PATH"),

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from jaxneurons import errors
+from tests.support import cases
 from tests.support.helpers import REPOSITORY
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "support" / "command_script.py"
@@ -45,7 +46,7 @@ def test_every_type_of_error_has_its_code():
     assert codes == CODES
 
 
-@pytest.mark.parametrize("name", ["UsageError", "StoreError", "OutputExistsError"])
+@cases.each("name", ["UsageError", "StoreError", "OutputExistsError"])
 def test_an_expected_error_is_its_code_and_one_line(name):
     done = run(f"--needed={name}")
     assert done.returncode == CODES[name]
@@ -66,8 +67,8 @@ def test_an_error_of_two_lines_is_one_line():
     assert (done.returncode, done.stderr) == (65, f"{NAME}: one two\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
+@cases.each(
+    "arguments, words",
     [
         (["--needed=print", "stray"], ["unexpected arguments ['stray']"]),
         (["--needed=print", "--", "--help"], ["unexpected arguments ['--help']"]),
@@ -86,7 +87,7 @@ def test_wrong_usage_is_2_and_one_line(arguments, words):
     assert all(word in done.stderr for word in words)
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h", "--helpshort", "--helpfull"])
+@cases.each("flag", ["--help", "-h", "--helpshort", "--helpfull"])
 def test_help_prints_docstring_and_flags(flag):
     done = run(flag)
     assert (done.returncode, done.stderr) == (0, "")
@@ -107,8 +108,8 @@ def test_a_fault_of_ours_keeps_its_traceback():
     assert done.stderr.startswith("Traceback") and "our fault" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "line"),
+@cases.each(
+    "error, code, line",
     [
         ("PermissionError", 74, "/x: Permission denied"),
         ("MemoryError", 1, "out of memory: Unable to allocate 9 TiB"),
@@ -130,7 +131,7 @@ def test_the_log_is_ours_and_bare():
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@cases.each("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_75_in_good_order_within_seconds(number):
     process = start("--needed=sleep")
     assert process.stdout.readline() == "ready\n"
@@ -152,7 +153,7 @@ def test_a_signal_that_a_callback_loses_comes_again():
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@cases.each("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_script_imports_is_75_and_one_line(tmp_path, number):
     # Stands for whatever takes long to import.
     (tmp_path / "jax.py").write_text(
@@ -176,8 +177,8 @@ def test_a_signal_while_a_script_imports_is_75_and_one_line(tmp_path, number):
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize(
-    ("first", "second"),
+@cases.each(
+    "first, second",
     [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
 )
 def test_a_second_signal_ends_at_once(first, second):
@@ -203,8 +204,8 @@ def test_a_closed_pipe_is_74_and_one_line():
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize(
-    ("closed", "needed", "code"),
+@cases.each(
+    "closed, needed, code",
     [(">&-", "print", 0), ("2>&-", "StoreError", 65), (">&- 2>&-", "UsageError", 2)],
 )
 def test_closed_streams_change_no_code(closed, needed, code):
@@ -228,8 +229,8 @@ def test_what_the_terminal_cannot_show_is_escaped():
 
 
 @pytest.mark.fault(case=13)
-@pytest.mark.parametrize(
-    ("argument", "redirection", "code", "said"),
+@cases.each(
+    "argument, redirection, code, said",
     [
         (
             "--help",

@@ -15,7 +15,7 @@ from jaxneurons import config, errors
 from jaxneurons.store import reading
 from jaxneurons.text import corpus
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import helpers, planted, tiny_tokenizers
+from tests.support import cases, helpers, planted, tiny_tokenizers
 
 MODEL = config.Config(
     vocab_size=300,
@@ -97,7 +97,7 @@ def _keep_time(path, of):
     os.utime(path, ns=(of.stat().st_atime_ns, of.stat().st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", [in_place, renamed, folder_swapped, link_moved])
+@cases.each("change", [in_place, renamed, folder_swapped, link_moved], fresh="model")
 def test_weights_in_a_folder_below_that_change_are_converted_again(
     model, tmp_path, change
 ):

@@ -11,6 +11,7 @@ import pytest
 
 from convert import checkpoint
 from jaxneurons import errors
+from tests.support import cases
 
 FILES = {".safetensors": "model.safetensors", ".bin": "pytorch_model.bin"}
 
@@ -93,7 +94,7 @@ def test_a_file_cut_after_it_was_opened_is_refused(tmp_path):
 
 
 @pytest.mark.fault(case=5)
-@pytest.mark.parametrize(
+@cases.each(
     "content",
     [
         safetensors_bytes(b"{}", length=2**63),
@@ -112,7 +113,6 @@ def test_a_file_cut_after_it_was_opened_is_refused(tmp_path):
         safetensors_bytes({"a": entry(), "b": entry(offsets=(12, 20))}, b"0" * 20),
         safetensors_bytes({"a": entry(offsets=(4, 12))}, GOOD_DATA),
     ],
-    ids=range(15),
 )
 def test_damaged_headers_are_refused(tmp_path, content):
     (tmp_path / "model.safetensors").write_bytes(content)
@@ -154,7 +154,7 @@ def test_names_in_an_index_are_not_trusted(tmp_path):
 
 
 @pytest.mark.fault(case=1)
-@pytest.mark.parametrize("content", ['{"weight_map": []}', "{}", '{"weight_map": {}}'])
+@cases.each("content", ['{"weight_map": []}', "{}", '{"weight_map": {}}'])
 def test_an_index_without_a_map_is_refused(tmp_path, content):
     (tmp_path / "model.safetensors.index.json").write_text(content)
     assert "weight_map" in refusal(tmp_path)
@@ -169,7 +169,7 @@ def test_a_key_twice_in_an_index_is_refused(tmp_path):
 
 @pytest.mark.fault(case=2)
 @pytest.mark.fault(case=3)
-@pytest.mark.parametrize("suffix", FILES)
+@cases.each("suffix", FILES)
 def test_all_bad_shards_are_listed_at_once(tmp_path, suffix):
     names = ["missing", "folder", "empty", "pointer", "link", "pipe"]
     write_index(tmp_path, {name: name + suffix for name in names}, suffix)

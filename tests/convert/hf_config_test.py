@@ -8,6 +8,7 @@ from convert import attributes as tables
 from convert import hf_config
 from jaxneurons import config as configuration
 from jaxneurons import errors
+from tests.support import cases
 
 # As they are on the hub, written by transformers 4 (`torch_dtype`, `prefix`, ...).
 BASE = {
@@ -84,7 +85,7 @@ def refusal(directory, attributes):
     return message
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@cases.each("name", PUBLISHED)
 def test_published_configs_read_as_the_table_of_sizes(tmp_path, name):
     assert read(tmp_path, PUBLISHED[name]) == configuration.PUBLISHED[name]
 

@@ -12,7 +12,7 @@ from convert import hub
 from jaxneurons import errors
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import stub_hub, tiny_models
+from tests.support import cases, stub_hub, tiny_models
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,13 @@ def process(tmp_path_factory):
 @pytest.fixture
 def remote(process):
     """With an empty cache, and no hub until one is served."""
-    process.stop()
-    shutil.rmtree(process.cache, ignore_errors=True)
-    return process
+    return emptied(process)
+
+
+def emptied(remote):
+    remote.stop()
+    shutil.rmtree(remote.cache, ignore_errors=True)
+    return remote
 
 
 def model_files(tmp_path, **options):
@@ -76,9 +80,9 @@ def test_shards_are_downloaded_from_wherever_the_index_says(remote, tmp_path):
     assert found.read_bytes() == weights
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+@cases.each("suffix", [".safetensors", ".bin"])
 def test_a_cached_model_needs_no_network(remote, tmp_path, suffix):
-    remote.serve(model_files(tmp_path, suffix=suffix))
+    emptied(remote).serve(model_files(tmp_path, suffix=suffix))
     directory = remote.resolve("tiny/opt")
     remote.stop()
     assert remote.resolve("tiny/opt") == directory
@@ -87,11 +91,11 @@ def test_a_cached_model_needs_no_network(remote, tmp_path, suffix):
 
 
 @pytest.mark.fault(case=2)
-@pytest.mark.parametrize("lost", ["weights", "a shard", "what a shard links to"])
+@cases.each("lost", ["weights", "a shard", "what a shard links to"])
 def test_a_part_of_a_model_in_the_cache_is_no_model_where_the_hub_is_out_of_reach(
     remote, tmp_path, lost
 ):
-    remote.serve(model_files(tmp_path, shards=2))
+    emptied(remote).serve(model_files(tmp_path, shards=2))
     directory = remote.resolve("tiny/opt")
     # As older releases of the library leave the cache, or a download of single files.
     shutil.rmtree(directory.parents[1] / "trees", ignore_errors=True)
@@ -120,7 +124,7 @@ def test_a_model_without_weights_on_the_hub_is_taken_as_it_is(remote, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "name, revision, kind, fragment",
     [
         ("tiny/absent", None, errors.CheckpointError, "no such model on the hub"),

@@ -2,12 +2,11 @@
 
 import jax
 import numpy as np
-import pytest
 
 from convert import key_map
 from jaxneurons import config as configuration
 from jaxneurons.store import format
-from tests.support import tiny_models
+from tests.support import cases, tiny_models
 
 CONFIG = configuration.Config(
     vocab_size=50,
@@ -28,7 +27,7 @@ def rows_matching(key):
     return [match.row for match in OPT.match(key)]
 
 
-@pytest.mark.parametrize("variant", tiny_models.VARIANTS)
+@cases.each("variant", tiny_models.VARIANTS)
 def test_exactly_one_row_matches_every_key_of_every_variant(variant):
     model = tiny_models.random_model(variant)
     fields = tiny_models.SIZES | tiny_models.VARIANTS[variant]

@@ -5,13 +5,13 @@ import pytest
 
 from convert import opt
 from jaxneurons.store import reading
-from tests.support import conversions, tiny_models
+from tests.support import cases, conversions, tiny_models
 
 torch = pytest.importorskip("torch")
 
 
 @pytest.mark.fault(case=12)
-@pytest.mark.parametrize("allow_nonfinite", [False, True])
+@cases.each("allow_nonfinite", [False, True])
 def test_a_cast_that_overflows_is_refused(tmp_path, allow_nonfinite):
     def change(state):
         state["model.decoder.layers.0.fc1.bias"][11] = 1e5
@@ -57,7 +57,7 @@ def test_float64_is_kept_as_float32_where_that_loses_nothing(tmp_path):
     np.testing.assert_array_equal(table, wanted.detach().numpy())
 
 
-@pytest.mark.parametrize("value", [0.1, 1e300])
+@cases.each("value", [0.1, 1e300])
 def test_float64_that_float32_does_not_hold_is_refused_or_rounded(tmp_path, value):
     def change(state):
         for key in state:

@@ -8,7 +8,7 @@ import pytest
 from convert import cached, opt
 from jaxneurons import errors
 from jaxneurons.store import reading
-from tests.support import conversions, tiny_models
+from tests.support import cases, conversions, tiny_models
 
 torch = pytest.importorskip("torch")
 
@@ -35,7 +35,7 @@ def test_all_mismatches_come_in_one_error(tmp_path):
     )
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+@cases.each("prefix", ["module.", "_orig_mod.", "base_model.model."])
 def test_a_prefix_of_all_keys_is_named(tmp_path, prefix):
     def change(state):
         state["lm_head.weight"] = state["model.decoder.embed_tokens.weight"].clone()
@@ -110,7 +110,7 @@ def test_a_head_with_the_embeddings_nan_is_tied(tmp_path):
 
 
 @pytest.mark.fault(case=12)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@cases.each("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_named_or_kept(tmp_path, value):
     def change(state):
         state["model.decoder.layers.1.fc2.weight"][3, 17] = value

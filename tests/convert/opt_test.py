@@ -14,7 +14,7 @@ from convert import opt
 from jaxneurons import errors
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import tiny_models
+from tests.support import cases, tiny_models
 
 STORAGE = {
     "float16": {"dtype": "float16"},
@@ -90,14 +90,14 @@ def assert_converts(model, directory, path, dtype):
         np.testing.assert_array_equal(array.astype(np.float32), wanted[name], name)
 
 
-@pytest.mark.parametrize("variant", tiny_models.VARIANTS)
+@cases.each("variant", tiny_models.VARIANTS)
 def test_every_variant_arrives_bit_for_bit(tmp_path, variant):
     model = tiny_models.random_model(variant)
     directory = tiny_models.write(model, tmp_path / "model")
     assert_converts(model, directory, tmp_path / "store", "float32")
 
 
-@pytest.mark.parametrize("storage", STORAGE)
+@cases.each("storage", STORAGE)
 def test_every_way_to_store_a_checkpoint_arrives_bit_for_bit(tmp_path, storage):
     model = tiny_models.random_model("350m")
     directory = tiny_models.write(model, tmp_path / "model", **STORAGE[storage])

@@ -12,7 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from convert import tokenizer
 from jaxneurons import config, errors
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import helpers, tiny_tokenizers
+from tests.support import cases, helpers, tiny_tokenizers
 
 AWKWARD = [
     "",
@@ -145,7 +145,7 @@ def _drop_out(entries):
     entries["model"]["vocab"]["aa"] = 260
 
 
-@pytest.mark.parametrize("change", [_truncate, _pad, _drop_out])
+@cases.each("change", [_truncate, _pad, _drop_out])
 def test_nothing_shortens_pads_or_varies_a_text(tmp_path, change):
     change_file(tiny_tokenizers.save_tokenizer(tmp_path), change)
     found = load(tmp_path)
@@ -155,14 +155,14 @@ def test_nothing_shortens_pads_or_varies_a_text(tmp_path, change):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("beginning", [(), ("</s>",)])
+@cases.each("beginning", [(), ("</s>",)])
 def test_the_document_start_or_nothing_may_come_before_a_text(tmp_path, beginning):
     tiny_tokenizers.save_tokenizer(tmp_path, beginning=beginning)
     assert load(tmp_path).encode(["!"]) == [[4]]
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize(
+@cases.each(
     "added", ["</s> </s> $A", "<s> $A", "<s> </s> $A", "$A </s>", "</s> $A </s>"]
 )
 def test_anything_else_around_a_text_is_refused(tmp_path, added):
@@ -220,8 +220,8 @@ def test_a_folder_may_have_no_tokenizer(tmp_path):
     assert normalise(tmp_path) is None
 
 
-@pytest.mark.parametrize(
-    ("found", "missing"), [("vocab.json", "merges.txt"), ("merges.txt", "vocab.json")]
+@cases.each(
+    "found, missing", [("vocab.json", "merges.txt"), ("merges.txt", "vocab.json")]
 )
 def test_half_a_tokenizer_is_refused(tmp_path, found, missing):
     (tmp_path / found).write_text("{}")
@@ -247,7 +247,7 @@ def test_files_that_are_none_are_all_named(tmp_path):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("content", ["{", "{}", "[" * 10**5, '{"model": null}'])
+@cases.each("content", ["{", "{}", "[" * 10**5, '{"model": null}'])
 def test_a_damaged_tokenizer_is_refused(tmp_path, content):
     tiny_tokenizers.save_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text(content)
@@ -289,8 +289,8 @@ def _drop(vocabulary):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize(
-    ("change", "message"),
+@cases.each(
+    "change, message",
     [
         (_swap, "disagree on 2 tokens, such as '!': 4 and 6"),
         (_add, "disagree on 1 tokens, such as 'αβ': None and 262"),
@@ -306,7 +306,7 @@ def test_vocabularies_that_disagree_are_refused(tmp_path, change, message):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("rules", [b"! #", b"\xff"])
+@cases.each("rules", [b"! #", b"\xff"])
 def test_merges_that_disagree_are_refused(tmp_path, rules):
     write_both_kinds(tmp_path)
     (tmp_path / "merges.txt").write_bytes(b"#version: 0.2\n" + rules + b"\n")
@@ -315,7 +315,7 @@ def test_merges_that_disagree_are_refused(tmp_path, rules):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 10**5, b"[]"])
+@cases.each("content", [b"{", b"\xff", b"[" * 10**5, b"[]"])
 def test_a_damaged_vocabulary_beside_is_refused(tmp_path, content):
     write_both_kinds(tmp_path)
     (tmp_path / "vocab.json").write_bytes(content)
@@ -325,8 +325,8 @@ def test_a_damaged_vocabulary_beside_is_refused(tmp_path, content):
 
 @pytest.mark.fault(case=11)
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("place", ["tokenizer_config.json", "config.json"])
-@pytest.mark.parametrize("is_whole", [True, False])
+@cases.each("place", ["tokenizer_config.json", "config.json"])
+@cases.each("is_whole", [True, False])
 def test_code_in_the_directory_never_runs(tmp_path, place, is_whole):
     write_both_kinds(tmp_path)
     if not is_whole:

@@ -5,10 +5,11 @@ import pytest
 
 from convert import values
 from jaxneurons.store import format
+from tests.support import cases
 
 
 @pytest.mark.fault(case=12)
-@pytest.mark.parametrize("dtype", [*format.DTYPES, "float64"])
+@cases.each("dtype", [*format.DTYPES, "float64"])
 def test_every_kind_of_number_is_told_from_nan_and_infinity(dtype):
     kind = format.DTYPES.get(dtype, np.dtype(np.float64))
     # The upper bits say what a number is.
@@ -20,7 +21,7 @@ def test_every_kind_of_number_is_told_from_nan_and_infinity(dtype):
 
 
 @pytest.mark.fault(case=12)
-@pytest.mark.parametrize("piece_size", [1, 7, 20, 1000])
+@cases.each("piece_size", [1, 7, 20, 1000])
 def test_the_first_element_is_found_in_any_piece(piece_size):
     for place in ((0, 0), (3, 4), (1, 2)):
         tensor = np.zeros((4, 5), np.float32)

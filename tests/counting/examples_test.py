@@ -75,8 +75,8 @@ def rows(found, name, neuron):
 @given(
     seed=st.integers(0, 2**32 - 1),
     windows=st.integers(1, 9),
-    length=st.sampled_from([1, 5, 33, 64]),
-    number=st.integers(1, 5),
+    length=st.sampled_from([1, 33]),
+    number=st.sampled_from([1, 4]),
     parts=st.sampled_from([1, 2, 3]),
     size=st.sampled_from([1, 2]),
 )

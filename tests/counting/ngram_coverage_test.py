@@ -11,25 +11,22 @@ import pytest
 
 from jaxneurons import devices
 from jaxneurons.counting import ngram_counts, ngram_coverage, packed_bits, reductions
-from tests.support import ngram_oracle
+from tests.support import cases, ngram_oracle
 
 BOS = 2
 SPECIAL = (1, 2)
 SHARE = Fraction(95, 100)
 
 
-def count(
-    tokens,
-    lengths,
-    active,
-    *,
-    batch_size=1,
-    share=SHARE,
-    candidate_share=None,
-    most_candidates=64,
-    memory_bytes=2**30,
+def count(*case, **settings):
+    """The reduction's arrays after all batches, candidates joined."""
+    return ngram_coverage.join_candidates(finalize(*case, **settings))
+
+
+def finalize(
+    tokens, lengths, active, *, batch_size=1, share=SHARE, memory_bytes=2**30, **more
 ):
-    """The reduction's arrays after all batches; the last batch is filled up with windows that do not exist."""
+    """What the reduction gives; the last batch is filled up with windows that do not exist."""
     spread = devices.spread(len(tokens), batch_size, number=1)
     padded = spread.windows_padded
     reduction = ngram_coverage.ngram_coverage(
@@ -39,9 +36,8 @@ def count(
         active.shape[-1],
         spread=spread,
         coverage_share=share,
-        candidate_share=candidate_share,
-        most_candidates=most_candidates,
         memory_bytes=memory_bytes,
+        **more,
     )
     filler = [(0, padded - len(tokens)), (0, 0), (0, 0)]
     everywhere = np.pad(active, filler, constant_values=True)
@@ -50,8 +46,7 @@ def count(
         batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(first))
         activation = jnp.asarray(everywhere[first : first + batch_size], jnp.float32)
         state = reduction.update(state, activation, batch)
-    found = reduction.finalize(reduction.merge(state[None]))
-    return ngram_coverage.join_candidates(found)
+    return reduction.finalize(reduction.merge(state[None]))
 
 
 def candidate_rows(arrays, n):
@@ -178,7 +173,7 @@ def test_ngram_seen_once_covers_a_neuron_active_there_alone():
     assert candidate_rows(arrays, 3) == [(0, (5, 6, 9), 1, 1)]
 
 
-@pytest.mark.parametrize("text", [[], [5], [5, 6]])
+@cases.each("text", [[], [5], [5, 6]])
 def test_corpus_shorter_than_n_has_no_ngrams(text):
     tokens, lengths = one_window(text)
     active = np.ones((1, tokens.shape[1], 9), bool)
@@ -256,33 +251,20 @@ def test_counting_stays_within_its_budget():
             assert sizes.temp_size_in_bytes + sizes.output_size_in_bytes <= budget
 
 
-def test_layers_share_one_executable():
-    tokens, lengths, active = random_case(5, 4, 32, 64, 30, 0.3)
-    functions = (ngram_counts.slot_bits, ngram_counts.count, ngram_counts.coverage)
-    count(tokens, lengths, active, memory_bytes=20_000)
-    compiled = [function._cache_size() for function in functions]
-    count(tokens, lengths, ~active, memory_bytes=20_000)
-    assert [function._cache_size() for function in functions] == compiled
-
-
-@pytest.mark.parametrize("memory_bytes", [1, 2**30])
-def test_candidates_come_in_pieces_of_bounded_length(monkeypatch, memory_bytes):
+@cases.each("memory_bytes", [1, 2**30])
+def test_candidates_come_in_pieces_of_bounded_length(memory_bytes):
     tokens, lengths, active = random_case(6, 4, 32, 70, 30, 0.1)
     whole = count(tokens, lengths, active, memory_bytes=memory_bytes)
-    monkeypatch.setattr(ngram_coverage, "CANDIDATES_AT_ONCE", 50)
-    found = []
-    join = ngram_coverage.join_candidates
-    monkeypatch.setattr(
-        ngram_coverage, "join_candidates", lambda arrays: found.append(arrays) or {}
+    found = finalize(
+        tokens, lengths, active, memory_bytes=memory_bytes, candidates_at_once=50
     )
-    count(tokens, lengths, active, memory_bytes=memory_bytes)
-    pieces = list(found[0]["candidates"])
+    pieces = list(found["candidates"])
     for n in (1, 2, 3):
         sizes = [len(p[name]) for p in pieces if (name := f"candidate_{n}_neuron") in p]
         neurons = whole[f"candidate_{n}_neuron"]
         assert len(sizes) > 3 and sum(sizes) == len(neurons)
         assert max(sizes) <= 50 + np.bincount(neurons).max()
-    joined = join(found[0] | {"candidates": pieces})
+    joined = ngram_coverage.join_candidates(found | {"candidates": pieces})
     assert joined.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(joined[name], whole[name])

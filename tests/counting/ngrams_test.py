@@ -5,6 +5,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.counting import ngrams, packed_bits
+from tests.support import cases
 
 SPECIAL = (1, 2)
 
@@ -20,7 +21,7 @@ def text_at(tokens, place, n):
     return tuple(tokens[window, last - n + 1 : last + 1].tolist())
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@cases.each("n", [1, 2, 3])
 def test_index_lists_every_occurrence_under_its_ngram_in_order(n):
     tokens, lengths = random_corpus()
     index = ngrams.ngram_index(tokens, lengths, SPECIAL, n)
@@ -45,7 +46,7 @@ def test_window_shorter_than_n_has_no_ngrams():
     assert layout.shape == ngrams.LayoutShape((0, 0, 0, 0), 0, 0)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@cases.each("n", [1, 2, 3])
 def test_every_occurrence_has_one_slot_beside_the_others_of_its_ngram(n):
     index = ngrams.ngram_index(*random_corpus(), SPECIAL, n)
     layout = ngrams.slot_layout(index)

@@ -2,16 +2,16 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jaxneurons.counting import packed_bits
+from tests.support import cases
 
 
 def random_words(*shape):
     return np.random.default_rng(0).integers(0, 2**32, shape, dtype=np.uint32)
 
 
-@pytest.mark.parametrize(("neurons", "words"), [(64, 2), (33, 2), (1, 1), (5, 3)])
+@cases.each("neurons, words", [(64, 2), (33, 2), (1, 1), (5, 3)])
 def test_bit_of_word_is_the_stated_neuron(neurons, words):
     active = np.random.default_rng(0).random((2, 3, neurons)) < 0.5
     packed = np.asarray(packed_bits.pack(jnp.asarray(active), words))
@@ -29,7 +29,7 @@ def test_transpose_swaps_places_and_bits():
     np.testing.assert_array_equal(transposed, (bits * powers).sum(axis=1))
 
 
-@pytest.mark.parametrize("size", packed_bits.FIELD_SIZES)
+@cases.each("size", packed_bits.FIELD_SIZES)
 def test_histogram_counts_fields_by_their_set_bits(size):
     words = random_words(50, 3)
     words[0] = 0

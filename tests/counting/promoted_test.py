@@ -1,11 +1,11 @@
 """Tokens at the ends of projections against a product in float64: any sizes, ties, and weights that are not finite."""
 
 import numpy as np
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxneurons.counting import promoted
+from tests.support import cases
 
 NUMBER = 4
 
@@ -23,10 +23,11 @@ def assert_ends(found, projections):
     assert found.finite.all()
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    tokens=st.sampled_from([1, 3, 256, 257, 1000]),
-    neurons=st.sampled_from([1, 5, 130]),
+    tokens=st.sampled_from([1, 256, 1000]),
+    neurons=st.sampled_from([5, 130]),
     largest=st.sampled_from([1, 1000]),
 )
 def test_ends_are_those_of_a_sort(seed, tokens, neurons, largest):
@@ -51,7 +52,7 @@ def test_outputs_pass_through_project_out():
     assert_ends(found, exact)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@cases.each("value", [np.nan, np.inf, -np.inf])
 def test_neurons_whose_projections_are_not_finite_are_told(value):
     kernel = np.ones((5, 3), np.float32)
     kernel[2, 1] = value

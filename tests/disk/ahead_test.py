@@ -5,11 +5,12 @@ import threading
 import pytest
 
 from jaxneurons.disk import ahead
+from tests.support import cases
 
 WAIT_SECONDS = 30
 
 
-@pytest.mark.parametrize("number", [0, 1, 5])
+@cases.each("number", [0, 1, 5])
 def test_what_was_loaded_comes_in_order(number):
     loaded = [found[:2] for found in ahead.load_ahead(str, range(number))]
     assert loaded == [(item, str(item)) for item in range(number)]

@@ -11,11 +11,12 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.disk import arrays
+from tests.support import cases
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint16")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@cases.each("dtype", DTYPES)
 def test_elements_come_back_bit_for_bit(tmp_path, dtype):
     random = np.random.default_rng(0)
     for shape in ((5,), (5, 3), (2, 5, 3), (0, 3)):
@@ -87,7 +88,7 @@ DAMAGE = {
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("damage", DAMAGE)
+@cases.each("damage", DAMAGE)
 def test_damage_is_noticed(tmp_path, damage):
     array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
     DAMAGE[damage](tmp_path / "a")
@@ -113,7 +114,7 @@ def test_metadata_that_means_the_same_in_other_words_is_not_the_one_written(tmp_
         array.open()
 
 
-@pytest.mark.parametrize("name", ["c.1", "zarr.json"])
+@cases.each("name", ["c.1", "zarr.json"])
 def test_a_refusal_of_the_system_is_not_taken_for_damage(tmp_path, name):
     array = Written(tmp_path / "a", np.arange(6, dtype=np.int32), chunk=[2])
     (tmp_path / "a" / name).unlink()

@@ -12,6 +12,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.disk import files
+from tests.support import cases
 
 
 def test_write_atomically_replaces_and_leaves_no_other_file(tmp_path):
@@ -22,7 +23,7 @@ def test_write_atomically_replaces_and_leaves_no_other_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
+@cases.each("call", ["fsync", "replace"])
 def test_write_atomically_keeps_the_old_file_where_the_system_refuses(
     tmp_path, monkeypatch, call
 ):
@@ -39,7 +40,7 @@ def test_write_atomically_keeps_the_old_file_where_the_system_refuses(
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
+@cases.each("kind", ["pipe", "device", "folder", "loop"])
 def test_only_a_regular_file_is_read(tmp_path, kind):
     path = tmp_path / "file"
     make = {
@@ -63,7 +64,7 @@ def test_partial_directory_appears_whole(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@cases.each("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_partial_directory_goes_with_an_exception(tmp_path, error):
     with (
         pytest.raises(error),
@@ -112,7 +113,7 @@ OCCUPY = [_occupy_with_file, _occupy_with_directory]
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("occupy", OCCUPY)
+@cases.each("occupy", OCCUPY)
 def test_what_is_there_is_refused_and_untouched(tmp_path, occupy):
     occupy(tmp_path / "a")
     before = _snapshot(tmp_path)
@@ -125,7 +126,7 @@ def test_what_is_there_is_refused_and_untouched(tmp_path, occupy):
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("occupy", OCCUPY)
+@cases.each("occupy", OCCUPY)
 def test_what_comes_meanwhile_is_refused_and_untouched(tmp_path, occupy):
     with (
         pytest.raises(errors.OutputExistsError, match="a exists: a thing is never"),
@@ -230,7 +231,7 @@ def test_a_file_above_is_an_error_of_one_line(tmp_path):
         pytest.fail("the block must not run")
 
 
-@pytest.mark.parametrize("call", ["fsync", "rename"])
+@cases.each("call", ["fsync", "rename"])
 def test_a_refusal_at_the_end_leaves_nothing(tmp_path, monkeypatch, call):
     monkeypatch.setattr(os, call, _fails_with_full_disk)
     with (

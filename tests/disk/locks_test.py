@@ -10,6 +10,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.disk import locks
+from tests.support import cases
 
 HOLD = """
 import pathlib, sys
@@ -20,7 +21,7 @@ with locks.locked(pathlib.Path(sys.argv[1]), make=True):
 """
 
 
-@pytest.mark.parametrize("make", [True, False])
+@cases.each("make", [True, False])
 def test_turns_do_not_overlap_and_nothing_stays(tmp_path, make):
     path, inside, most = tmp_path / "lock", [], []
     if not make:

@@ -4,6 +4,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.disk import strict_json
+from tests.support import cases
 
 REFUSED = {
     "empty": (b"", "not valid JSON: Expecting value at column 1"),
@@ -23,7 +24,7 @@ REFUSED = {
 
 
 @pytest.mark.fault(case=11)
-@pytest.mark.parametrize("name", REFUSED)
+@cases.each("name", REFUSED)
 def test_what_means_two_things_or_none_is_refused(name):
     content, reason = REFUSED[name]
     with pytest.raises(errors.ConfigError) as caught:
@@ -33,7 +34,7 @@ def test_what_means_two_things_or_none_is_refused(name):
     assert reason in message and len(message) < 200
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b'"a"', b"7", b"true"])
+@cases.each("content", [b"[]", b"null", b'"a"', b"7", b"true"])
 def test_an_object_is_told_from_other_values(content):
     with pytest.raises(
         errors.StoreError, match="expected a JSON object, found .*[a-z]"

@@ -14,7 +14,7 @@ import pytest
 from convert import checkpoint, export, opt
 from jaxneurons import config, errors
 from jaxneurons.store import random_model, reading
-from tests.support import dying, helpers, stores
+from tests.support import cases, dying, helpers, stores
 
 MODEL = config.Config(
     vocab_size=20,
@@ -61,7 +61,7 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
 
 
 @pytest.mark.fault(case=27)
-@pytest.mark.parametrize("number", [1, 2, 20])
+@cases.each("number", [1, 2, 20])
 def test_an_interrupt_leaves_nothing(folder, tmp_path, number):
     def interrupt(done, total):
         if done == number:

@@ -14,7 +14,7 @@ import functools
 import pathlib
 import re
 
-import pytest
+from tests.support import cases
 
 TESTS = pathlib.Path(__file__).parents[1]
 PAGE = TESTS.parent / "jaxneurons" / "disk" / "README.md"
@@ -56,7 +56,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@cases.each("case", CASES)
 def test_every_case_has_a_test(case):
     assert _tests_by_case()[case], CASES[case]
 

@@ -15,7 +15,7 @@ from flax import traverse_util
 from jaxneurons import errors
 from jaxneurons.store import reading
 from jaxneurons.studies import results
-from tests.support import dying, planted, studies
+from tests.support import cases, dying, planted, studies
 
 Arrays = dict[str, bytes]
 
@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[Callable[[pathlib.Path], Arrays], tuple[str, ...]]] = {
 
 @pytest.mark.slow
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("kind", KINDS)
+@cases.each("kind", KINDS)
 def test_mutants_are_found_or_read_as_before(folder, tmp_path, campaign, kind):
     path = shutil.copytree(folder / kind, tmp_path / kind)
     tries = 500 if campaign else 60

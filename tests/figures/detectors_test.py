@@ -1,10 +1,9 @@
 """Detectors by layer: lines at relative depth, and bars inside bars."""
 
 import numpy as np
-import pytest
 
 from jaxneurons.figures import depth, detectors
-from tests.support import pictures
+from tests.support import cases, pictures
 
 
 def section(layers, number, first=0, n=1):
@@ -41,7 +40,7 @@ def test_lines_lie_at_relative_depth():
     assert counts.get_ylabel() and detected.get_ylabel()
 
 
-@pytest.mark.parametrize(("layers", "marks"), [(24, 24), (64, 8)])
+@cases.each("layers, marks", [(24, 24), (64, 8)])
 def test_layers_are_marked_one_by_one_only_while_they_are_few(layers, marks):
     canvas = detectors.detector_counts({"a": section(layers, 5)}, looks("a"))
     line = canvas.axes[0].lines[0]

@@ -9,7 +9,7 @@ from jaxneurons import errors
 from jaxneurons.analysis import drawing
 from jaxneurons.figures import captions, paper, plots, style
 from jaxneurons.stats import position_types
-from tests.support import pictures, summaries
+from tests.support import cases, pictures, summaries
 
 HOSTILE_NAMES = ["_hidden", "$\\frac$", "a | *b* <i> `c`", "文" * 40, "a\nb\x01"]
 
@@ -36,7 +36,7 @@ def without_findings():
     return summary
 
 
-@pytest.mark.parametrize("number", [1, 4, 8])
+@cases.each("number", [1, 4, 8])
 def test_all_that_is_written_can_be_read_and_no_panel_is_empty(number):
     figures = paper.draw(summaries.family(number))
     assert len(figures) == (13 if number == 8 else 12)

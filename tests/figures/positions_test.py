@@ -3,12 +3,11 @@
 import itertools
 
 import numpy as np
-import pytest
 from matplotlib import axes, figure
 
 from jaxneurons.figures import position_style, positional_neurons, positions, style
 from jaxneurons.stats import position_summary, position_types
-from tests.support import pictures, position_patterns
+from tests.support import cases, pictures, position_patterns
 
 CRITERIA = position_types.PositionCriteria()
 WINDOWS = 1000
@@ -95,7 +94,7 @@ def assert_ticks_stand_between_rows(panel: axes.Axes) -> None:
     assert all(tick % per_row == 0 for tick in panel.get_yticks())
 
 
-@pytest.mark.parametrize("studies", [1, 2])
+@cases.each("studies", [1, 2])
 def test_patterns_of_every_type_are_drawn(studies):
     named = {f"model {index}": full_section() for index in range(studies)}
     canvas = positions.position_patterns(named)
@@ -117,8 +116,8 @@ def test_types_that_no_study_has_take_no_room_and_one_that_some_have_is_said_to_
     pictures.assert_texts_fit(canvas)
 
 
-@pytest.mark.parametrize("highest", [1, 47, 600])
-@pytest.mark.parametrize("layers", [1, 64])
+@cases.each("highest", [1, 47, 600])
+@cases.each("layers", [1, 64])
 def test_every_neuron_has_a_mark_and_none_covers_another(highest, layers):
     counts = [
         dict.fromkeys(
@@ -163,7 +162,7 @@ def test_models_share_the_scale():
     pictures.assert_texts_fit(canvas)
 
 
-@pytest.mark.parametrize("neurons", [1, 10, 40, 120])
+@cases.each("neurons", [1, 10, 40, 120])
 def test_ranges_are_drawn_neuron_by_neuron_above_their_union(neurons):
     model = section_of([shifted_waves(1024, neurons)])
     canvas = positions.position_ranges({"model": model})

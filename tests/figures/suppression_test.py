@@ -1,9 +1,7 @@
 """Figure 5: a table as the paper's that holds any token; picture and Markdown have the same rows."""
 
-import pytest
-
 from jaxneurons.figures import glyphs, suppression, suppression_table, tokens
-from tests.support import pictures
+from tests.support import cases, pictures
 
 ODD = [
     "$",
@@ -70,7 +68,7 @@ def test_the_table_reads_as_the_papers():
     assert by_words["ĠTitle"].get_position()[1] > by_words["title"].get_position()[1]
 
 
-@pytest.mark.parametrize("number", [1, 4, 9])
+@cases.each("number", [1, 4, 9])
 def test_odd_tokens_are_drawn_inside_their_columns(number):
     found = {
         **token_detector(*ODD, *ODD),
@@ -117,7 +115,7 @@ def test_many_triggers_are_counted_instead_of_listed():
     assert "`t11`<br>… 18 more" in text and "`t12`" not in text
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "piece, expected",
     [
         ("Ġtitle", "Ġtitle"),
@@ -134,7 +132,7 @@ def test_white_space_is_spelled_out(piece, expected):
     assert tokens.readable(piece) == expected
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "text, expected",
     [
         ("Ġtitle", "Ġtitle"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxneurons.model import attention
+from tests.support import cases
 
 
 def plain(query, key, value, attention_mask):
@@ -27,7 +28,7 @@ def random_heads(length, batch=2, heads=3, size=5, dtype=jnp.float32):
     return [jax.random.normal(key, shape, dtype) for key in keys]
 
 
-@pytest.mark.parametrize("length", [1, 255, 256, 257, 600])
+@cases.each("length", [1, 255, 256, 257, 600])
 def test_chunks_agree_with_plain_attention(length):
     heads = random_heads(length)
     everything = np.ones((2, length), bool)

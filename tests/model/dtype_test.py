@@ -9,6 +9,7 @@ import pytest
 
 import jaxneurons
 from jaxneurons.model import block, embed
+from tests.support import cases
 
 WINDOWS = 40
 
@@ -39,7 +40,7 @@ def masks(config, params, layers, tokens, dtype):
 
 # In per cent, the table of jaxneurons/stats/README.md. Other processors round differently, hence
 # the factor of two.
-@pytest.mark.parametrize(("dtype", "share"), [("float16", 0.007), ("bfloat16", 0.050)])
+@cases.each("dtype, share", [("float16", 0.007), ("bfloat16", 0.050)])
 def test_share_of_masks_that_differ_from_float32(model, tokens, dtype, share):
     layers = [model.layer(i) for i in range(model.config.num_hidden_layers)]
     compute = functools.partial(masks, model.config, model.embedding, layers, tokens)

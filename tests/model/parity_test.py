@@ -10,7 +10,7 @@ import pytest
 from convert import opt
 from jaxneurons.model import block, embed
 from jaxneurons.store import reading
-from tests.support import tiny_models
+from tests.support import cases, tiny_models
 
 TOLERANCE = 1e-4
 VARIANTS = {name: {} for name in tiny_models.VARIANTS} | {
@@ -124,7 +124,7 @@ def assert_parity(model, stored, tokens, attention_mask, where):
         np.testing.assert_array_equal(activation[clear] > 0, preactivation[clear] > 0)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@cases.each("name", VARIANTS)
 def test_variant_agrees_with_transformers(name, tmp_path):
     variant = name if name in tiny_models.VARIANTS else "pre_norm"
     model = tiny_models.random_model(variant, **VARIANTS[name])

@@ -2,12 +2,11 @@
 
 import jax
 import numpy as np
-import pytest
 from jax.sharding import Mesh
 
 from jaxneurons.run import announcement, memory_plan
 from jaxneurons.text import corpus
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 
 def test_documents_and_tokens_of_each_domain(tmp_path):
@@ -22,7 +21,7 @@ def test_documents_and_tokens_of_each_domain(tmp_path):
     )
 
 
-@pytest.mark.parametrize("place", ["memory", "disk"])
+@cases.each("place", ["memory", "disk"])
 def test_what_may_be_used_is_the_smaller_of_the_two_on_a_cpu(place):
     mesh = Mesh(np.array(jax.local_devices()[:1]), ("windows",))
     plan = memory_plan.Plan(place, None)

@@ -3,11 +3,10 @@
 import dataclasses
 
 import numpy as np
-import pytest
 
 from jaxneurons import config
 from jaxneurons.store import random_model
-from tests.support import mask_oracle, planted
+from tests.support import cases, mask_oracle, planted
 
 SMALL = config.Config(
     vocab_size=30,
@@ -58,7 +57,7 @@ def random_texts():
     }
 
 
-@pytest.mark.parametrize("edge", EDGES)
+@cases.each("edge", EDGES)
 def test_edges_by_brute_force(edge, tmp_path):
     variant, texts, chosen = EDGES[edge]
     model = dataclasses.replace(SMALL, **variant)

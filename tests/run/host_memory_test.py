@@ -5,9 +5,8 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 from jaxneurons.run import host_memory
+from tests.support import cases
 from tests.support.helpers import REPOSITORY
 
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -24,8 +23,8 @@ def available(tmp_path: pathlib.Path, groups: str, limits: dict[str, str | int])
     return host_memory.available(tmp_path / "cgroup", tmp_path / "mount")
 
 
-@pytest.mark.parametrize(
-    ("groups", "limits", "expected"),
+@cases.each(
+    "groups, limits, expected",
     [
         # No limit anywhere, and no files at all.
         ("0::/\n", {"memory.max": "max"}, PHYSICAL),

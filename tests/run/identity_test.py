@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from jaxneurons import errors
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 
 CHOSEN = {"window": 8, "windows_per_batch": 2}
 
@@ -82,7 +82,7 @@ CHANGES = {
 
 
 @pytest.mark.fault(case=25)
-@pytest.mark.parametrize("change", CHANGES)
+@cases.each("change", CHANGES, fresh="folder")
 def test_each_change_is_named_and_nothing_touched(folder, monkeypatch, change):
     apply, chosen, message = CHANGES[change]
     if apply:

@@ -20,7 +20,7 @@ from jaxneurons.stream import loop, step
 from jaxneurons.studies import opening
 from jaxneurons.text import corpus
 from tests.run import edges_test
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 
 WINDOWS = 40
 
@@ -100,8 +100,8 @@ def test_defaults_are_a_share_of_what_there_is():
     assert memory_plan.budgets(given) == (5, 0)
 
 
-@pytest.mark.parametrize(
-    ("hidden", "neurons", "windows", "length", "dtype"),
+@cases.each(
+    "hidden, neurons, windows, length, dtype",
     [(96, 24, 8, 64, "float32"), (64, 256, 2, 300, "float16")],
 )
 def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, dtype):

@@ -11,7 +11,7 @@ from jaxneurons.run.resources import Resources
 from jaxneurons.store import random_model, reading
 from jaxneurons.studies import contents, opening
 from tests.run import edges_test
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 from tests.support.studies import digests, logged_layers
 
 PASSES = Resources(tokens_per_pass=50)
@@ -57,8 +57,8 @@ def test_several_passes_give_the_same_bits(stored, sources, tmp_path, finished):
 
 
 @pytest.mark.fault(case=24)
-@pytest.mark.parametrize(
-    ("layers", "again"), [(1, None), (2, 30), (3, 50), (6, 90), (9, 50), (10, None)]
+@cases.each(
+    "layers, again", [(1, None), (2, 30), (3, 50), (6, 90), (9, 50), (10, None)]
 )
 def test_an_interrupted_pass_begins_again(
     stored, sources, tmp_path, finished, layers, again

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from tests.support import planted, planted_ngrams, studies, study_oracle
+from tests.support import cases, planted, planted_ngrams, studies, study_oracle
 from tests.support import planted_ngrams_wiring as wiring
 
 
@@ -59,8 +59,8 @@ def test_near_misses_miss_by_one_activation(variant):
     assert candidates[0, 6] == {spilled: (94, 94), (wiring.SPILL,): (6, 31)}
 
 
-@pytest.mark.parametrize(
-    ("place", "ngrams"),
+@cases.each(
+    "place, ngrams",
     [
         ((0, 2), {wiring.BIGRAM}),
         ((1, 2), {wiring.BIGRAM}),
@@ -93,7 +93,7 @@ def test_trigram_neurons(variant):
     assert count == occurrences > 10
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@cases.each("n", [1, 2, 3])
 def test_all_neurons_agree_with_their_wiring(variant, n):
     """Coverage, activations and detectors of every neuron, by a dictionary for each."""
     windows, lengths = variant.read("tokens"), variant.read("window_length")
@@ -168,13 +168,6 @@ def test_suppression_reads_through_project_out(record_350m):
     assert lines[0, 0]["mean_projection"] == pytest.approx(0.02)
     assert lines[1, 0]["mean_projection"] == pytest.approx(-0.02)
     assert lines[0, 1]["suppressed"][0]["id"] == wiring.SET[1]
-
-
-def test_batch_size_changes_no_bit(record, sources, tmp_path):
-    other = run_planted(tmp_path, sources, windows_per_batch=3)
-    assert studies.integer_arrays(other) == studies.integer_arrays(record)
-    for n in (1, 2, 3):
-        assert studies.read_triggers(other, n) == studies.read_triggers(record, n)
 
 
 def test_layers_below_the_first_asked_for_still_look_back(record, sources, tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.support import planted, planted_positions, studies, study_oracle
+from tests.support import cases, planted, planted_positions, studies, study_oracle
 from tests.support.planted_positions import POSITIONS, Neuron
 
 STEP, WAVE, FASTEST = planted_positions.PERIODS
@@ -182,7 +182,7 @@ def test_other_text_finds_the_same_where_no_token_overrules(tmp_path):
     assert [domain["full_windows"] for domain in section["domains"]] == [3, 0, 1]
 
 
-@pytest.mark.parametrize("windows", [0, 1])
+@cases.each("windows", [0, 1])
 def test_fewer_than_two_full_windows(tmp_path, windows):
     text = random_text(windows + 1, windows)[: windows * (POSITIONS - 1) + 40]
     record = run_planted(tmp_path, {"few": text})

@@ -15,7 +15,7 @@ from jaxneurons import errors
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import format, writing
 from jaxneurons.studies import opening
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 from tests.support.studies import digests, logged_layers
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -148,7 +148,7 @@ EVERY_LAYER = Resources(checkpoint_minutes=0)
 
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=29)
-@pytest.mark.parametrize("stop_after", [0, 1, 2])
+@cases.each("stop_after", [0, 1, 2])
 def test_resumed_study_has_the_same_bits(
     planted_store, sources, tmp_path, finished, stop_after
 ):
@@ -172,7 +172,7 @@ def test_resumed_study_has_the_same_bits(
 
 
 @pytest.mark.fault(case=24)
-@pytest.mark.parametrize("damage", ["copy", "candidates"])
+@cases.each("damage", ["copy", "candidates"])
 def test_what_a_resumed_run_finds_damaged_is_computed_again(
     planted_store, sources, tmp_path, finished, damage
 ):
@@ -229,7 +229,7 @@ def test_interruption_is_resumable(planted_store, sources, tmp_path):
     run_planted(planted_store, sources, tmp_path / "study", resume=True)
 
 
-@pytest.mark.parametrize(("scale", "dtype"), [(1e5, "float16"), (np.nan, "float32")])
+@cases.each("scale, dtype", [(1e5, "float16"), (np.nan, "float32")])
 def test_overflow_and_nan_are_no_dead_neurons(sources, tmp_path, scale, dtype):
     path = tmp_path / "store"
     with writing.Writer(path, planted.MODEL) as writer:
@@ -244,8 +244,8 @@ def test_overflow_and_nan_are_no_dead_neurons(sources, tmp_path, scale, dtype):
         run_planted(path, sources, tmp_path / "study", dtype=dtype)
 
 
-@pytest.mark.parametrize(
-    ("chosen", "message"),
+@cases.each(
+    "chosen, message",
     [
         ({"layers": (0, 3)}, "layers 0:3"),
         ({"layers": (2, 1)}, "layers 2:1"),
@@ -262,8 +262,8 @@ def test_settings_without_meaning(planted_store, sources, tmp_path, chosen, mess
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("chosen", "kind", "message"),
+@cases.each(
+    "chosen, kind, message",
     [
         ({"host_memory_bytes": 1}, errors.UsageError, "memory: 0.000 GiB may be used"),
         (

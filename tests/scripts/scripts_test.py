@@ -7,6 +7,7 @@ import pytest
 import xarray
 
 from jaxneurons import demo
+from tests.support import cases
 from tests.support.helpers import REPOSITORY, run_python, run_script
 
 SCRIPTS = sorted(
@@ -79,8 +80,8 @@ def test_study_says_what_it_works_with(finished):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(
-    ("script", "flags", "words"),
+@cases.each(
+    "script, flags, words",
     [
         ("study", [], "--study=DIR is required"),
         ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
@@ -100,7 +101,7 @@ def test_flags_without_meaning_are_2_and_one_line(cache, script, flags, words):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@cases.each("script", SCRIPTS)
 def test_help_loads_nothing_heavy(script):
     program = (
         "import runpy, sys\n"
@@ -113,8 +114,8 @@ def test_help_loads_nothing_heavy(script):
     assert "\nFlags:\n  --" in run_python(program)
 
 
-@pytest.mark.parametrize(
-    ("script", "variable", "value"),
+@cases.each(
+    "script, variable, value",
     [
         ("study", "JAX_PLATFORMS", "nowhere"),
         ("study", "JAX_ENABLE_X64", "perhaps"),
@@ -144,7 +145,7 @@ def test_finished_study_is_refused_in_one_line(finished, cache):
     assert again.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("given", ["environment", "flag"])
+@cases.each("given", ["environment", "flag"])
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_remedy(tmp_path, given):
     (tmp_path / "file").touch()
     flags = [f"--cache={tmp_path / 'file'}"] if given == "flag" else []

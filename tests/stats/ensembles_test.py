@@ -9,6 +9,7 @@ from hypothesis import strategies
 
 from jaxneurons import errors
 from jaxneurons.stats import detectors, ensembles, thresholds
+from tests.support import cases
 
 
 def detecting(layer, *by_neuron, n=1):
@@ -77,7 +78,7 @@ def test_ensembles_are_sets(by_layer):
         assert row["cumulative"] == len(below | unions[layer])
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@cases.each("n", [1, 2, 3])
 def test_ngrams_have_one_code_each(n):
     generator = np.random.default_rng(n)
     ids = np.array([0, 1, 2, 50271, 2**20, 2**21 - 1])
@@ -92,7 +93,7 @@ def test_a_token_too_large_for_a_code_is_refused():
         ensembles.distinct_codes(np.array([[1, 2**21]]))
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "coverage, name",
     [
         (0, "0"),

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as numpy_strategies
 
 from jaxneurons.counting import statistics
 from jaxneurons.stats import position_information
-from tests.support import position_oracle, position_patterns
+from tests.support import cases, position_oracle, position_patterns
 
 WINDOWS = 10
 
@@ -40,28 +40,28 @@ def counts(draw) -> tuple[np.ndarray, int]:
     return draw(numpy_strategies.arrays(np.uint16, shape, elements=elements)), windows
 
 
-@pytest.mark.parametrize("positions", [16, 2048])
-@pytest.mark.parametrize("share", [1 / 16, 1 / 4, 1 / 2, 15 / 16])
+@cases.each("positions", [16, 2048])
+@cases.each("share", [1 / 16, 1 / 4, 1 / 2, 15 / 16])
 def test_step_scores_its_entropy(positions, share):
     pattern = position_patterns.step(positions, round(positions * (1 - share)))
     assert information(pattern) == pytest.approx(entropy(share), abs=1e-12)
 
 
-@pytest.mark.parametrize("positions", [16, 2048])
+@cases.each("positions", [16, 2048])
 def test_band_scores_its_entropy(positions):
     place = np.arange(positions)
     band = (place >= positions // 4) & (place < positions // 2)
     assert information(band.astype(float)) == pytest.approx(entropy(1 / 4), abs=1e-12)
 
 
-@pytest.mark.parametrize("positions", [16, 2048])
-@pytest.mark.parametrize("periods", [1, 2, 8])
+@cases.each("positions", [16, 2048])
+@cases.each("periods", [1, 2, 8])
 def test_indicator_of_half_the_positions_scores_ln_2(positions, periods):
     wave = position_patterns.square_wave(positions, periods)
     assert information(wave) == pytest.approx(math.log(2), abs=1e-12)
 
 
-@pytest.mark.parametrize("low", [0.1, 0.3])
+@cases.each("low", [0.1, 0.3])
 def test_wave_between_two_levels_scores_ln_2_less_their_entropy(low):
     wave = low + (1 - 2 * low) * position_patterns.square_wave(2048, 4)
     assert information(wave) == pytest.approx(math.log(2) - entropy(low), abs=1e-12)
@@ -73,13 +73,13 @@ def test_ramp_scores_ln_2_less_a_half():
     assert information(ramp, 4096) == pytest.approx(math.log(2) - 0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("level", range(WINDOWS + 1))
-@pytest.mark.parametrize("positions", [16, 2047, 2048])
+@cases.each("level", range(WINDOWS + 1))
+@cases.each("positions", [16, 2047, 2048])
 def test_constant_scores_exactly_0(level, positions):
     assert information(np.full(positions, level / WINDOWS)) == 0
 
 
-@pytest.mark.parametrize("windows", [20, 200, 2000])
+@cases.each("windows", [20, 200, 2000])
 def test_chance_adds_the_bias(windows):
     count = np.random.default_rng(0).binomial(windows, 0.3, size=(2048, 20))
     mean = mutual_information(count, windows).mean()
@@ -99,13 +99,13 @@ def test_agrees_with_scikit_learn_on_expanded_samples():
         assert value == pytest.approx(metrics.mutual_info_score(active, place))
 
 
-@pytest.mark.parametrize("windows", [0, 1])
+@cases.each("windows", [0, 1])
 def test_fewer_than_2_windows_mean_nothing(windows):
     count = np.full((16, 3), windows, np.uint16)
     assert np.isnan(mutual_information(count, windows)).all()
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+@cases.each("dtype", [np.uint16, np.uint32])
 def test_largest_counts_of_a_type_do_not_wrap(dtype):
     windows = min(np.iinfo(dtype).max, 200_000)
     count = (position_patterns.step(16, 8) * windows).astype(dtype)[:, None]
@@ -146,7 +146,7 @@ def test_null_is_seeded_and_centred_on_the_bias():
     assert np.all(np.diff(drawn) >= 0)
 
 
-@pytest.mark.parametrize("frequency", [0.0, 1e-6, 1.0])
+@cases.each("frequency", [0.0, 1e-6, 1.0])
 def test_null_of_an_extreme_frequency_is_not_empty(frequency):
     null = position_information.Null(draws=5)
     assert position_information.null_information(frequency, 50, 64, null)[0] > 0

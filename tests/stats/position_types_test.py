@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as numpy_strategies
 
 from jaxneurons import errors
 from jaxneurons.stats import position_types
-from tests.support import position_patterns
+from tests.support import cases, position_patterns
 
 CRITERIA = position_types.PositionCriteria()
 # As good as no noise; divides by every level used here.
@@ -25,27 +25,27 @@ def classify(
     return position_types.classify(count, MANY, criteria)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases.each("kind", KINDS)
 def test_each_type_and_strength_is_told_apart(kind):
     assert classify(position_patterns.patterns(2048)[kind]) == kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases.each("kind", KINDS)
 def test_short_windows_tell_all_but_thick_lines(kind):
     # Nothing is averaged over 16 // 128 positions, and no pattern strays from itself.
     expected = ("other", "strong") if kind == ("other", "weak") else kind
     assert classify(position_patterns.patterns(16)[kind]) == expected
 
 
-@pytest.mark.parametrize("positions", [16, 2048])
-@pytest.mark.parametrize("kind", KINDS)
+@cases.each("positions", [16, 2048])
+@cases.each("kind", KINDS)
 def test_firing_and_not_firing_are_treated_alike(kind, positions):
     pattern = position_patterns.patterns(positions)[kind]
     assert classify(1 - pattern) == classify(pattern)
 
 
-@pytest.mark.parametrize("windows", [50, 2000])
-@pytest.mark.parametrize("kind", KINDS)
+@cases.each("windows", [50, 2000])
+@cases.each("kind", KINDS)
 def test_type_survives_noise(kind, windows):
     pattern = position_patterns.patterns(2048)[kind]
     found = [
@@ -60,7 +60,7 @@ def test_type_survives_noise(kind, windows):
 
 
 # Measured with 1,500 patterns: 0.966, 0.982 and 0.991.
-@pytest.mark.parametrize("windows, floor", [(50, 0.93), (200, 0.95), (2000, 0.97)])
+@cases.each("windows, floor", [(50, 0.93), (200, 0.95), (2000, 0.97)])
 def test_type_of_any_smooth_pattern_mostly_survives_noise(windows, floor):
     generator = np.random.default_rng(0)
     agreed = []
@@ -79,7 +79,7 @@ def test_position_0_is_left_out():
     assert classify(spiked) == classify(pattern) == ("other", "strong")
 
 
-@pytest.mark.parametrize("length, kind", [(46, "one"), (47, "both"), (60, "both")])
+@cases.each("length, kind", [(46, "one"), (47, "both"), (60, "both")])
 def test_an_extreme_has_to_last_a_run(length, kind):
     # 47 positions at 1 leave 47 − 16 + 1 = 32 averages over 16 of them at 1, a run of T/64.
     pattern = np.zeros(2048)
@@ -88,7 +88,7 @@ def test_an_extreme_has_to_last_a_run(length, kind):
     assert classify(pattern, exact)[0] == kind
 
 
-@pytest.mark.parametrize("length, kind", [(1, "other"), (2, "one")])
+@cases.each("length, kind", [(1, "other"), (2, "one")])
 def test_a_run_is_rounded_up(length, kind):
     pattern = np.full(96, 0.5)
     pattern[40 : 40 + length] = 0.0
@@ -104,7 +104,7 @@ def test_a_tolerance_is_met_where_it_is_equal():
     assert classify(pattern)[0] == "other"
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "levels, switches",
     [
         ([0, 1, 0, 1], 3),
@@ -181,7 +181,7 @@ def test_cover_agrees_with_sets(masks):
     ]
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "wrong",
     [
         {"smoothing_divisor": 0},

@@ -14,7 +14,7 @@ from jaxneurons.stats import (
     position_types,
     positions,
 )
-from tests.support import position_oracle, position_patterns
+from tests.support import cases, position_oracle, position_patterns
 
 CRITERIA = position_types.PositionCriteria()
 KINDS = list(itertools.product(position_types.TYPES, position_types.STRENGTHS))
@@ -46,7 +46,7 @@ def section(count: np.ndarray, windows: list[int], **keywords) -> dict:
     )
 
 
-@pytest.mark.parametrize("length", [16, 2048])
+@cases.each("length", [16, 2048])
 def test_planted_neurons_are_found_and_typed(length):
     windows = [1000, 3000]
     found = analyze(planted_layer(length, windows), windows)
@@ -80,19 +80,24 @@ def test_opposed_domains_cancel():
     assert found.records == []
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing():
     windows = [50, 70]
     count = planted_layer(128, windows, exact=False)
     null = position_information.Null(draws=5)
-    whole = analyze(count, windows, null=null)
-    monkeypatch.setattr(positions, "NEURONS_PER_BLOCK", 5)
-    split = analyze(count, windows, null=null)
-    np.testing.assert_array_equal(split.mutual_information, whole.mutual_information)
-    assert split.records == whole.records
-    assert split.summary == whole.summary
+    few = analyze(count, windows, null=null)
+    times = positions.NEURONS_PER_BLOCK // 10 + 1
+    information = np.tile(few.mutual_information, times)
+    many = positions.analyze_layer(
+        3, np.tile(count, times), windows, information, CRITERIA, null
+    )
+    assert many.records == [
+        record | {"neuron": record["neuron"] + 10 * time}
+        for time in range(times)
+        for record in few.records
+    ]
 
 
-@pytest.mark.parametrize("alone", [0, 1])
+@cases.each("alone", [0, 1])
 def test_domain_of_fewer_than_2_windows_has_no_value_of_its_own(alone):
     windows = [300, alone]
     found = analyze(planted_layer(2048, windows), windows)
@@ -104,7 +109,7 @@ def test_domain_of_fewer_than_2_windows_has_no_value_of_its_own(alone):
     assert record["correlation"][0][1] is record["correlation"][1][1] is None
 
 
-@pytest.mark.parametrize("windows", [[0, 0], [0, 1]])
+@cases.each("windows", [[0, 0], [0, 1]])
 def test_fewer_than_2_windows_in_all_name_no_neuron(windows):
     count = planted_layer(16, windows)
     found = analyze(count, windows)
@@ -213,7 +218,7 @@ def test_section_takes_the_clearest_example_and_the_layer_of_most_ranges():
     assert "examples" not in summary["layers"][0]
 
 
-@pytest.mark.parametrize("windows", [[30, 0], [1000, 3000]])
+@cases.each("windows", [[30, 0], [1000, 3000]])
 def test_everything_is_json(windows):
     null = position_information.Null(draws=3)
     count = planted_layer(128, windows, exact=False)

@@ -7,6 +7,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.stats import controls, detectors, projections, suppression
+from tests.support import cases
 
 
 def vocabulary(unembedding, project_out=None, occurrences=None):
@@ -70,23 +71,23 @@ def test_a_detector_has_the_tokens_at_both_ends_of_its_projections():
     }
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_projections_are_float64_products_of_what_is_stored(dtype, monkeypatch):
-    monkeypatch.setattr(projections, "VOCABULARY_BLOCK", 7)
-    monkeypatch.setattr(projections, "NEURON_BLOCK", 2)
+@cases.each("dtype", [np.float16, np.float32])
+def test_projections_are_float64_products_of_what_is_stored(dtype):
+    # One more than a block of each.
+    neurons, tokens = projections.NEURON_BLOCK + 1, projections.VOCABULARY_BLOCK + 1
     generator = np.random.default_rng(0)
     outputs, project_out, unembedding = (
         generator.normal(size=shape).astype(dtype)
-        for shape in ((5, 12), (12, 8), (31, 8))
+        for shape in ((neurons, 12), (12, 8), (tokens, 8))
     )
     words = vocabulary(unembedding, project_out)
-    found = np.stack(list(projections.project(outputs, np.arange(5), words)))
+    found = np.stack(list(projections.project(outputs, np.arange(neurons), words)))
     assert found.dtype == np.float64
     outputs, project_out, unembedding = (
         array.astype(np.float64) for array in (outputs, project_out, unembedding)
     )
-    expected = np.einsum("nd,de,ve->nv", outputs, project_out, unembedding)
-    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    expected = np.linalg.multi_dot([outputs, project_out, unembedding.T])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_projection_that_is_not_finite_is_refused():
@@ -107,7 +108,7 @@ def test_ties_go_to_the_lower_id_and_a_short_vocabulary_is_listed_whole():
     assert projections.lowest(values, 9).tolist() == [1, 3, 4, 2, 0]
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "own, expected",
     [
         ([-1.0], [1, 1, 1, 1]),
@@ -239,9 +240,7 @@ def test_the_strongest_have_most_activations_then_the_lowest_place():
     assert [(d["layer"], d["neuron"]) for d in strongest] == [(1, 4), (1, 9), (2, 5)]
 
 
-@pytest.mark.parametrize(
-    "name, least", [("top", 1), ("lowest", 1), ("draws", 0), ("seed", 0)]
-)
+@cases.each("name, least", [("top", 1), ("lowest", 1), ("draws", 0), ("seed", 0)])
 def test_settings_out_of_range_are_refused(name, least):
     with pytest.raises(errors.UsageError, match=f"{name} is {least - 1}, wanted"):
         suppression.Settings(**{name: least - 1})

@@ -7,14 +7,15 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.stats import thresholds
+from tests.support import cases
 
 
-@pytest.mark.parametrize("value", ["0.95", ".95", 0.95, Fraction(19, 20)])
+@cases.each("value", ["0.95", ".95", 0.95, Fraction(19, 20)])
 def test_a_share_is_the_decimal_that_was_written(value):
     assert thresholds.parse_share("share", value) == Fraction(95, 100)
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "value",
     [
         "0",
@@ -48,7 +49,7 @@ def test_criteria_keep_shares_exact_and_print_them_as_written():
     }
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "name",
     ["most_unigrams", "most_ngrams", "min_occurrences", "attested_occurrences"],
 )
@@ -57,7 +58,7 @@ def test_limits_start_at_one(name):
         thresholds.Criteria(**{name: 0})
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "changes, n",
     [
         ({"coverage_share": "0.95"}, 1),
@@ -73,7 +74,7 @@ def test_answerable(changes, n):
     thresholds.refuse_unanswerable(thresholds.Criteria(**changes), n, thresholds.STORED)
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "changes, n, words",
     [
         (

@@ -9,7 +9,7 @@ import pytest
 
 from jaxneurons import config, errors
 from jaxneurons.store import cache
-from tests.support import planted
+from tests.support import cases, planted
 
 MODEL = config.Config.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 1})
 
@@ -104,8 +104,8 @@ def replace(path, place):
     os.replace(path.with_name("new"), path)
 
 
-@pytest.mark.parametrize("change", [edit, replace])
-@pytest.mark.parametrize("size", [1, 10**6, 3 * 10**6])
+@cases.each("change", [edit, replace])
+@cases.each("size", [1, 10**6, 3 * 10**6])
 def test_a_file_is_told_from_what_it_was(tmp_path, size, change):
     path = tmp_path / "file"
     path.write_bytes(bytes(size))
@@ -119,7 +119,7 @@ def test_a_file_is_told_from_what_it_was(tmp_path, size, change):
         assert cache.file_identity(path) != before
 
 
-@pytest.mark.parametrize("size", [1, 2**16, 10**6, 2**20, 2**20 + 1, 10**7])
+@cases.each("size", [1, 2**16, 10**6, 2**20, 2**20 + 1, 10**7])
 def test_contents_tell_files_apart_where_times_do_not(tmp_path, size):
     # As on a file system without times of inodes' changes: of each identity, all but these times.
     def contents(path):

@@ -12,7 +12,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.disk import manifest
 from jaxneurons.store import format, reading
-from tests.support import stores
+from tests.support import cases, stores
 
 
 def _flip(place):
@@ -40,7 +40,7 @@ CHANGES = {
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("change", CHANGES)
+@cases.each("change", CHANGES, fresh="path")
 def test_a_changed_file_is_named(path, change):
     whole = reading.open_store(path)
     for file in ("c.0.0", "zarr.json"):

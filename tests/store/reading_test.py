@@ -8,7 +8,7 @@ import tensorstore as ts
 
 from jaxneurons import config, errors
 from jaxneurons.store import format, random_model, reading
-from tests.support import stores
+from tests.support import cases, stores
 
 BARE = config.Config(
     vocab_size=11,
@@ -22,8 +22,8 @@ BARE = config.Config(
 )
 
 
-@pytest.mark.parametrize(
-    ("dtype", "model_config"),
+@cases.each(
+    "dtype, model_config",
     [("float16", stores.SMALL), ("bfloat16", BARE), ("float32", BARE)],
 )
 def test_the_bits_written_come_back(tmp_path, dtype, model_config):

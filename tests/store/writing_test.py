@@ -8,11 +8,11 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.store import random_model, reading, writing
-from tests.support import stores
+from tests.support import cases, stores
 
 
-@pytest.mark.parametrize(
-    ("name", "array", "message"),
+@cases.each(
+    "name, array, message",
     [
         ("layers/002/feed_forward/fc1/kernel", np.zeros((6, 5), "f4"), "has no array"),
         ("../outside", np.zeros(1, "f4"), "has no array"),

@@ -10,6 +10,7 @@ import pytest
 
 from jaxneurons import devices, errors
 from jaxneurons.stream import hidden
+from tests.support import cases
 
 SHAPE = (2, 3, 5)
 BATCHES = 4
@@ -45,7 +46,7 @@ def load(folder, layer, digests, dtype="float32"):
         return [checkpoint.read(layer, batch) for batch in range(len(digests))]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@cases.each("dtype", ["float32", "float16", "bfloat16"])
 def test_the_bits_come_back_in_another_process_life(tmp_path, dtype):
     batches = stream(0, dtype)
     found = load(tmp_path, 0, save(tmp_path, 0, batches), dtype)
@@ -95,7 +96,7 @@ def test_what_nothing_reads_is_not_copied(tmp_path):
         assert run_layers(checkpoint, range(LAST - 1, LAST + 1)) == [LAST - 1]
 
 
-@pytest.mark.parametrize("minutes", [60.0, math.inf])
+@cases.each("minutes", [60.0, math.inf])
 def test_no_copy_before_its_time(tmp_path, minutes):
     with open_checkpoint(tmp_path, minutes=minutes) as checkpoint:
         assert run_layers(checkpoint, range(3)) == []
@@ -122,7 +123,7 @@ DAMAGE = {
 
 
 @pytest.mark.fault(case=24)
-@pytest.mark.parametrize("damage", DAMAGE)
+@cases.each("damage", DAMAGE)
 def test_a_damaged_copy_counts_as_missing(tmp_path, damage):
     digests = save(tmp_path, 0, stream(0))
     (path,) = tmp_path.iterdir()
@@ -163,7 +164,7 @@ def test_a_refusal_to_read_is_one_line(tmp_path):
         load(tmp_path, 0, ["0"])
 
 
-@pytest.mark.parametrize("kind", ["memory", "host", "disk"])
+@cases.each("kind", ["memory", "host", "disk"])
 def test_batches_come_back_where_they_belong(tmp_path, kind):
     with open_checkpoint(tmp_path) as checkpoint:
         states = {
@@ -183,7 +184,7 @@ def test_batches_come_back_where_they_belong(tmp_path, kind):
             assert checkpoint.resume(layer, states.finish_layer(layer))
 
 
-@pytest.mark.parametrize("kind", [hidden.OnHost, hidden.OnDisk])
+@cases.each("kind", [hidden.OnHost, hidden.OnDisk])
 def test_a_resumed_run_reads_the_copy(tmp_path, kind):
     digests = save(tmp_path, 0, stream(0))
     with open_checkpoint(tmp_path) as checkpoint:

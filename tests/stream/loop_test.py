@@ -11,7 +11,7 @@ from jaxneurons.model import block, embed
 from jaxneurons.store import format, reading, writing
 from jaxneurons.stream import hidden, loop
 from jaxneurons.text import windows
-from tests.support import planted
+from tests.support import cases, planted
 
 MODEL = planted.MODEL
 LAYERS = range(MODEL.num_hidden_layers)
@@ -142,7 +142,7 @@ def test_one_executable_serves_all_layers_and_runs(model, caplog):
     assert len([line for line in compiled if "jit(step)" in line]) == 1
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@cases.each("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_are_computed_in_sixteen_bits(model, dtype):
     text = make_text()
     wanted, found = run(model, text), run(model, text, dtype=dtype)

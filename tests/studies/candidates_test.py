@@ -8,7 +8,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.studies import candidates, opening
 from jaxneurons.terms import ORDERS
-from tests.support import small_study
+from tests.support import cases, small_study
 
 LAYERS = (1, 2)
 IDENTITY = dataclasses.replace(
@@ -21,11 +21,15 @@ IDENTITY = dataclasses.replace(
 ROWS = 4
 
 
+def begin(folder):
+    with opening.creating(folder / "study", IDENTITY):
+        pass
+    return opening.open_any(folder / "study")
+
+
 @pytest.fixture
 def study(tmp_path):
-    with opening.creating(tmp_path / "study", IDENTITY):
-        pass
-    return opening.open_any(tmp_path / "study")
+    return begin(tmp_path)
 
 
 def rows_of(layer, rows, n):
@@ -63,9 +67,10 @@ def assert_joined(study, rows):
             np.testing.assert_array_equal(study.read(f"candidate_{n}_{name}"), wanted)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 7, 8, 30])
-@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 3], [9]])
-def test_layers_are_joined_in_their_order_whatever_the_pieces(study, rows, sizes):
+@cases.each("rows", [0, 1, 2, 3, 4, 7, 8, 30])
+@cases.each("sizes", [[], [0], [1, 0, 3], [9]])
+def test_layers_are_joined_in_their_order_whatever_the_pieces(tmp_path, rows, sizes):
+    study = begin(tmp_path)
     join(study, rows, sizes)
     assert_joined(study, rows)
 
@@ -93,8 +98,9 @@ def test_swapped_parts_are_noticed(study):
         study.read("candidate_1_activations")
 
 
-@pytest.mark.parametrize("rows", [0, 1, 3, 4, 9, 30])
-def test_blocks_are_a_layers_rows_and_no_neuron_is_cut(study, rows):
+@cases.each("rows", [0, 1, 3, 4, 9, 30])
+def test_blocks_are_a_layers_rows_and_no_neuron_is_cut(tmp_path, rows):
+    study = begin(tmp_path)
     join(study, rows)
     ends = candidates.layer_ends(study, 2)
     assert ends.tolist() == [0, rows, 2 * rows]
@@ -127,8 +133,9 @@ def save_both(study):
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("cut", [0, 30, 700])
-def test_damaged_candidates_are_named(study, cut):
+@cases.each("cut", [0, 30, 700])
+def test_damaged_candidates_are_named(tmp_path, cut):
+    study = begin(tmp_path)
     save_both(study)
     (file,) = study.partial.glob("candidates_002*")
     file.write_bytes(file.read_bytes()[:cut])

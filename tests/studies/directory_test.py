@@ -12,7 +12,7 @@ import zarr
 from jaxneurons import errors
 from jaxneurons.studies import opening
 from jaxneurons.studies.array import ArraySpec
-from tests.support import small_study
+from tests.support import cases, small_study
 from tests.support.small_study import SPECS
 
 
@@ -101,8 +101,8 @@ def test_a_layer_that_is_not_written_is_said_to_be_missing(path):
         study.read("x")
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
+@cases.each(
+    "name, data",
     [
         ("count", np.zeros((5,), np.int64)),
         ("count", np.zeros((2, 3, 5), np.int64)),
@@ -135,8 +135,8 @@ CHANGES = {
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("file", ["c.0.0.0", "zarr.json"])
+@cases.each("change", CHANGES)
+@cases.each("file", ["c.0.0.0", "zarr.json"], fresh="path")
 def test_a_changed_array_is_named(path, file, change):
     CHANGES[change](path / "arrays" / "count" / file)
     with pytest.raises(errors.StudyError) as caught:
@@ -157,7 +157,7 @@ def test_swapped_layers_are_noticed(path):
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize("change", CHANGES)
+@cases.each("change", CHANGES, fresh="path")
 def test_a_changed_file_is_named(path, change):
     study = opening.open_any(path)
     with study.writing("partial/sums") as file:

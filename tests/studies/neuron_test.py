@@ -13,7 +13,7 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.store import format, writing
 from jaxneurons.studies import results
-from tests.support import planted, studies
+from tests.support import cases, planted, studies
 
 # Neurons 0 fires on two tokens, 1 on every token, 2 on no input; token 6 is hostile.
 HOSTILE = "</script>\u202e\n&"
@@ -164,8 +164,8 @@ def test_a_dead_neuron_says_so(result):
     assert "⟦" not in str(dead) and "█" not in str(dead)
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
+@cases.each(
+    "place, message",
     [
         ((3, 0), "model has no layer 3. Its layers are 0 to 2."),
         ((-1, 0), "model has no layer -1. Its layers are 0 to 2."),

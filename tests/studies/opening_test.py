@@ -14,7 +14,7 @@ from jaxneurons import errors
 from jaxneurons.disk import manifest
 from jaxneurons.studies import facts, opening
 from jaxneurons.studies.facts import ResumePoint
-from tests.support import dying, small_study
+from tests.support import cases, dying, small_study
 from tests.support.small_study import IDENTITY
 
 
@@ -63,7 +63,7 @@ def test_torn_or_edited_study_json_is_never_trusted(path):
 
 
 @pytest.mark.fault(case=22)
-@pytest.mark.parametrize("version", [0, 4, 6, None])
+@cases.each("version", [0, 4, 6, None])
 def test_another_format_version_is_refused_with_both(path, version):
     entries = {"format": "jaxneurons-study", "format_version": version}
     (path / "study.json").write_text(json.dumps(entries))
@@ -74,7 +74,7 @@ def test_another_format_version_is_refused_with_both(path, version):
 
 
 @pytest.mark.fault(case=22)
-@pytest.mark.parametrize(
+@cases.each(
     "edit",
     [
         lambda entries: entries.update(nonsense=1),
@@ -84,6 +84,7 @@ def test_another_format_version_is_refused_with_both(path, version):
         lambda entries: entries["arrays"]["count"].pop("digests"),
         lambda entries: entries["arrays"].update({"../x": entries["arrays"]["count"]}),
     ],
+    fresh="path",
 )
 def test_what_other_code_sealed_is_refused(path, edit):
     entries = facts.read(path).to_json()
@@ -93,7 +94,7 @@ def test_what_other_code_sealed_is_refused(path, edit):
         opening.open_any(path)
 
 
-@pytest.mark.parametrize("name", ["nothing", "file", "file/below"])
+@cases.each("name", ["nothing", "file", "file/below"])
 def test_what_is_no_study_is_said_to_be_none(tmp_path, name):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.StudyError, match="is not a study: it has no study.json"):
@@ -124,7 +125,7 @@ def _damage(path):
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("change", [_finish, _damage])
+@cases.each("change", [_finish, _damage], fresh="path")
 def test_creating_over_another_study_is_refused(path, change):
     change(path)
     with pytest.raises(errors.OutputExistsError, match="exists: a study is never"):
@@ -132,7 +133,7 @@ def test_creating_over_another_study_is_refused(path, change):
 
 
 @pytest.mark.fault(case=26)
-@pytest.mark.parametrize("kind", ["file", "directory"])
+@cases.each("kind", ["file", "directory"])
 def test_creating_over_something_else_is_refused(tmp_path, kind):
     path = tmp_path / "mine"
     if kind == "directory":

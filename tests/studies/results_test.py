@@ -10,7 +10,7 @@ import xarray
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.studies import results
-from tests.support import planted, small_study, studies
+from tests.support import cases, planted, small_study, studies
 
 WINDOW = 8
 # Neuron 0 fires on token 5, neuron 1 on every token, neuron 2 and all others on no input.
@@ -168,7 +168,7 @@ def test_arrays_are_those_of_a_plain_reader(folder, result):
     xarray.testing.assert_identical(plain.load(), result.arrays.load())
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "index",
     [
         {"layer": 2},
@@ -197,8 +197,8 @@ def test_what_was_studied_is_typed(folder, result):
 
 
 @pytest.mark.fault(case=21)
-@pytest.mark.parametrize(
-    ("name", "read"),
+@cases.each(
+    "name, read",
     [
         ("arrays/detector/c.0.2.0", lambda result: result.neurons()),
         ("detectors_1.jsonl", lambda result: result.detectors(1)),
@@ -209,9 +209,7 @@ def test_what_was_studied_is_typed(folder, result):
         ("arrays/position_count/c.0.2.0.0", lambda result: result.arrays.load()),
     ],
 )
-@pytest.mark.parametrize(
-    "change", [pathlib.Path.unlink, lambda file: file.write_bytes(b"{}\n")]
-)
+@cases.each("change", [pathlib.Path.unlink, lambda file: file.write_bytes(b"{}\n")])
 def test_damage_is_one_error(folder, change, name, read):
     path = folder / "study"
     content = (path / name).read_bytes()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jaxneurons import errors
 from jaxneurons.text import corpus, windows
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 BOS, PAD = 2, 1
 TOKENIZER = tiny_tokenizers.load()
@@ -173,7 +173,7 @@ def test_documents_of_all_domains_are_read_in_order(tmp_path):
     assert read == ["b", "a"]
 
 
-@pytest.mark.parametrize("window", [-1, 0, 1, 65])
+@cases.each("window", [-1, 0, 1, 65])
 def test_window_must_fit_the_model(tmp_path, window):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])
     message = f"window {window} is not between 2 and 64"
@@ -181,7 +181,7 @@ def test_window_must_fit_the_model(tmp_path, window):
         load(path, window=window)
 
 
-@pytest.mark.parametrize("max_tokens", [-5, 0, 1])
+@cases.each("max_tokens", [-5, 0, 1])
 def test_limit_must_leave_a_domain_something(tmp_path, max_tokens):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5])
     with pytest.raises(errors.UsageError, match=f"max_tokens {max_tokens} leaves"):

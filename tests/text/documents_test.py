@@ -8,6 +8,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.text import documents, files
+from tests.support import cases
 
 
 def read(path, **options):
@@ -52,7 +53,7 @@ def test_jsonl_is_a_document_a_line(write):
 
 
 @pytest.mark.fault(case=18)
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+@cases.each("name", ["a.txt", "a.jsonl"])
 def test_byte_order_mark_is_no_text(write, name):
     text = '{"text": "é"}' if name == "a.jsonl" else "é"
     assert contents(write(name, b"\xef\xbb\xbf" + text.encode())) == ["é"]
@@ -65,15 +66,15 @@ def test_only_the_first_byte_order_mark_is_none(write):
         read(write("a.jsonl", b'{"text": "a"}\n' + mark + b'{"text": "b"}'))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@cases.each("size", [1, 2, 3, 7])
 def test_lines_do_not_depend_on_how_much_is_read_at_once(write, size):
     data = b'\xef\xbb\xbf{"text": "one"}\r\n\n{"text": "two"}\n'
     path = write("a.jsonl", data)
     assert contents(path, piece_bytes=size) == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+@cases.each("name", ["a.txt", "a.jsonl"])
+@cases.each("data", [b"", b"\xef\xbb\xbf"])
 def test_empty_file_is_named_empty(write, name, data):
     with pytest.raises(errors.CorpusError, match="has no document"):
         read(write(name, data))
@@ -85,7 +86,7 @@ def test_file_of_blank_lines_is_named_empty(write):
 
 
 @pytest.mark.fault(case=16)
-@pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz"])
+@cases.each("name", ["a.txt.gz", "a.jsonl.gz"])
 def test_gzip_file_of_no_bytes_is_named_empty(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(
@@ -130,7 +131,7 @@ BAD_LINES = {
 
 
 @pytest.mark.fault(case=18)
-@pytest.mark.parametrize("case", BAD_LINES)
+@cases.each("case", BAD_LINES)
 def test_bad_line_is_named(write, case):
     line, message = BAD_LINES[case]
     path = write("a.jsonl", b'{"text": "good"}\r\n\n' + line + b'\n{"text": "good"}\n')
@@ -141,8 +142,8 @@ def test_bad_line_is_named(write, case):
     assert len(str(caught.value)) < len(str(path)) + 250
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
+@cases.each(
+    "data, message",
     [
         (b"one\ntwo\xff", ":2: byte 0xff is not UTF-8"),
         (b"one\n\ntwo\0", ":3: byte 0x00 is not UTF-8"),
@@ -163,8 +164,8 @@ def test_duplicate_among_many_keys_is_found(write):
 
 
 @pytest.mark.fault(case=17)
-@pytest.mark.parametrize("end", [b"", b"\n"])
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+@cases.each("end", [b"", b"\n"])
+@cases.each("name", ["a.txt", "a.jsonl"])
 def test_limit_of_a_document(write, name, end):
     data = b'{"text": "abc"}'
     assert len(read(write(name, data), limit=15)) == 1
@@ -173,7 +174,7 @@ def test_limit_of_a_document(write, name, end):
 
 
 @pytest.mark.fault(case=17)
-@pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz"])
+@cases.each("name", ["a.txt.gz", "a.jsonl.gz"])
 def test_endless_line_is_given_up_in_bounded_memory(tmp_path, name):
     (tmp_path / name).write_bytes(gzip.compress(b" " * 2**26))
     tracemalloc.start()

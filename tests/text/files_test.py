@@ -9,6 +9,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.text import files
+from tests.support import cases
 
 
 def read(path):
@@ -66,7 +67,7 @@ def test_file_of_another_suffix_is_refused(tmp_path):
         names(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("name", ["absent", "absent.txt"])
+@cases.each("name", ["absent", "absent.txt"])
 def test_missing_path_is_refused(tmp_path, name):
     with pytest.raises(errors.CorpusError, match="no such file"):
         names(tmp_path / name)
@@ -87,7 +88,7 @@ def test_links_to_text_elsewhere_are_followed(tmp_path):
 
 
 @pytest.mark.fault(case=20)
-@pytest.mark.parametrize("link", ["loop", "twice.txt", "hard.txt"])
+@cases.each("link", ["loop", "twice.txt", "hard.txt"])
 def test_same_text_twice_is_refused(tmp_path, link):
     (tmp_path / "a.txt").write_bytes(b"x")
     if link == "hard.txt":
@@ -139,8 +140,8 @@ def test_changed_file_is_refused(tmp_path):
 
 
 @pytest.mark.fault(case=16)
-@pytest.mark.parametrize("padding", [0, 1, 100_000])
-@pytest.mark.parametrize("second", [b"", b"second " * 20_000])
+@cases.each("padding", [0, 1, 100_000])
+@cases.each("second", [b"", b"second " * 20_000])
 def test_members_and_padding_are_read(tmp_path, padding, second):
     path = tmp_path / "a.txt.gz"
     first = bytes(range(256)) * 10_000
@@ -171,8 +172,8 @@ def flipped(data, index):
 
 
 @pytest.mark.fault(case=16)
-@pytest.mark.parametrize(
-    ("data", "message"),
+@cases.each(
+    "data, message",
     [
         (flipped(gzip.compress(b"text"), -8), "gzip member 1 is damaged"),
         (flipped(gzip.compress(b"text"), -2), "gzip member 1 is damaged"),

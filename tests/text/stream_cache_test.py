@@ -9,6 +9,7 @@ import pytest
 
 from jaxneurons.disk import files
 from jaxneurons.text import stream_cache
+from tests.support import cases
 
 TOKENS = np.arange(100, dtype=np.int32)
 
@@ -19,8 +20,8 @@ def save(folder, count, is_whole):
     return path
 
 
-@pytest.mark.parametrize(
-    ("limit", "count", "is_whole"),
+@cases.each(
+    "limit, count, is_whole",
     [(None, 100, True), (100, 100, True), (101, 100, True), (99, 99, False)],
 )
 def test_whole_stream_serves_every_limit(tmp_path, limit, count, is_whole):
@@ -71,7 +72,7 @@ def replace_by_folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [flip, truncate, empty, claim_more, replace_by_folder])
+@cases.each("harm", [flip, truncate, empty, claim_more, replace_by_folder])
 def test_damaged_entry_is_not_used_and_written_again(tmp_path, caplog, harm):
     path = save(tmp_path, 100, is_whole=True)
     harm(path)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.text import corpus, files, streams, windows
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 CONFIG = tiny_tokenizers.CONFIG
 SPECIAL = [2, 1]
@@ -53,7 +53,7 @@ def test_joined_documents_split_again():
         assert stream.dtype == np.int32
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@cases.each("batch_size", [1, 7, 100])
 def test_batches_do_not_matter(tmp_path, batch_size):
     lines = [{"text": "abc"}, {"tokens": [5]}, {"text": ""}, {"text": "é" * 20}] * 3
     path = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", lines)
@@ -85,7 +85,7 @@ def test_what_a_domain_leaves_is_read_of_the_others(tmp_path):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("special", SPECIAL)
+@cases.each("special", SPECIAL)
 def test_ready_special_tokens_are_refused(tmp_path, special):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5], [5, special])
     with pytest.raises(
@@ -95,7 +95,7 @@ def test_ready_special_tokens_are_refused(tmp_path, special):
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("token", [-1, CONFIG.vocab_size, 2**31, 10**4000])
+@cases.each("token", [-1, CONFIG.vocab_size, 2**31, 10**4000])
 def test_ready_tokens_outside_the_vocabulary_are_refused(tmp_path, token):
     path = tiny_tokenizers.token_file(tmp_path / "a.jsonl", [5], [5, token, 6])
     message = rf":2: token {str(token)[:20]} is not one of the model's, .* 0 to 263$"
@@ -122,7 +122,7 @@ def test_text_needs_a_tokenizer(tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@cases.each("count", [1, 3])
 def test_domain_without_a_token_is_refused(tmp_path, count):
     write_texts(tmp_path / "a.jsonl", *[""] * count)
     with pytest.raises(errors.CorpusError, match=r"a\.jsonl: no document has any text"):
@@ -186,7 +186,7 @@ def test_text_that_changes_while_it_is_read_is_refused(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize(
+@cases.each(
     "change",
     [{"vocab_size": 50}, {"document_start_token_id": 3}, {"pad_token_id": 100}],
 )

@@ -10,7 +10,7 @@ from tokenizers import decoders, models
 
 from jaxneurons import errors
 from jaxneurons.text.tokenizer import Tokenizer
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 TINY = tiny_tokenizers.load(extra=("αβ", "ÿÿ"))
 
@@ -43,9 +43,7 @@ def test_what_is_no_character_alone_is_read_as_bytes():
     assert read_by_person("a€\n") == "a\\xe2\\x82\\xac\n"
 
 
-@pytest.mark.parametrize(
-    ("token", "text"), [(2, "</s>"), (260, "αβ"), (261, "ÿÿ"), (263, "<id 263>")]
-)
+@cases.each("token, text", [(2, "</s>"), (260, "αβ"), (261, "ÿÿ"), (263, "<id 263>")])
 def test_added_and_absent_entries_are_read_as_they_are_spelled(token, text):
     assert TINY.decode_token(token) == text
 
@@ -73,7 +71,7 @@ def test_digest_is_that_of_the_file():
 
 
 @pytest.mark.fault(case=19)
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\xff", b"[" * 10**5])
+@cases.each("content", [b"", b"{", b"{}", b"\xff", b"[" * 10**5])
 def test_what_is_no_tokenizer_is_one_line_that_names_it(content):
     with pytest.raises(errors.TokenizerError, match="^/a/store: tokenizers [^\n]*$"):
         Tokenizer.from_json(content, "/a/store")

@@ -1,11 +1,11 @@
 """Windows and shares against definitions spelled out token by token."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxneurons.text import windows
+from tests.support import cases
 
 MARKS = windows.Marks(start=3, separator=2, padding=1)
 
@@ -35,8 +35,8 @@ def test_stream_limit_is_the_longest_stream_that_fits(share, window):
     assert windows.counted_tokens(limit + 1, window) > share
 
 
-@pytest.mark.parametrize(
-    ("needs", "share"),
+@cases.each(
+    "needs, share",
     [([None], 100), ([None, None, None], 33), ([10, None, None], 45), ([99, None], 1)],
 )
 def test_what_some_leave_is_shared_by_the_others(needs, share):

@@ -7,6 +7,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.training import checkpoints
+from tests.support import cases
 
 # orbax reads all arrays at once; reads that it abandons after a failed one complain later.
 pytestmark = pytest.mark.filterwarnings(
@@ -79,7 +80,7 @@ def cut(path):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize("damage", [flip, cut, lambda path: path.unlink()])
+@cases.each("damage", [flip, cut, lambda path: path.unlink()])
 def test_damage_is_one_error_or_changes_nothing(folder, damage):
     found = {}
     for file in sorted((folder / "4").rglob("*")):

@@ -8,7 +8,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.training import data
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 T = 6
 CONFIG = Config(
@@ -84,8 +84,8 @@ def test_validation_windows_are_spread(tmp_path):
     assert first == [tiny_tokenizers.encode_bytes(c)[0] for c in "aabb"]
 
 
-@pytest.mark.parametrize(
-    ("texts", "message"),
+@cases.each(
+    "texts, message",
     [
         (["abc", "def"], "no text to train on: no domain has 6 tokens"),
         (["a" * 100], "to validate on"),

@@ -18,7 +18,7 @@ from jaxneurons.model import block, embed
 from jaxneurons.store import reading
 from jaxneurons.training import checkpoints, export, parameters, recipe
 from jaxneurons.training import run as runs
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 CONFIG = Config(
     vocab_size=tiny_tokenizers.SIZE,
@@ -137,8 +137,8 @@ def test_a_store_is_written_once_per_step(folder, tmp_path):
     assert last.fingerprint != model.fingerprint
 
 
-@pytest.mark.parametrize(
-    ("step", "message"),
+@cases.each(
+    "step, message",
     [(4, r"step 4. Choose one of \[3, 5, 7\]"), (7, "fc1/bias has values too large")],
 )
 def test_what_cannot_be_exported_leaves_nothing(folder, tmp_path, step, message):

@@ -10,7 +10,7 @@ from jaxneurons import errors
 from jaxneurons.training import family
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence
-from tests.support import training_runs
+from tests.support import cases, training_runs
 from tests.support.helpers import run_script
 
 
@@ -34,8 +34,8 @@ def models(tmp_path_factory):
     return folder / "models"
 
 
-@pytest.mark.parametrize(
-    ("member", "field"),
+@cases.each(
+    "member, field",
     [("no_positions", "positions"), ("post_layer_norm", "do_layer_norm_before")],
 )
 def test_members_differ_from_the_base_in_one_thing(models, member, field):

@@ -13,6 +13,7 @@ import pytest
 from jaxneurons import devices, errors
 from jaxneurons.config import Config
 from jaxneurons.training import model, numerics, parameters, recipe, step
+from tests.support import cases
 from tests.support.helpers import REPOSITORY
 
 CONFIG = Config(
@@ -48,9 +49,7 @@ def plain():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "variant", [{}, {"positions": "none", "do_layer_norm_before": False}]
-)
+@cases.each("variant", [{}, {"positions": "none", "do_layer_norm_before": False}])
 def test_overfits_one_batch(variant):
     losses = losses_of(PLAIN, 100, dataclasses.replace(CONFIG, **variant))
     assert losses[0] > 3

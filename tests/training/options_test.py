@@ -8,7 +8,7 @@ from absl.testing import flagsaver
 
 from jaxneurons import config, errors
 from jaxneurons.training import options
-from tests.support import training_runs
+from tests.support import cases, training_runs
 
 
 def asked(*given):
@@ -48,8 +48,8 @@ def test_warm_up_is_no_longer_than_the_run(corpus):
     assert asked(corpus, "--out=x", "--steps=7").recipe.warmup_steps == 7
 
 
-@pytest.mark.parametrize(
-    ("flag", "words"),
+@cases.each(
+    "flag, words",
     [
         ("--size=opt-7b", "opt-7b"),
         ("--keep=1,many", "steps such as 500,1500,3000"),

@@ -10,7 +10,7 @@ from convert import opt
 from jaxneurons import devices
 from jaxneurons.store import reading
 from jaxneurons.training import numerics, optimizer, parameters, recipe, step
-from tests.support import tiny_models
+from tests.support import cases, tiny_models
 
 TOLERANCE = 1e-4
 RECIPE = recipe.Recipe(
@@ -73,7 +73,7 @@ def assert_near(found, wanted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("variant", "clip"), [("pre_norm", 1.0), ("350m", 0.05)])
+@cases.each("variant, clip", [("pre_norm", 1.0), ("350m", 0.05)])
 @numerics.fixed()
 def test_three_updates_agree_with_torch(variant, clip, tmp_path):
     torch = pytest.importorskip("torch")

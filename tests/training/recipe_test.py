@@ -11,6 +11,7 @@ from flax import traverse_util
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.training import numerics, optimizer, parameters, recipe
+from tests.support import cases
 
 CONFIG = Config(
     vocab_size=30,
@@ -92,8 +93,8 @@ def test_initial_parameters():
         assert np.std(leaf) == pytest.approx(expected, rel=0.2), path
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
+@cases.each(
+    "values, message",
     [
         ({"steps": 0}, "steps is 0, but must be from 1 to"),
         ({"warmup_steps": 101}, "warmup_steps is 101, but must be from 0 to 100"),

@@ -9,7 +9,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.training import losses, recipe
 from jaxneurons.training import run as runs
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 IDENTITY = runs.Identity(
     model=tiny_tokenizers.CONFIG,
@@ -65,7 +65,7 @@ def test_another_format_version_is_refused_with_the_remedy(run):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize("name", ["nothing", "file", "file/below"])
+@cases.each("name", ["nothing", "file", "file/below"])
 def test_what_is_no_training_directory_is_said_to_be_none(
     tmp_path: pathlib.Path, name: str
 ):
@@ -84,7 +84,7 @@ def test_a_line_that_a_killed_process_left_half_written_is_dropped(run):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize("line", [b"{", b"[]", b"\xff"])
+@cases.each("line", [b"{", b"[]", b"\xff"], fresh="run")
 def test_a_damaged_line_of_losses_is_named(run, line):
     run.losses.write_bytes(line + b"\n" + run.losses.read_bytes())
     with pytest.raises(errors.TrainingError, match=r"loss\.jsonl:1: [^\n]*$"):

@@ -13,7 +13,7 @@ from jaxneurons import errors
 from jaxneurons.training import losses, train
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence
-from tests.support import training_runs, training_text
+from tests.support import cases, training_runs, training_text
 from tests.support.helpers import REPOSITORY
 
 RECIPE = training_runs.RECIPE
@@ -78,29 +78,24 @@ def test_another_machine_is_said_to_change_last_bits(folder, tmp_path):
     assert "cores was 1000 and is now" in log and "last bits" in log
 
 
-# Second halves under other settings: each of them changed a bit before it was fixed.
+# A second half under other settings: each of them changed a bit before it was fixed.
 HOSTILE = {
-    "types": {
-        "JAX_ENABLE_X64": "1",
-        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
-        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
-        "JAX_NUMPY_RANK_PROMOTION": "raise",
-        "JAX_THREEFRY_PARTITIONABLE": "0",
-    },
-    "random": {
-        "JAX_DEFAULT_PRNG_IMPL": "rbg",
-        "JAX_RANDOM_SEED_OFFSET": "7",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    },
+    "JAX_ENABLE_X64": "1",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_RANDOM_SEED_OFFSET": "7",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
 }
 
 
 @pytest.mark.slow
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize("settings", HOSTILE)
-def test_settings_of_jax_change_no_bit(folder, tmp_path, settings):
+def test_settings_of_jax_change_no_bit(folder, tmp_path):
     path = training_runs.interrupted(folder / "run", tmp_path / "run", 80)
-    child = start_script(folder, path, **HOSTILE[settings])
+    child = start_script(folder, path, **HOSTILE)
     _, said = child.communicate()
     assert child.returncode == 0, said
     assert training_runs.outcome(path) == training_runs.outcome(folder / "run")
@@ -108,9 +103,9 @@ def test_settings_of_jax_change_no_bit(folder, tmp_path, settings):
 
 @pytest.mark.slow
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)],
+@cases.each(
+    "number, code",
+    [(signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_an_interrupted_run_continues_with_the_same_bits(
     folder, tmp_path, number, code
@@ -164,7 +159,7 @@ def test_two_processes_do_not_train_in_one_directory(folder, tmp_path):
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(("rate", "bad_step", "saved"), [(1e25, 1, []), (1e15, 2, [1])])
+@cases.each("rate, bad_step, saved", [(1e25, 1, []), (1e15, 2, [1])])
 def test_divergence_stops_and_saves_no_broken_state(
     folder, tmp_path, rate, bad_step, saved
 ):
@@ -180,8 +175,8 @@ def test_divergence_stops_and_saves_no_broken_state(
 
 
 @pytest.mark.fault(case=30)
-@pytest.mark.parametrize(
-    ("changes", "message"),
+@cases.each(
+    "changes, message",
     [
         (
             {"sizes": training_runs.SIZES | {"num_attention_heads": 3}},

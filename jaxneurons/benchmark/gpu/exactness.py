@@ -3,7 +3,7 @@
 Sizes in, figures out, one by one as they are found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -142,14 +142,20 @@ def integers(sizes: Sizes) -> Iterator[Figure]:
         _reduced(case, active, device)
         for device in (jax.devices()[0], jax.devices("cpu")[0])
     )
-    differing = [
+    yield Figure("arrays compared with the CPU's", len(there))
+    yield Figure("arrays that differ", ", ".join(differing(here, there)) or "none")
+
+
+def differing(
+    here: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray]
+) -> list[str]:
+    """The names of the arrays that are not equal, NaN being equal to NaN."""
+    return [
         name
         for name, array in there.items()
         # Where there is no example its value is NaN.
         if not np.array_equal(here[name], array, equal_nan=array.dtype.kind == "f")
     ]
-    yield Figure("arrays compared with the CPU's", len(there))
-    yield Figure("arrays that differ", ", ".join(differing) or "none")
 
 
 def _reduced(
