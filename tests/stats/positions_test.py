@@ -83,12 +83,11 @@ def test_opposed_domains_cancel():
 def test_blocks_change_nothing():
     windows = [50, 70]
     count = planted_layer(128, windows, exact=False)
-    null = position_information.Null(draws=5)
-    few = analyze(count, windows, null=null)
+    few = analyze(count, windows)
     times = positions.NEURONS_PER_BLOCK // 10 + 1
     information = np.tile(few.mutual_information, times)
     many = positions.analyze_layer(
-        3, np.tile(count, times), windows, information, CRITERIA, null
+        3, np.tile(count, times), windows, information, CRITERIA
     )
     assert many.records == [
         record | {"neuron": record["neuron"] + 10 * time}
