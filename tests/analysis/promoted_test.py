@@ -46,7 +46,7 @@ def run_study(tmp_path, hf, **chosen):
     )
 
 
-@cases.each("variant", ["pre_norm", "350m", "wide_embedding"])
+@cases.each("variant", ["350m", "wide_embedding"])
 def test_projections_of_every_neuron_of_a_variant(variant, tmp_path):
     model = tiny_models.random_model(variant)
     study = run_study(tmp_path, tiny_models.write(model, tmp_path / "hf"))
