@@ -1,8 +1,9 @@
-"""Windows in which each neuron is at its highest, and as many chosen without regard to its value, as a `Reduction`.
+"""Windows in which each neuron is highest, and as many whatever its value, as a `Reduction`.
 
-In: batches of activations. Out: for each neuron the value, window and position of its peak in each of k windows. A
-device's state is a list of k windows for each neuron, kept in order; a window is inserted where it belongs. Order is by
-value, ties by window, or by a fixed pseudo-random rank of the window, so that any split of the text gives the same bits.
+In: batches of activations. Out: for each neuron the value, window and position of its peak in each
+of k windows. A device's state is a list of k windows for each neuron, kept in order; a window is
+inserted where it belongs. Order is by value, ties by window, or by a fixed pseudo-random rank of
+the window, so that any split of the text gives the same bits.
 """
 
 from collections.abc import Mapping
@@ -36,12 +37,12 @@ class Examples(NamedTuple):
 
 
 def examples(number: int, neurons: int) -> Reduction:
-    """Finds the windows that show a neuron best, and windows chosen at random among those in which it is active.
+    """Finds the windows that show a neuron best, and random ones in which it is active.
 
-    Gives `example_value` float32[F, k], `example_window` and `example_position` int32[F, k], highest value first, and
-    `random_example_value`, `_window`, `_position`, which are in an order that is the same for all neurons. A window is
-    at most one example of a neuron. Special tokens never count. Where a neuron is active in fewer than k windows, -1
-    and NaN fill the rest.
+    Gives `example_value` float32[F, k], `example_window` and `example_position` int32[F, k],
+    highest value first, and `random_example_value`, `_window`, `_position`, which are in an order
+    that is the same for all neurons. A window is at most one example of a neuron. Special tokens
+    never count. Where a neuron is active in fewer than k windows, -1 and NaN fill the rest.
 
     Args:
         number: k, examples of each kind.
@@ -84,9 +85,10 @@ def examples(number: int, neurons: int) -> Reduction:
 
 
 def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Largest value float32[B, F] among counted bool[B, T], at least 0, and its first position int32[B, F].
+    """The largest counted value, or 0, float32[B, F], and its first position int32[B, F].
 
-    The activations are read once, for the largest values of chunks of positions; then the chunk of the largest is searched.
+    The activations are read once, for the largest values of chunks of positions; then the chunk of
+    the largest is searched.
     """
     batch, length, neurons = activation.shape
     size = max(size for size in range(1, LARGEST_CHUNK + 1) if length % size == 0)
@@ -114,7 +116,7 @@ def _first(found: jax.Array) -> jax.Array:
 
 
 def _rank(window: jax.Array) -> jax.Array:
-    """A pseudo-random int32 for each window, no two the same: the mixing steps of MurmurHash3 can be undone."""
+    """A pseudo-random int32 for each window, no two the same, by the mixing of MurmurHash3."""
     mixed = window.astype(jnp.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
@@ -124,7 +126,7 @@ def _rank(window: jax.Array) -> jax.Array:
 
 
 def _insert(kept: Examples, key: jax.Array, peak: tuple[jax.Array, ...]) -> Examples:
-    """Puts a window [F] where it belongs in lists [k, F], behind those of the same key; an inactive one is left out."""
+    """Puts an active window [F] where it belongs in lists [k, F], behind those of the same key."""
     is_active = peak[0] > 0
     before = (kept.key >= key[None]) | ~is_active[None]
     new = Examples(key, *peak)
@@ -163,7 +165,7 @@ def _arrays(name: str, kept: Examples) -> dict[str, np.ndarray]:
 def merge_passes(
     before: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The examples of two passes, the second of later windows: arrays [F, k] of `examples` in and out."""
+    """The examples of two passes, the second of later windows, as arrays [F, k] of `examples`."""
     merged = {}
     for name in ("example", "random_example"):
         joined = {

@@ -1,9 +1,10 @@
 """Activations of neurons by n-gram, counted on the device from bit-packed masks (paper §4).
 
-Masks and a `ngrams.SlotLayout` go in, coverage comes out. Coverage depends on the multiset of a neuron's counts
-alone: a histogram holds those of n-grams rare enough to share words, rows hold those of frequent n-grams.
-Neurons are the minor axis throughout (32 bits x words) and never meet, so any split of the words will do:
-here each device of a mesh has an equal part of them, and `width` words of a block.
+Masks and a `ngrams.SlotLayout` go in, coverage comes out. Coverage depends on the multiset of a
+neuron's counts alone: a histogram holds those of n-grams rare enough to share words, rows hold
+those of frequent n-grams. Neurons are the minor axis throughout (32 bits x words) and never meet,
+so any split of the words will do: here each device of a mesh has an equal part of them, and `width`
+words of a block.
 """
 
 import functools
@@ -23,8 +24,8 @@ class Counts(NamedTuple):
     """How often the neurons of a block were active on each n-gram, without saying on which.
 
     Attributes:
-        histogram: int32[8, 32, words], the number of n-grams with 1, 2, ... 8 activations, of those with
-            at most 8 occurrences.
+        histogram: int32[8, 32, words], the number of n-grams with 1, 2, ... 8 activations, of those
+            with at most 8 occurrences.
         frequent: int32[n-grams, 32, words], activations on each n-gram with more occurrences.
         total: int32[32, words], activations on all.
     """
@@ -35,7 +36,7 @@ class Counts(NamedTuple):
 
 
 def by_words(mesh: Mesh) -> NamedSharding:
-    """Masks uint32[places, words] with an equal part of the words, all places of it, on each device."""
+    """Masks uint32[places, words] with an equal part of the words on each device."""
     return NamedSharding(mesh, PartitionSpec(None, devices.AXIS))
 
 
@@ -48,12 +49,13 @@ def slot_bits(
     width: int,
     mesh: Mesh,
 ) -> jax.Array:
-    """The bits of a block's neurons in slot order: uint32[places, words] to uint32[U, 32, N * width]."""
+    """A block's bits in slot order: uint32[places, words] to uint32[U, 32, N * width]."""
 
     def on_device(masks, block, places, occupied):
         columns = jax.lax.dynamic_slice_in_dim(masks, block * width, width, axis=1)
         rows = columns.at[places].get(mode="promise_in_bounds")
-        # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers again.
+        # Unless the gathered rows exist as such, each of the transposition's 32 terms gathers
+        # again.
         rows = jax.lax.optimization_barrier(rows)
         return packed_bits.transpose(rows) & occupied[:, None, None]
 
@@ -98,9 +100,9 @@ def _values() -> jax.Array:
 def coverage(counts: Counts, needed: jax.Array, most_occurrences: int) -> jax.Array:
     """The fewest n-grams whose activations add up to `needed` int32[32, words]; 0 where that is 0.
 
-    The largest counts are taken first. `least`, the count of the last n-gram taken, is found bit by bit from
-    the highest: it is the largest number such that all n-grams with at least as many activations suffice.
-    Of those with exactly as many, some may be spared.
+    The largest counts are taken first. `least`, the count of the last n-gram taken, is found bit by
+    bit from the highest: it is the largest number such that all n-grams with at least as many
+    activations suffice. Of those with exactly as many, some may be spared.
     """
     values = _values()
 

@@ -1,8 +1,9 @@
 """Activation masks with 32 neurons to a word, and counting in them without unpacking.
 
-Masks bool[..., F] in, words uint32[..., words] out: bit `i` of word `w` is neuron `i * words + w`, so that
-packing reads and writes along the minor axis. Transposed, a word holds 32 places of one neuron instead, and
-the classic parallel bit count, stopped early, counts active places in fields of 1, 2, 4 or 8 bits.
+Masks bool[..., F] in, words uint32[..., words] out: bit `i` of word `w` is neuron `i * words + w`,
+so that packing reads and writes along the minor axis. Transposed, a word holds 32 places of one
+neuron instead, and the classic parallel bit count, stopped early, counts active places in fields of
+1, 2, 4 or 8 bits.
 """
 
 from typing import TypeVar
@@ -27,7 +28,7 @@ def word_count(bits: IntOrArray) -> IntOrArray:
 
 
 def pack(active: jax.Array, words: int) -> jax.Array:
-    """Packs bool[..., F] to uint32[..., words]; F <= 32 * words, and bits of absent neurons are 0."""
+    """Packs bool[..., F] to uint32[..., words], F <= 32 * words; absent neurons have 0."""
     *leading, neurons = active.shape
     padding = [(0, 0)] * len(leading) + [(0, WORD * words - neurons)]
     bits = jnp.pad(active, padding).reshape(*leading, WORD, words).astype(jnp.uint32)
@@ -47,7 +48,7 @@ def unpack_on_host(words: np.ndarray) -> np.ndarray:
 
 
 def transpose(rows: jax.Array) -> jax.Array:
-    """Swaps places and bits: bit `i` of `rows[u, j, w]` becomes bit `j` of `[u, i, w]`; uint32[U, 32, words] both.
+    """Swaps places and bits of uint32[U, 32, words]: bit `i` of `[u, j, w]` and `j` of `[u, i, w]`.
 
     Thirty-two terms written out make one elementwise loop over words, which XLA vectorizes.
     """
@@ -70,7 +71,7 @@ def field_counts(words: jax.Array, size: int) -> jax.Array:
 
 
 def histogram(words: jax.Array, size: int) -> jax.Array:
-    """How many fields hold 1, 2, ... `size` set bits: uint32[U, ...] to int32[size, ...], summed over words."""
+    """How many fields of uint32[U, ...] hold 1, 2, ... `size` set bits: int32[size, ...]."""
     lowest = np.uint32(_LOWEST_BITS[size])
     values = jnp.arange(1, size + 1, dtype=jnp.uint32) * lowest
     values = values.reshape((size,) + (1,) * words.ndim)

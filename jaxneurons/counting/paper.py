@@ -21,7 +21,8 @@ class Kept(NamedTuple):
 
     Attributes:
         examples: examples of each kind for a neuron; 0 finds none.
-        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this share is at most that.
+        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this
+            share is at most that.
     """
 
     examples: int = 16
@@ -43,7 +44,7 @@ def paper_counts(
     whole: bool = True,
     kept: Kept = KEPT,
 ) -> list[Reduction]:
-    """Activations by domain, by position too, n-grams and examples: the parts of a study, in this order.
+    """Activations by domain, by position too, n-grams and examples, in this order.
 
     Args:
         config: of the model.
@@ -52,7 +53,8 @@ def paper_counts(
         full_windows: windows of T tokens in each domain of the study.
         spread: how the windows lie on the devices.
         ngram_bytes: of each device's memory, to count n-grams with; None counts none.
-        whole: whether these are all windows of the study, so that mutual information can be computed.
+        whole: whether these are all windows of the study, so that mutual information can be
+            computed.
         kept: examples and candidates to keep.
     """
     domains, length = len(full_windows), tokens.shape[1]

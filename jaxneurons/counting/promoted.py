@@ -1,9 +1,10 @@
-"""Which tokens a neuron promotes and suppresses: the ends of its output's projection on the vocabulary (paper §4.4).
+"""Which tokens a neuron promotes and suppresses: the ends of its projections (paper §4.4).
 
-In: a neuron's output row and the unembedding. Out: the tokens of the highest and of the lowest projections. Neurons are
-taken in blocks, so that the projections of a layer, neurons x vocabulary, are never held. Searching all of them would
-take as long as the product: so the largest of each chunk of the vocabulary is found first, which the few highest
-projections cannot hide from, and then the chunks of the largest are searched.
+In: a neuron's output row and the unembedding. Out: the tokens of the highest and of the lowest
+projections. Neurons are taken in blocks, so that the projections of a layer, neurons x vocabulary,
+are never held. Searching all of them would take as long as the product: so the largest of each
+chunk of the vocabulary is found first, which the few highest projections cannot hide from, and then
+the chunks of the largest are searched.
 """
 
 import functools
@@ -21,7 +22,7 @@ NEURONS_PER_BLOCK = 128
 
 
 class Ends(NamedTuple):
-    """The k tokens at either end of a neuron's projections; -1 and NaN where there are fewer tokens.
+    """The k tokens at either end of a neuron's projections; -1 and NaN where there are fewer.
 
     Attributes:
         promoted_token: int32[k], highest projection first, ties by token.
@@ -41,11 +42,13 @@ class Ends(NamedTuple):
 def projection_ends(output: jax.Array, unembedding: jax.Array, number: int) -> Ends:
     """The tokens that one neuron promotes and suppresses most.
 
-    >>> projection_ends(jnp.array([1.0, 2.0]), jnp.array([[0.0, 1.0], [3.0, 0.0]]), 1).promoted_token
+    >>> unembedding = jnp.array([[0.0, 1.0], [3.0, 0.0]])
+    >>> projection_ends(jnp.array([1.0, 2.0]), unembedding, 1).promoted_token
     Array([1], dtype=int32)
 
     Args:
-        output: float32[E], the neuron's row of the second FFN matrix, after `project_out` where there is one.
+        output: float32[E], the neuron's row of the second FFN matrix, after `project_out` where
+            there is one.
         unembedding: float32[V, E].
         number: k.
     """
@@ -71,7 +74,8 @@ def make_layer_ends(
         number: k.
 
     Returns:
-        From the kernel of the layer's second FFN matrix, float[F, D], to host arrays with a leading axis of F.
+        From the kernel of the layer's second FFN matrix, float[F, D], to host arrays with a leading
+        axis of F.
     """
     on_device = jax.device_put((unembedding, project_out))
     unembedding, project_out = jax.tree.map(
@@ -103,7 +107,7 @@ def _layer_ends(
 
 
 def _highest(values: jax.Array, number: int) -> tuple[jax.Array, ...]:
-    """The indices int32[k] and values float32[k] of the highest of float32[V], and the highest, or NaN if one is."""
+    """Indices int32[k] and values float32[k] of the highest of float32[V]; the highest, or NaN."""
     chunks = -(-len(values) // CHUNK)
     index = jnp.arange(chunks * CHUNK, dtype=jnp.int32)
     filled = jnp.pad(values, (0, len(index) - len(values)), constant_values=-jnp.inf)

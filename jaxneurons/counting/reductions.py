@@ -22,8 +22,8 @@ class Batch(NamedTuple):
         special: bool[B, T], valid and one of the model's special tokens.
         domain: int32[B], index of the window's domain.
         full: bool[B], whether the window has T tokens.
-        first_window: int32[], index of the batch's first window in the whole text; the others follow it.
-            Windows that only fill the last batch up have nothing valid and are not full.
+        first_window: int32[], index of the batch's first window in the whole text; the others
+            follow it. Windows that only fill the last batch up have nothing valid and are not full.
     """
 
     tokens: jax.Array

@@ -1,6 +1,7 @@
-"""The end of a layer: what a pass found in it is added to the passes before, and written while the next layer computes.
+"""The end of a layer: what was found is added up, and written while the next layer computes.
 
-In: a layer's results as host arrays. Out: its part of every array of the study, and its line of the log.
+In: a layer's results as host arrays. Out: its part of every array of the study, and its line of the
+log.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ TIMES = ("seconds", "wait_seconds")
 
 
 class Finisher:
-    """Does one piece of work at a time in a thread of its own; an error surfaces at the next call."""
+    """Does one piece of work at a time in a thread; an error surfaces at the next call."""
 
     def __init__(self) -> None:
         self._worker = futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
@@ -49,10 +50,11 @@ class Finisher:
 
 
 class BoundedSource:
-    """The model, which notes the bounds of each layer's pre-activations as it is read, ahead of its turn.
+    """The model, which notes the bounds of each layer's pre-activations as it is read.
 
     Attributes:
-        bounds: of each layer read from the first asked for on, float64[F] least and float64[F] largest pre-activation.
+        bounds: of each layer read from the first asked for on, float64[F] least and float64[F]
+            largest pre-activation.
     """
 
     def __init__(self, model: LayerSource, first_layer: int):
@@ -95,7 +97,7 @@ def finish_layer(
     bounds: tuple[np.ndarray, np.ndarray] | None,
     place: str,
 ) -> None:
-    """Adds what a pass found in a layer to the passes before, and with the last one writes the layer."""
+    """Adds what a pass found in a layer to the passes before; the last one writes the layer."""
     layer = result.layer
     sums = result.found | {name: np.asarray(getattr(result, name)) for name in TIMES}
     if job.first:
@@ -117,7 +119,8 @@ def finish_layer(
         )
         for name, data in sums.items():
             study.write_layer(name, layer, data)
-    # Without the parts that only fill the last batch up; of several passes there is no copy to resume from.
+    # Without the parts that only fill the last batch up; of several passes there is no copy to
+    # resume from.
     copied = result.copied[: job.spread.parts] if job.is_whole else []
     entry = DoneLayer(layer=layer, hidden_states=place, **times)
     study.finish_layer(entry, copied)
@@ -126,7 +129,7 @@ def finish_layer(
 def _add_passes(
     before: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What the passes before and this one found in a layer: the best of their examples, the sums of the rest."""
+    """Results of a layer, before and of this pass: the best examples, sums of the rest."""
     shown = examples.merge_passes(before, found) if "example_value" in found else {}
     counted = {name: before[name] + found[name] for name in found.keys() - shown.keys()}
     return counted | shown

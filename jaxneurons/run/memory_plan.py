@@ -1,8 +1,8 @@
 """What a study needs of memory, held against what it may use: where its hidden states live.
 
-In: model, text, settings and budgets. Out: "memory", "device", "host" or "disk", whichever first fits, and
-what is left to count n-grams with; or one error that says what is needed. Sizes are upper bounds of
-what is held at once, beside the 0.7 GiB of Python, JAX and their libraries.
+In: model, text, settings and budgets. Out: "memory", "device", "host" or "disk", whichever first
+fits, and what is left to count n-grams with; or one error that says what is needed. Sizes are upper
+bounds of what is held at once, beside the 0.7 GiB of Python, JAX and their libraries.
 """
 
 import math
@@ -152,14 +152,14 @@ def hidden_bytes(job: Job) -> Need:
 
 
 def step_bytes(config: Config, settings: Settings) -> int:
-    """What the layer's executable takes beside arguments and results; at least XLA's own account."""
+    """What the layer's executable takes beside arguments and results; not below XLA's account."""
     tokens = settings.windows_per_batch * settings.window
     scores = min(settings.window, attention.CHUNK)
     return 4 * tokens * (5 * config.hidden_size + 2 * config.ffn_dim + 5 * scores)
 
 
 def budgets(resources: Resources) -> Need:
-    """What may be used of the device and of the host: as asked for, else a share of what there is."""
+    """What may be used of device and host: as asked for, else a share of what is there."""
     device, host = resources.device_memory_bytes, resources.host_memory_bytes
     return Need(
         int(DEFAULT_SHARE * _device_memory()) if device is None else device,
@@ -168,7 +168,7 @@ def budgets(resources: Resources) -> Need:
 
 
 def _example_need(config: Config, settings: Settings, spread: Spread) -> Need:
-    """A state holds key, value, window and position of examples of two kinds; all devices' are sorted together."""
+    """Key, value, window and position of two kinds; all devices' are sorted together."""
     state = 2 * 4 * 4 * settings.examples * config.ffn_dim
     # On the host as they come and as they are written.
     return Need((2 + 3 * spread.mesh.size) * state, 2 * state)
@@ -186,15 +186,15 @@ def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
 
 
 def _most_candidates(config: Config, windows: Windows) -> int:
-    """Candidates for detectors that are held at a time: of a piece, or all where there are fewer."""
+    """Candidates for detectors that are held at a time."""
     return min(ngram_coverage.CANDIDATES_AT_ONCE, config.ffn_dim * windows.tokens.size)
 
 
 def _end_need(config: Config, counts: int, candidates: int, batch: Need) -> Need:
     """What the end of a layer takes more than its batches, which are over by then.
 
-    Position counts of all devices are added beside each one's own, and are on the host as they come and as they
-    are written; bounds are of a block of neurons in float64, three times.
+    Position counts of all devices are added beside each one's own, and are on the host as they come
+    and as they are written; bounds are of a block of neurons in float64, three times.
     """
     neurons = min(activation.NEURONS_PER_BLOCK, config.ffn_dim)
     bounds = 3 * 8 * neurons * config.hidden_size
@@ -203,7 +203,7 @@ def _end_need(config: Config, counts: int, candidates: int, batch: Need) -> Need
 
 
 def _detector_bytes(config: Config, stored: int, candidates: int) -> int:
-    """What finding detectors and their projections takes, when all else is over; stored: the embedding and a layer."""
+    """What finding detectors takes at the end; stored: the embedding and a layer."""
     in_float64 = projections.VOCABULARY_BLOCK * config.word_embed_proj_dim
     in_float64 += projections.NEURON_BLOCK * config.vocab_size
     found = BLOCK_BYTES * candidates + DETECTOR_BYTES * config.ffn_dim
@@ -211,7 +211,7 @@ def _detector_bytes(config: Config, stored: int, candidates: int) -> int:
 
 
 def _projection_bytes(config: Config, stored: int) -> int:
-    """What finding the promoted tokens takes, when all else is over; stored: the embedding and a layer."""
+    """What finding promoted tokens takes at the end; stored: the embedding and a layer."""
     width = config.word_embed_proj_dim
     outputs = config.ffn_dim * (config.hidden_size + width)
     # A block's projections are there with both signs and in chunks.

@@ -1,9 +1,10 @@
-"""All layers over all windows, in one pass or in several, and what each layer found as the study keeps it.
+"""All layers over all windows, in one pass or in several, and what each layer found.
 
-In: a study that is begun, and its job. Out: the same study with every layer done. Usually there is one pass, and a
-layer is done when all windows went through it. With fewer tokens per pass, so that their hidden states fit where it
-is fast, the weights are read again for each; sums over the passes before wait in the study's partial folder, and an
-interrupted pass begins again. What a layer found is written while the next layer computes.
+In: a study that is begun, and its job. Out: the same study with every layer done. Usually there is
+one pass, and a layer is done when all windows went through it. With fewer tokens per pass, so that
+their hidden states fit where it is fast, the weights are read again for each; sums over the passes
+before wait in the study's partial folder, and an interrupted pass begins again. What a layer found
+is written while the next layer computes.
 """
 
 import contextlib
@@ -56,7 +57,7 @@ def run_passes(study: Study, job: Job, progress: Progress) -> None:
 
 
 def check_resources(job: Job) -> memory_plan.Plan:
-    """Looks whether the job's resources will do for the first pass, the largest one, and gives its plan.
+    """Checks the job's resources against the first pass, the largest one, and gives its plan.
 
     Raises:
         UsageError: it takes more memory.
@@ -70,7 +71,7 @@ def check_resources(job: Job) -> memory_plan.Plan:
 
 
 def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
-    """All that a study counts; `ngram_bytes` of each device's memory count n-grams, None counts none."""
+    """All that a study counts, n-grams within `ngram_bytes` of each device; None counts none."""
     text, settings = job.text, job.settings
     return reductions.chain(
         *paper.paper_counts(
@@ -91,7 +92,7 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
 
 
 def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
-    """Where the study's hidden states are written: its own folder, or one in the spill directory."""
+    """The folder of the study's hidden states: its own, or one in the spill directory."""
     if resources.spill_directory is None:
         return study.partial
     name = hashlib.sha256(str(study.path).encode()).hexdigest()[:16]
@@ -164,7 +165,7 @@ def _count_layers(
 
 @contextlib.contextmanager
 def _checkpoint(study: Study, job: Job, plan: memory_plan.Plan) -> Iterator[Checkpoint]:
-    """Hidden states on disk are copied after every layer; a pass of several never resumes, and makes no copies."""
+    """Copies of hidden states: on disk after every layer; none where there are several passes."""
     if plan.hidden_states == "disk":
         minutes = 0.0
     else:
@@ -194,7 +195,7 @@ def _hidden_states(place: str, checkpoint: Checkpoint, batches: int) -> HiddenSt
 
 
 def _resume_point(study: Study, job: Job, checkpoint: Checkpoint) -> int:
-    """The layer to start at: that after the copy of the residual stream, or 0 without a whole one."""
+    """The layer to start at: the one after the copy of the residual stream, or 0."""
     saved = study.resume_from
     if saved is None or not job.is_whole or len(saved.digests) != job.spread.parts:
         return 0

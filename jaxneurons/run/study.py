@@ -62,11 +62,11 @@ def study(
             16,384 on accelerators.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         ngrams: whether n-grams are counted.
-        examples: windows kept for each neuron in which it is at its highest, and as many in which it
-            is active chosen at random; 0 keeps none.
-        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this share
-            is at most that: the lowest share, and the largest coverage, that another analysis of the
-            study may ask for.
+        examples: windows kept for each neuron in which it is at its highest, and as many in which
+            it is active chosen at random; 0 keeps none.
+        candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this
+            share is at most that: the lowest share, and the largest coverage, that another analysis
+            of the study may ask for.
         suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one

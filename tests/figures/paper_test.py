@@ -153,6 +153,12 @@ def test_positional_neurons_go_by_the_number_asked_for(tmp_path):
         "captions.md",
     ]
     assert "Figure 11: " in (tmp_path / "out/captions.md").read_text()
+    kept = tmp_path / "out/mine.txt"
+    kept.touch()
+    with pytest.raises(errors.OutputExistsError, match="is not empty"):
+        drawing.draw_studies(studies, tmp_path / "out", ["10"])
+    drawn = drawing.draw_studies(studies, tmp_path / "out", ["10"], overwrite=True)
+    assert set((tmp_path / "out").iterdir()) == {*drawn.paths, kept}
     drawn = drawing.draw_studies(studies, tmp_path / "both", ["1"])
     assert {path.stem[:9] for path in drawn.paths} == {
         "figure_1a",
