@@ -8,6 +8,7 @@ import pytest
 import jaxneurons
 from jaxneurons import errors
 from jaxneurons.analysis import analyze, findings
+from jaxneurons.figures import captions
 from jaxneurons.store import random_model, reading
 from jaxneurons.studies import opening
 from tests.support import tiny_tokenizers
@@ -30,19 +31,14 @@ GALACTICA = tiny_tokenizers.tiny_config(
 
 def study(config, folder, document_start=None):
     random_model.write(folder / "store", config)
-    documents = np.random.default_rng(0).integers(10, 60, (20, 30))
-    path = tiny_tokenizers.token_file(folder / "text.jsonl", *documents.tolist())
-    return run(folder, path, folder / "study", document_start)
-
-
-def run(folder, path, study_path, document_start, **options):
+    documents = np.random.default_rng(0).integers(10, 60, (20, 30)).tolist()
+    path = tiny_tokenizers.token_file(folder / "text.jsonl", *documents)
+    cache = folder / "cache"
     model = jaxneurons.open_model(
-        folder / "store", document_start=document_start, cache=folder / "cache"
+        folder / "store", document_start=document_start, cache=cache
     )
-    text = jaxneurons.load_text(
-        model, {"text": path}, window=16, cache=folder / "cache"
-    )
-    return jaxneurons.study(model, text, study_path, examples=2, **options)
+    text = jaxneurons.load_text(model, {"text": path}, window=16, cache=cache)
+    return jaxneurons.study(model, text, folder / "study", examples=2, figures=False)
 
 
 def test_a_model_that_names_no_document_start_is_told_one(tmp_path):
@@ -57,8 +53,7 @@ def test_a_model_that_names_no_document_start_is_told_one(tmp_path):
     assert (tokens[:, 0] == 7).all() and (tokens[:, 1:] == 7).sum() == 19
     assert "GELU (gelu_new)" in findings.to_text(result.summary)
     assert "gelu_new: where not active, it still writes" in str(result.neuron(0, 0))
-    captions = (result.path / "figures" / "captions.md").read_text()
-    assert "Neurons are GELU" in captions
+    assert "Neurons are GELU" in captions.write({"gpt2": result.summary})
     # Which token begins a document is the study's: the store is the same model without it.
     store = reading.open_store(tmp_path / "with" / "store")
     finished = opening.open_finished(result.path)
