@@ -135,11 +135,6 @@ class Config:
         return tuple(sorted(token for token in ids if token is not None))
 
     @property
-    def inactive_writes(self) -> bool:
-        """Whether neurons that are not active write a little all the same, as those of GELU do."""
-        return self.activation_function != "relu"
-
-    @property
     def can_certify(self) -> bool:
         """Whether weights alone can prove a neuron dead or always active.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxneurons.terms import NOT_CERTIFIABLE, ORDERS, about_inactive
+from jaxneurons.terms import ORDERS
 
 if TYPE_CHECKING:
     from jaxneurons.studies.neuron import Example, Neuron, Trigger
@@ -92,10 +92,10 @@ def numbers(neuron: "Neuron") -> Iterator[str]:
     )
     low, high = neuron.bounds
     yield f"pre-activation  {low:.2f} to {high:.2f} at the most, whatever the input"
-    if about := about_inactive(neuron.activation_function):
-        yield about
     if not neuron.can_certify:
-        yield NOT_CERTIFIABLE
+        yield "certified       never: a model without biases certifies no neuron"
+    if neuron.activation_function != "relu":
+        yield f"nonlinearity    {neuron.activation_function}: where not active, it still writes a little"
     if row["dead"]:
         yield "never active on this text: no triggers, no pattern and no examples"
         return
