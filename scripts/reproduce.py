@@ -12,8 +12,7 @@ import pathlib
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.analysis import family_plan
-from jaxneurons.command import named_paths, script
+from jaxneurons.command import family_plan, named_paths, script
 
 _STUDY = flags.DEFINE_multi_string(
     "study",

@@ -116,7 +116,7 @@ WRONG = {
     "more than of the next": ("2.7b", ("positions", "counts", "one", "weak"), 20),
     "from 6.7b on": ("6.7b", ("positions", "counts", "oscillatory", "weak"), 1),
     "both extremes": ("66b", ("positions", "counts", "both", "weak"), 20),
-    "one extreme": ("66b", ("positions", "counts", "both", "strong"), 200),
+    "one extreme": ("66b", ("positions", "counts", "one", "strong"), 0),
     "strong oscillatory neurons in": ("125m", ("positions", "layers", 1, "strong_oscillatory", "neurons"), [1] * 9),
     "that they cover": ("125m", ("positions", "layers", 1, "strong_oscillatory", "covered_share"), 0.98),
     "redundant": ("125m", ("positions", "layers", 1, "strong_oscillatory", "redundant"), [4]),
