@@ -1,6 +1,6 @@
 r"""Trains a model of OPT's or GPT-2's kind from scratch on text, and exports its checkpoints.
 
-    python scripts/train.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ \
+    python scripts/train.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py \
         --keep=500,1500 --out=models/small
     python scripts/train.py --corpus=wikipedia=wiki.jsonl.gz --size=opt-125m --remat --out=models/125m
     python scripts/train.py --out=models/small --step=1500 --export=models/small-1500

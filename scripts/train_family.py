@@ -1,6 +1,6 @@
 r"""Trains three models that differ in one thing each: base, without positions, with post-LayerNorm.
 
-    python scripts/train_family.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ \
+    python scripts/train_family.py --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py \
         --keep=500,1500 --out=models/family
 
 Takes the flags of train.py. The models are written to the folders base, no_positions and post_layer_norm

@@ -14,7 +14,7 @@ FOLDERS = {
     "root": "",
     "demo": "",
     "disk": "root",
-    "command": "root disk",
+    "command": "root disk text",
     "text": "root disk",
     "model": "root",
     "store": "root disk model",

@@ -72,6 +72,7 @@ def _sentences(summary: Section) -> Iterator[str]:
         yield _new_tokens(ngrams[str(terms.ORDERS[0])]["layers"])
     if summary["suppression"]:
         yield _suppression(summary["suppression"]["overall"])
+        yield from _lowest(summary["suppression"])
     yield _positional(summary["positions"])
 
 
@@ -102,6 +103,16 @@ def _suppression(overall: Section) -> str:
         f"Of {number:,} token detector{plural}, {parts[0]} suppress their triggers (their mean projection is "
         f"negative); {parts[1]} suppress random tokens as frequent as these, and {parts[2]} of random other neurons do."
     )
+
+
+def _lowest(section: Section) -> Iterator[str]:
+    """How many have a trigger among the lowest projections; nothing where these are much of the vocabulary."""
+    share = section["overall"]["detectors"]["among_lowest"]
+    if share is not None:
+        yield (
+            f"{share:.0%} of them have a trigger among the {section['settings']['lowest']} lowest projections, "
+            f"{section['lowest_share']:.2%} of the vocabulary."
+        )
 
 
 def _share(share: float | None) -> str:

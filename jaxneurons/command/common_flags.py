@@ -25,16 +25,6 @@ def _require(name: str, placeholder: str) -> None:
     flags.register_validator(name, bool, message)
 
 
-def corpus(default: str) -> flags.FlagHolder:
-    """Text by domain; `default` says what there is without the flag."""
-    return flags.DEFINE_multi_string(
-        "corpus",
-        [],
-        "Name and path of a domain's text, as NAME=PATH. The path is a .txt file, a .jsonl file whose lines "
-        f"have `text` or `tokens`, either of them as .gz, or a directory of such files. {default}",
-    )
-
-
 def cache() -> flags.FlagHolder:
     """The directory of `command.cache`."""
     return flags.DEFINE_string(

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable
 
 from jaxneurons import errors
+from jaxneurons.text import corpora, hub
 
 
 def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
@@ -15,31 +16,41 @@ def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
     return [_choose([("", value), *_splits(value)]) for value in values]
 
 
-def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
-    """Name and path of each "NAME=PATH", the text of a domain.
+def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
+    """Name and path, or address on the hub, of each "NAME=PATH", the text of a domain.
 
     Raises:
         UsageError: not of this form, a name that cannot be shown, or one that is given twice.
         CorpusError: a path does not exist.
     """
-    found: dict[str, pathlib.Path] = {}
+    found: dict[str, pathlib.Path | str] = {}
     for value in values:
+        name, _, address = value.partition("=")
+        if name and hub.is_address(address):
+            _keep(found, value, name, address)
+            continue
         splits = [(name, path) for name, path in _splits(value) if name and path]
         if not splits:
             raise errors.UsageError(f"corpus {value!r}: it is not NAME=PATH.")
         name, path = _choose(splits)
-        if "/" in name or not name.isprintable():
-            raise errors.UsageError(
-                f"corpus {value!r}: the name holds '/' or a character that does not print."
-            )
-        if name in found:
-            raise errors.UsageError(
-                f"corpus {value!r}: there are two domains of the name {name!r}."
-            )
         if not path.exists():
             raise errors.CorpusError(f"corpus {value!r}: {path} does not exist.")
-        found[name] = path
+        _keep(found, value, name, path)
     return list(found.items())
+
+
+def _keep(
+    found: dict[str, pathlib.Path | str],
+    value: str,
+    name: str,
+    place: pathlib.Path | str,
+) -> None:
+    corpora.check_name(name, f"corpus {value!r}")
+    if name in found:
+        raise errors.UsageError(
+            f"corpus {value!r}: there are two domains of the name {name!r}."
+        )
+    found[name] = place
 
 
 def _splits(value: str) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from jax.sharding import Mesh
 
 from jaxneurons import devices
 from jaxneurons.command.progress import Progress
-from jaxneurons.config import Config
 from jaxneurons.run.memory_plan import GIB, Need, Plan
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
@@ -45,23 +44,14 @@ def device(mesh: Mesh) -> str:
     return f"{mesh.size} device{'s' * (mesh.size > 1)}: {kind}"
 
 
-def text(windows: Windows, config: Config) -> str:
-    """Documents and tokens of each domain."""
-    return f"text: {'; '.join(_domain(windows, config, index) for index in range(len(windows.names)))}"
-
-
-def _domain(windows: Windows, config: Config, index: int) -> str:
-    chosen = windows.domains == index
-    tokens, lengths = windows.tokens[chosen], windows.lengths[chosen]
-    # Every window begins with the token that also stands between documents.
-    inside = np.arange(1, tokens.shape[1]) < lengths[:, None]
-    documents = 1 + int(
-        (inside & (tokens[:, 1:] == config.document_start_token_id)).sum()
-    )
-    return (
-        f"{windows.names[index]} {documents:,} document{'s' * (documents > 1)}, "
-        f"{int(lengths.sum()):,} tokens"
-    )
+def text(windows: Windows) -> list[str]:
+    """What was read of each domain, and what was not; a line for each."""
+    tokens = np.bincount(windows.domains, windows.lengths).astype(int)
+    readings = windows.readings or [None] * len(windows.names)
+    return [
+        f"text {name}: {read.describe(count) if read else f'{count:,} tokens'}"
+        for name, count, read in zip(windows.names, tokens, readings, strict=True)
+    ]
 
 
 def memory(plan: Plan, budget: Need, mesh: Mesh) -> str:

@@ -42,6 +42,7 @@ def identify(
 
 def _describe(windows: Windows, index: int) -> Domain:
     lengths = windows.lengths[windows.domains == index]
+    read = windows.readings[index] if windows.readings else None
     return Domain(
         name=windows.names[index],
         index=index,
@@ -49,6 +50,9 @@ def _describe(windows: Windows, index: int) -> Domain:
         windows=len(lengths),
         full_windows=int((lengths == windows.tokens.shape[1]).sum()),
         tokens=int(lengths.sum()),
+        documents=read and read.documents,
+        bytes=read and read.bytes,
+        left_out=tuple(part._asdict() for part in read.left_out) if read else (),
     )
 
 

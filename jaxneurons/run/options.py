@@ -8,9 +8,10 @@ from typing import Any
 from absl import flags
 
 from jaxneurons import demo, errors
-from jaxneurons.command import common_flags, named_paths
+from jaxneurons.command import text_flags
 from jaxneurons.config import DTYPES
 from jaxneurons.run.resources import Resources
+from jaxneurons.text.sources import Source
 
 LAYERS = flags.DEFINE_string(
     "layers",
@@ -111,12 +112,12 @@ TOKENS_PER_PASS = flags.DEFINE_integer(
     "pass. It needs --nongrams. Default: all tokens.",
     lower_bound=1,
 )
-CORPUS = common_flags.corpus("Default: the texts that come with the package")
+TEXT = text_flags.define("Default: the texts that come with the package")
 
 
-def sources() -> list[tuple[str, pathlib.Path]]:
-    """Name and path of each domain's text; raises as `named_paths.sources`."""
-    return named_paths.sources(CORPUS.value) or demo.sources()
+def sources() -> list[tuple[str, pathlib.Path | Source]]:
+    """Name and source of each domain's text; raises as `TextFlags.sources`."""
+    return [*TEXT.sources()] or [*demo.sources()]
 
 
 def resources() -> Resources:

@@ -128,7 +128,7 @@ def _announce(
         model.name, model.store, work.settings, work.resources, progress
     )
     for line in (
-        announcement.text(work.windows, model.config),
+        *announcement.text(work.windows),
         announcement.memory(plan, budgets, work.mesh),
     ):
         progress.log_line(line)

@@ -18,6 +18,8 @@ from jaxneurons.stats import controls, detectors, projections
 
 # Of trials, a neuron with its tokens each: how many there are, and how many suppress their tokens in each sense.
 COUNTS = ("number", "mean_negative", "all_negative", "among_lowest")
+# To be among the lowest of fewer tokens than these says little.
+LEAST_VOCABULARY = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,11 +63,13 @@ class LayerSuppression(NamedTuple):
         layer: the layer's index in the model.
         strongest: as many of its detectors as Figure 5 may need.
         counts: for each group of trials int64[draws, 4], in the order of COUNTS.
+        vocabulary: V, the tokens that are projected on.
     """
 
     layer: int
     strongest: list[TokenDetector]
     counts: dict[str, np.ndarray]
+    vocabulary: int
 
 
 def layer_suppression(
@@ -130,7 +134,7 @@ def layer_suppression(
         "random_tokens": of_detectors[1:],
         "random_neurons": _judge_draws(others, drawn, kernel, vocabulary, settings),
     }
-    return LayerSuppression(found.layer, best, counts)
+    return LayerSuppression(found.layer, best, counts, len(vocabulary.unembedding))
 
 
 def judge(values: np.ndarray, tokens: np.ndarray, lowest: int) -> np.ndarray:
@@ -153,8 +157,16 @@ def summarize(layers: Sequence[LayerSuppression], settings: Settings) -> dict[st
         `layers` has a row a layer: its index `layer`, and for each group of trials (see
         `layer_suppression`) its `number` and shares; `overall` the same over all layers, `draws`
         over all layers, of each draw. Shares of no trials are null. `strongest`: the detectors of
-        Figure 5.
+        Figure 5. `lowest_share`: what share of the `vocabulary` the `lowest` tokens are; with fewer
+        than LEAST_VOCABULARY it is null, and so is every `among_lowest`.
     """
+    vocabulary = layers[0].vocabulary
+    is_large = vocabulary >= LEAST_VOCABULARY
+
+    def shares(counted: np.ndarray) -> dict[str, Any]:
+        found = _shares(counted)
+        return found if is_large else found | {"among_lowest": None}
+
     counts = {
         group: np.stack([result.counts[group] for result in layers])
         for group in layers[0].counts
@@ -162,17 +174,18 @@ def summarize(layers: Sequence[LayerSuppression], settings: Settings) -> dict[st
     best = [detector for result in layers for detector in result.strongest]
     return {
         "settings": dataclasses.asdict(settings),
+        "vocabulary": vocabulary,
+        "lowest_share": settings.lowest / vocabulary if is_large else None,
         "layers": [
             {
                 "layer": result.layer,
-                **{group: _shares(c.sum(axis=0)) for group, c in result.counts.items()},
+                **{group: shares(c.sum(axis=0)) for group, c in result.counts.items()},
             }
             for result in layers
         ],
-        "overall": {group: _shares(c.sum(axis=(0, 1))) for group, c in counts.items()},
+        "overall": {group: shares(c.sum(axis=(0, 1))) for group, c in counts.items()},
         "draws": {
-            group: [_shares(row) for row in c.sum(axis=0)]
-            for group, c in counts.items()
+            group: [shares(row) for row in c.sum(axis=0)] for group, c in counts.items()
         },
         "strongest": strongest(best, settings.strongest),
     }

@@ -21,6 +21,8 @@ FORMAT = manifest.Format(
 NAME = "study.json"
 # The same model may be stored somewhere else.
 _NOT_COMPARED = ("model.location",)
+# The fingerprint of a domain stands for its text; what lay beside it may change.
+_NOT_COMPARED_OF_DOMAIN = ("documents", "bytes", "left_out")
 # Differences whose effect is not obvious.
 _REASONS = {
     "settings.windows_per_batch": (
@@ -59,6 +61,9 @@ class Domain:
         windows: windows of it, all of T tokens but perhaps the last.
         full_windows: those of T tokens.
         tokens: tokens in them, BOS included and padding not.
+        documents: of which tokens were read; None where the windows were not read from text.
+        bytes: of the text of these documents in UTF-8.
+        left_out: what was not read: what it is, why, and its number, None where nobody counted.
     """
 
     name: str
@@ -67,6 +72,9 @@ class Domain:
     windows: int
     full_windows: int
     tokens: int
+    documents: int | None = None
+    bytes: int | None = None
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,10 +209,18 @@ def write(path: pathlib.Path, facts: Facts) -> None:
 def differences(there: Identity, here: Identity) -> list[str]:
     """All that differs between two runs, each as a phrase."""
     was, now = (
-        strict_json.parse(strict_json.to_bytes(each.to_json()), NAME, FORMAT.error)
+        strict_json.parse(strict_json.to_bytes(_compared(each)), NAME, FORMAT.error)
         for each in (there, here)
     )
     return list(map(_explained, manifest.differences("", was, now, _NOT_COMPARED)))
+
+
+def _compared(identity: Identity) -> dict[str, Any]:
+    entries = identity.to_json()
+    for domain in entries["corpus"].values():
+        for key in _NOT_COMPARED_OF_DOMAIN:
+            del domain[key]
+    return entries
 
 
 def _explained(difference: str) -> str:
@@ -231,7 +247,10 @@ def _from_json(entries: dict[str, Any]) -> Facts:
 
 def _identity_from_json(entries: dict[str, Any]) -> Identity:
     model = entries["model"]
-    domains = [Domain(name=name, **entry) for name, entry in entries["corpus"].items()]
+    domains = [
+        Domain(name=name, **entry | {"left_out": tuple(entry.get("left_out", ()))})
+        for name, entry in entries["corpus"].items()
+    ]
     changed = {
         "model": Model(**model | {"config": Config.from_json(model["config"])}),
         "corpus": tuple(sorted(domains, key=lambda domain: domain.index)),

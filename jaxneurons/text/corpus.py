@@ -7,7 +7,7 @@ document that becomes special tokens all the same is refused.
 import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tokenizers
@@ -15,14 +15,24 @@ import tokenizers
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import strict_json
-from jaxneurons.text import documents, files, streams, windows
+from jaxneurons.text import (
+    documents,
+    files,
+    selection,
+    sources,
+    stream_cache,
+    streams,
+    windows,
+)
+from jaxneurons.text.left_out import LeftOut
+from jaxneurons.text.sources import Source
 from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.text.windows import Windows
 
-# Name and path of each domain's text, in order.
-Sources = Sequence[tuple[str, pathlib.Path]]
+# Name and source of each domain's text, in order; a path is a source that is read by default.
+Sources = Sequence[tuple[str, pathlib.Path | Source]]
 
-_STREAM_FORMAT = 1
+_STREAM_FORMAT = 2
 
 
 class DomainStream(NamedTuple):
@@ -32,28 +42,31 @@ class DomainStream(NamedTuple):
         name: of the domain.
         tokens: int32[tokens], its documents joined by the separator.
         separator: what no document contains.
-        fingerprint: of its text, file names and tokenizer.
+        fingerprint: of its text, file names and tokenizer; of its tokens where it has no files.
+        reading: what they were read from.
     """
 
     name: str
     tokens: np.ndarray
     separator: int
     fingerprint: str
+    reading: windows.Reading
 
     def documents(self) -> list[np.ndarray]:
         """Its documents, int32[tokens] each, in order."""
         return streams.split_documents(self.tokens, self.separator)
 
 
-def read_documents(sources: Sources) -> Iterator[documents.Document]:
+def read_documents(given: Sources) -> Iterator[documents.Document]:
     """Yields the documents of all domains in order; raises as `documents.read_documents` does."""
-    for _, path in sources:
-        for file in files.list_files(path):
-            yield from documents.read_documents(file)
+    for text in _open(given):
+        for document in text.read():
+            if isinstance(document, documents.Document):
+                yield document
 
 
 def load_streams(
-    sources: Sources,
+    given: Sources,
     tokenizer: Tokenizer | None,
     config: Config,
     limit: windows.Limit | None = None,
@@ -62,7 +75,7 @@ def load_streams(
     """Reads every domain's text as one stream of tokens.
 
     Args:
-        sources: name and path of each domain, in order.
+        given: name and source of each domain, in order.
         tokenizer: may be None, or one that reads no text, if all documents are ready tokens.
         config: of the model.
         limit: on the tokens of all domains together, which get equal shares of it: each gets the
@@ -77,26 +90,31 @@ def load_streams(
         TokenizerError: there is text, but no tokenizer that reads it.
         InputOutputError: the operating system refuses.
     """
-    if not sources:
+    if not given:
         raise errors.UsageError("there is no corpus. Give at least one domain of text.")
-    listed = [files.list_files(path) for _, path in sources]
-    files.refuse_repeated(listed)
-    fingerprints = [_fingerprint(domain, tokenizer, config) for domain in listed]
+    texts = _open(given)
+    files.refuse_repeated((text.listed, str(text.selection)) for text in texts)
+    facts = [_facts(text, tokenizer, config) for text in texts]
     encode = tokenizer.encode if tokenizer and tokenizer.reads_text else None
     domains = [
-        streams.Domain(domain, encode, config, _cache_folder(cache_directory, digest))
-        for domain, digest in zip(listed, fingerprints, strict=True)
+        streams.Domain(text, encode, config, _cache_folder(cache_directory, text, fact))
+        for text, fact in zip(texts, facts, strict=True)
     ]
     read = streams.read(domains, limit)
-    separator = windows.marks_of(config).separator
     return [
-        DomainStream(name, tokens, separator, digest)
-        for (name, _), tokens, digest in zip(sources, read, fingerprints, strict=True)
+        DomainStream(
+            name,
+            stream.tokens,
+            windows.marks_of(config).separator,
+            _fingerprint(fact if text.listed else fact | _digest(stream)),
+            _reading(text, stream),
+        )
+        for (name, _), text, fact, stream in zip(given, texts, facts, read, strict=True)
     ]
 
 
 def load_windows(
-    sources: Sources,
+    given: Sources,
     tokenizer: Tokenizer | None,
     config: Config,
     window: int,
@@ -106,7 +124,7 @@ def load_windows(
     """Reads every domain's text, or its beginning, as windows of T = `window` tokens.
 
     Args:
-        sources: name and path of each domain, in order.
+        given: name and source of each domain, in order.
         tokenizer: may be None if all documents are ready tokens.
         config: of the model.
         window: T, from 2 to the model's longest context.
@@ -118,20 +136,21 @@ def load_windows(
         UsageError: the window or the limit does not fit this model or these domains.
         JaxneuronsError: as `load_streams` does.
     """
-    _check_request(sources, config, window, max_tokens)
+    _check_request(given, config, window, max_tokens)
     limit = None if max_tokens is None else windows.Limit(max_tokens, window)
-    read = load_streams(sources, tokenizer, config, limit, cache_directory)
+    read = load_streams(given, tokenizer, config, limit, cache_directory)
     tokens = [stream.tokens for stream in read]
     return Windows(
         *windows.cut(tokens, window, windows.marks_of(config)),
         names=tuple(stream.name for stream in read),
         fingerprints=tuple(stream.fingerprint for stream in read),
         max_tokens=max_tokens,
+        readings=tuple(stream.reading for stream in read),
     )
 
 
 def _check_request(
-    sources: Sources, config: Config, window: int, max_tokens: int | None
+    given: Sources, config: Config, window: int, max_tokens: int | None
 ) -> None:
     longest = config.max_position_embeddings
     if not 2 <= window <= longest:
@@ -139,34 +158,68 @@ def _check_request(
             f"window {window} is not between 2 and {longest}, the model's longest context"
         )
     # The start of a window and one token of text.
-    least = 2 * len(sources)
+    least = 2 * len(given)
     if max_tokens is not None and max_tokens < least:
         raise errors.UsageError(
             f"max_tokens {max_tokens} leaves a domain nothing. Allow at least {least} tokens for"
-            f" {len(sources)} domains."
+            f" {len(given)} domains."
         )
 
 
-def _fingerprint(
-    listed: Sequence[files.TextFile], tokenizer: Tokenizer | None, config: Config
-) -> str:
-    """Digests everything that decides a domain's stream, every byte of its files included."""
-    facts = {
+def _open(given: Sources) -> list[sources.Text]:
+    return [
+        sources.open_text(sources.make_source(source), name) for name, source in given
+    ]
+
+
+def _facts(
+    text: sources.Text, tokenizer: Tokenizer | None, config: Config
+) -> dict[str, Any]:
+    """Everything that decides a domain's stream, every byte of its files included."""
+    return {
         "format": _STREAM_FORMAT,
-        "files": [(file.name, file.size, files.digest_of(file)) for file in listed],
+        "files": [
+            (file.name, file.size, files.digest_of(file)) for file in text.listed
+        ],
+        "selection": text.selection,
         "tokenizer": tokenizer.digest if tokenizer else None,
         "special_tokens": config.special_tokens,
         "separator": windows.marks_of(config).separator,
         "vocab_size": config.vocab_size,
     }
+
+
+def _digest(stream: stream_cache.Stream) -> dict[str, str]:
+    return {"tokens": hashlib.sha256(np.ascontiguousarray(stream.tokens)).hexdigest()}
+
+
+def _fingerprint(facts: dict[str, Any]) -> str:
     return hashlib.sha256(strict_json.to_bytes(facts)).hexdigest()
 
 
+def _reading(text: sources.Text, stream: stream_cache.Stream) -> windows.Reading:
+    passed = stream.table[:, 2:].sum(axis=0).tolist()
+    left_out = [
+        LeftOut("documents", why, number)
+        for why, number in zip(selection.PASSED, passed, strict=True)
+        if number
+    ]
+    if not stream.is_whole:
+        left_out.append(
+            LeftOut("the rest of the text", "beyond the share of tokens", None)
+        )
+    return windows.Reading(
+        len(stream.table) - stream.is_whole,
+        int(stream.table[:, 1].sum()),
+        (*text.left_out, *left_out),
+    )
+
+
 def _cache_folder(
-    cache_directory: pathlib.Path | None, fingerprint: str
+    cache_directory: pathlib.Path | None, text: sources.Text, facts: dict[str, Any]
 ) -> pathlib.Path | None:
-    """Names the folder of a domain; another release may tokenize otherwise."""
-    if cache_directory is None:
+    """Names the folder of a domain; another release may tokenize otherwise. What has no files has none."""
+    if cache_directory is None or not text.listed:
         return None
     release = f"tokenizers-{tokenizers.__version__}"
-    return cache_directory / "tokens" / fingerprint / release
+    return cache_directory / "tokens" / _fingerprint(facts) / release

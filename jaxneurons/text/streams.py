@@ -14,7 +14,14 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.text import documents, files, stream_cache, windows
+from jaxneurons.text import (
+    documents,
+    files,
+    selection,
+    sources,
+    stream_cache,
+    windows,
+)
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
@@ -27,13 +34,13 @@ class Domain(NamedTuple):
     """What the stream of a domain is read from.
 
     Attributes:
-        listed: its text files.
+        text: where its documents come from.
         encode: turns texts into tokens; None if all documents must be ready tokens.
         config: of the model.
         folder: where its stream is cached; None caches nothing.
     """
 
-    listed: tuple[files.TextFile, ...]
+    text: sources.Text
     encode: Encode | None
     config: Config
     folder: pathlib.Path | None = None
@@ -56,8 +63,8 @@ def read(
     domains: Sequence[Domain],
     limit: windows.Limit | None = None,
     batch_size: int = BATCH_SIZE,
-) -> list[np.ndarray]:
-    """Reads the streams of all domains, or their beginnings, int32[tokens] each.
+) -> list[stream_cache.Stream]:
+    """Reads the streams of all domains, or their beginnings.
 
     With a limit, domains get equal shares of it. What a domain leaves of its share goes to the
     others, which are then read further.
@@ -74,12 +81,12 @@ def read(
     """
     readers = [_Reader(domain, batch_size) for domain in domains]
     if limit is None:
-        streams = [reader.read(None) for reader in readers]
+        found = [reader.read(None) for reader in readers]
     else:
-        streams = _read_shares(readers, limit)
-    for reader, stream in zip(readers, streams, strict=True):
+        found = _read_shares(readers, limit)
+    for reader, stream in zip(readers, found, strict=True):
         reader.keep(stream)
-    return [stream.tokens for stream in streams]
+    return found
 
 
 def _read_shares(
@@ -114,72 +121,97 @@ class _Reader:
     def __init__(self, domain: Domain, batch_size: int):
         self._domain = domain
         self._unread = _tokenize(domain, batch_size)
-        self._tokens: np.ndarray | None = None
+        self._read: stream_cache.Stream | None = None
 
     def read(self, limit: int | None) -> stream_cache.Stream:
         """Returns the first `limit` tokens, or all of them."""
         folder = self._domain.folder
-        if self._tokens is None:
+        if self._read is None:
             cached = stream_cache.find(folder, limit) if folder else None
             if cached is not None:
                 return cached
-            _logger.info("%s: tokenizing", _describe(self._domain.listed))
-        pieces = [] if self._tokens is None else [self._tokens]
-        count = sum(map(len, pieces))
-        is_whole = False
+            _logger.info("%s: tokenizing", self._domain.text.title)
+        pieces = [] if self._read is None else [self._read]
+        count = sum(len(piece.tokens) for piece in pieces)
+        is_whole = bool(pieces) and pieces[-1].is_whole
         # One token more than the limit shows that there are more.
         while not is_whole and (limit is None or count <= limit):
-            piece = next(self._unread, None)
-            is_whole = piece is None
-            if piece is not None:
-                pieces.append(piece)
-                count += len(piece)
-        self._tokens = np.concatenate(pieces)
-        return stream_cache.Stream(self._tokens[:limit], is_whole)
+            piece = next(self._unread)
+            pieces.append(piece)
+            count += len(piece.tokens)
+            is_whole = piece.is_whole
+        tokens, _, tables = zip(*pieces, strict=True)
+        self._read = stream_cache.Stream(
+            np.concatenate(tokens), is_whole, np.concatenate(tables)
+        )
+        return self._read.beginning(limit)
 
     def keep(self, stream: stream_cache.Stream) -> None:
         """Caches what was read from text, if the text is still what it was."""
-        if self._tokens is not None:
-            files.refuse_changed(self._domain.listed)
+        if self._read is not None:
+            files.refuse_changed(self._domain.text.listed)
             if self._domain.folder is not None:
                 stream_cache.save(self._domain.folder, stream)
 
 
-def _tokenize(domain: Domain, batch_size: int) -> Iterator[np.ndarray]:
-    """Yields a domain's stream in pieces, int32[tokens]."""
+def _tokenize(domain: Domain, batch_size: int) -> Iterator[stream_cache.Stream]:
+    """Yields a domain's stream in pieces, of which the last one says that it is."""
     separator = windows.marks_of(domain.config).separator
+    place = 0
     is_first = is_empty = True
-    for batch in _batches(domain.listed, batch_size):
+    for batch in _batches(domain.text, batch_size):
         piece: list[int] = []
-        encoded = _encode(batch, domain.encode)
-        for document, tokens in zip(batch, encoded, strict=True):
+        table = []
+        encoded = _encode(batch.documents, domain.encode)
+        rows = zip(batch.documents, batch.passed, encoded, strict=False)
+        for document, passed, tokens in rows:
             _check_tokens(tokens, document, domain.config)
             if not is_first:
                 piece.append(separator)
+            table.append((place + len(piece), document.size, *passed))
             piece += tokens
             is_first = False
             is_empty = is_empty and not tokens
-        yield np.array(piece, np.int32)
-    if is_empty:
+        place += len(piece)
+        if batch.is_last:
+            table.append((place, 0, *batch.passed[-1]))
+            _check_not_empty(domain.text, is_empty, is_first)
+        rows_of = np.array(table, np.int64).reshape(-1, stream_cache.TABLE_COLUMNS)
+        yield stream_cache.Stream(np.array(piece, np.int32), batch.is_last, rows_of)
+
+
+def _check_not_empty(text: sources.Text, is_empty: bool, has_none: bool) -> None:
+    if has_none and text.selection.where:
         raise errors.CorpusError(
-            f"{_describe(domain.listed)}: no document has any text. Add some."
+            f"{text.title}: no document has {text.selection}. Compare with what is in the text."
         )
+    if is_empty:
+        raise errors.CorpusError(f"{text.title}: no document has any text. Add some.")
 
 
-def _batches(
-    listed: Sequence[files.TextFile], batch_size: int
-) -> Iterator[list[documents.Document]]:
+class _Batch(NamedTuple):
+    """Documents that are encoded together; how many records were passed over before each, and at the end."""
+
+    documents: list[documents.Document]
+    passed: list[list[int]]
+    is_last: bool
+
+
+def _batches(text: sources.Text, batch_size: int) -> Iterator[_Batch]:
     batch: list[documents.Document] = []
+    passed = [[0] * len(selection.PASSED)]
     size = 0
-    for file in listed:
-        for document in documents.read_documents(file):
-            batch.append(document)
-            size += 1 + len(document.content)
-            if size >= batch_size:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+    for document in text.read():
+        if isinstance(document, selection.Passed):
+            passed[-1][selection.PASSED.index(document.why)] += 1
+            continue
+        batch.append(document)
+        passed.append([0] * len(selection.PASSED))
+        size += 1 + len(document.content)
+        if size >= batch_size:
+            yield _Batch(batch, passed, False)
+            batch, passed, size = [], [passed[-1]], 0
+    yield _Batch(batch, passed, True)
 
 
 def _encode(
@@ -219,8 +251,3 @@ def _check_tokens(
             f"{document.place}: {source} special token {special[0]}, which no document may"
             " contain. Remove it: windows add special tokens where they belong."
         )
-
-
-def _describe(listed: Sequence[files.TextFile]) -> str:
-    more = f" and {len(listed) - 1} more files" if len(listed) > 1 else ""
-    return f"{listed[0].path}{more}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
+from jaxneurons.text.left_out import LeftOut
 
 
 class Marks(NamedTuple):
@@ -45,6 +46,26 @@ def marks_of(config: Config) -> Marks:
     return Marks(start, start, padding)
 
 
+class Reading(NamedTuple):
+    """What was read of a domain, before its text was cut into windows.
+
+    Attributes:
+        documents: of which tokens were read; of the last one perhaps not all.
+        bytes: of their text in UTF-8; ready tokens have none.
+        left_out: what was not read, and why.
+    """
+
+    documents: int
+    bytes: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    def describe(self, tokens: int) -> str:
+        """The numbers in words; `tokens`: how many it became."""
+        counted = f"{self.documents:,} document{'s' * (self.documents != 1)}, {self.bytes:,} bytes, {tokens:,} tokens"
+        others = "; ".join(map(str, self.left_out))
+        return f"{counted}; left out: {others}" if others else counted
+
+
 class Windows(NamedTuple):
     """A corpus as the model reads it: W windows of T tokens, domain after domain.
 
@@ -55,6 +76,7 @@ class Windows(NamedTuple):
         names: of the domains.
         fingerprints: of each domain's text, file names and tokenizer.
         max_tokens: the most tokens that were asked for, over all domains; None is all.
+        readings: what was read of each domain; nothing where the windows were not read from text.
     """
 
     tokens: np.ndarray
@@ -63,6 +85,7 @@ class Windows(NamedTuple):
     names: tuple[str, ...]
     fingerprints: tuple[str, ...]
     max_tokens: int | None = None
+    readings: tuple[Reading, ...] = ()
 
     def part(self, first: int, stop: int) -> "Windows":
         """The windows from `first` up to and without `stop`, of the same domains."""

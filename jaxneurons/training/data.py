@@ -9,7 +9,7 @@ function of the seed and the step alone.
 import functools
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +21,9 @@ from jaxneurons.text.tokenizer import Tokenizer
 
 
 class Domain(NamedTuple):
-    """How much text a domain has, and a digest of it."""
+    """What was read of a domain, how many tokens it became, and a digest of it."""
 
-    documents: int
+    reading: windows.Reading
     tokens: int
     fingerprint: str
 
@@ -43,7 +43,7 @@ class Data(NamedTuple):
 
 
 def load(
-    sources: Sequence[tuple[str, pathlib.Path]],
+    sources: corpus.Sources,
     tokenizer: Tokenizer,
     config: Config,
     validation_share: float,
@@ -53,7 +53,7 @@ def load(
     """Reads, splits and cuts the text of all domains; T is the model's longest context.
 
     Args:
-        sources: name and path of each domain.
+        sources: name and source of each domain.
         tokenizer: fits the model.
         config: of the model.
         validation_share: share of the documents that is held out, at least one document of each
@@ -78,7 +78,7 @@ def load(
     for stream in read:
         texts = stream.documents()
         domains[stream.name] = Domain(
-            len(texts), len(stream.tokens), stream.fingerprint
+            stream.reading, len(stream.tokens), stream.fingerprint
         )
         held_out = choose_held_out(len(texts), validation_share)
         for target, keep in ((training, ~held_out), (validation, held_out)):

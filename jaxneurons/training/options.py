@@ -8,7 +8,7 @@ from typing import Any
 from absl import flags
 
 from jaxneurons import config, errors
-from jaxneurons.command import backend, cache, common_flags, named_paths
+from jaxneurons.command import backend, cache, common_flags, text_flags
 from jaxneurons.command.progress import Progress
 from jaxneurons.training.recipe import DTYPES, Recipe
 from jaxneurons.training.request import Cadence, Request
@@ -48,7 +48,7 @@ _HELP = {
     "checkpoint_every": "Number of updates between checkpoints, of which the last two are kept.",
 }
 
-CORPUS = common_flags.corpus("At least one is required to train")
+TEXT = text_flags.define("At least one domain is required to train")
 OUT = common_flags.required(
     "out", "DIR", "Directory of the training run; an unfinished run there is continued."
 )
@@ -154,12 +154,13 @@ def request() -> Request:
     Raises:
         UsageError: a flag has a value that means nothing.
     """
-    if not CORPUS.value:
+    sources = TEXT.sources()
+    if not sources:
         raise errors.UsageError("--corpus=NAME=PATH is required to train")
     published = _published()
     published_vocabulary = published.pop("vocab_size", None)
     return Request(
-        sources=tuple(named_paths.sources(CORPUS.value)),
+        sources=tuple(sources),
         out=pathlib.Path(OUT.value),
         sizes=_sizes(published),
         recipe=_recipe(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import errors
+from jaxneurons.text.sources import Source
 from jaxneurons.training.recipe import Recipe
 
 
@@ -62,7 +63,7 @@ class Request:
     """What to train on what, and where to put it.
 
     Attributes:
-        sources: name and path of each domain's text.
+        sources: name and source of each domain's text.
         out: the training directory.
         sizes: fields of `Config` except vocab_size; the longest context is the window.
         recipe: hyperparameters.
@@ -74,7 +75,7 @@ class Request:
         cache_directory: where tokenized text is kept; None keeps none.
     """
 
-    sources: tuple[tuple[str, pathlib.Path], ...]
+    sources: tuple[tuple[str, pathlib.Path | Source], ...]
     out: pathlib.Path
     sizes: Mapping[str, Any]
     recipe: Recipe

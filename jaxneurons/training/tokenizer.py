@@ -5,7 +5,7 @@ The text that is later held out from training is read too: it decides merges, no
 """
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
@@ -23,13 +23,13 @@ _BYTES = 256
 
 
 def train(
-    sources: Sequence[tuple[str, pathlib.Path]],
+    sources: corpus.Sources,
     vocab_size: int,
 ) -> bytes:
     """Learns merges from the text; returns the `tokenizer.json`.
 
     Args:
-        sources: name and path of each domain.
+        sources: name and source of each domain.
         vocab_size: number of entries, special tokens and bytes included; the tokenizer has fewer if
             the text has no more pairs.
 
@@ -84,7 +84,7 @@ def write(folder: pathlib.Path, content: bytes, config: Config) -> None:
     files.write_atomically(folder / tokenizer.SETTINGS, strict_json.to_bytes(settings))
 
 
-def _texts(sources: Sequence[tuple[str, pathlib.Path]]) -> Iterator[str]:
+def _texts(sources: corpus.Sources) -> Iterator[str]:
     for document in corpus.read_documents(sources):
         if not isinstance(document.content, str):
             raise errors.CorpusError(

@@ -66,7 +66,8 @@ def train(request: Request, progress: Progress | None = None) -> runs.Run:
             )
     else:
         text = _begin(request)
-    progress.log_line(_summary(text))
+    for line in _summary(text):
+        progress.log_line(line)
     run = runs.open_run(request.out)
     if changed := manifest.differences("", run.machine, _machine()):
         progress.log_line(
@@ -155,16 +156,15 @@ def _prepare(request: Request, content: bytes) -> tuple[runs.Identity, data.Data
     return identity, text
 
 
-def _summary(text: data.Data) -> str:
-    """Documents and tokens of each domain, and the windows that they make."""
-    domains = [
-        f"{name} {domain.documents:,} documents, {domain.tokens:,} tokens"
-        for name, domain in text.domains.items()
+def _summary(text: data.Data) -> list[str]:
+    """What was read of each domain, and the windows that it all makes; a line for each."""
+    return [
+        *(
+            f"text {name}: {domain.reading.describe(domain.tokens)}"
+            for name, domain in text.domains.items()
+        ),
+        f"{len(text.training):,} windows to train on, {len(text.validation):,} to validate on",
     ]
-    return (
-        f"text: {'; '.join(domains)}; {len(text.training):,} windows to train on, "
-        f"{len(text.validation):,} to validate on"
-    )
 
 
 def _device() -> dict[str, Any]:

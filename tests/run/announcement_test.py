@@ -16,9 +16,10 @@ def test_documents_and_tokens_of_each_domain(tmp_path):
     ]
     windows = corpus.load_windows(sources, None, tiny_tokenizers.CONFIG, 6)
     # 11 tokens are three windows of 5 and their BOS; 11 and two separators are three too.
-    assert announcement.text(windows, tiny_tokenizers.CONFIG) == (
-        "text: one 1 document, 14 tokens; three 3 documents, 16 tokens"
-    )
+    assert announcement.text(windows) == [
+        "text one: 1 document, 0 bytes, 14 tokens",
+        "text three: 3 documents, 0 bytes, 16 tokens",
+    ]
 
 
 @cases.each("place", ["memory", "disk"])

@@ -156,8 +156,8 @@ def test_suppression_is_what_the_outputs_say(record):
     assert overall["number"] == 8
     assert overall["mean_negative"] == 3 / 8
     assert overall["all_negative"] == 2 / 8
-    # All but (1, 0), which has every other token below its own.
-    assert overall["among_lowest"] == 7 / 8
+    # The vocabulary is too small for it to mean anything.
+    assert overall["among_lowest"] is None
     layers = [layer["detectors"]["mean_negative"] for layer in section["layers"]]
     assert layers == [2 / 4, 1 / 2, 0]
 

@@ -141,10 +141,13 @@ def planted(seed=0, neurons=40, tokens=300, width=16, number=20):
 
 
 def test_planted_detectors_suppress_their_triggers_and_controls_are_even():
-    found, kernel, unembedding = planted()
-    settings = suppression.Settings(lowest=10, draws=20)
-    result = look(found, kernel, unembedding, lowest=10, draws=20)
+    found, kernel, unembedding = planted(tokens=1000)
+    settings = suppression.Settings(lowest=30, draws=20)
+    result = look(found, kernel, unembedding, lowest=30, draws=20)
     section = suppression.summarize([result], settings)
+    assert (section["vocabulary"], section["lowest_share"]) == (1000, 0.03)
+    few = suppression.summarize([result._replace(vocabulary=999)], settings)
+    assert few["lowest_share"] is few["overall"]["detectors"]["among_lowest"] is None
     assert section["overall"]["detectors"] == {
         "number": 20,
         "mean_negative": 1.0,

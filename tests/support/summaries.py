@@ -133,6 +133,8 @@ def _suppression(layers, effect) -> dict[str, Any]:
     strongest = [_detector(index % layers, 13416 + index) for index in range(8)]
     return {
         "settings": dataclasses.asdict(suppression.Settings()),
+        "vocabulary": 50265,
+        "lowest_share": 50 / 50265,
         "layers": [],
         "overall": {group: share | rest for group, share in shares.items()},
         "draws": {},

@@ -12,7 +12,7 @@ from tests.support import cases
 
 
 def read(path, **options):
-    [file] = files.list_files(path)
+    [file] = files.list_files(path).files
     return list(documents.read_documents(file, **options))
 
 
@@ -192,7 +192,7 @@ def test_long_file_of_lines_is_read_in_bounded_memory(tmp_path):
     with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(200):
             file.write(line)
-    [file] = files.list_files(path)
+    [file] = files.list_files(path).files
     tracemalloc.start()
     count = sum(1 for _ in documents.read_documents(file))
     peak = tracemalloc.get_traced_memory()[1]
@@ -203,7 +203,7 @@ def test_long_file_of_lines_is_read_in_bounded_memory(tmp_path):
 
 def test_documents_before_a_fault_are_read(write):
     path = write("a.jsonl", b'{"text": "one"}\n{')
-    [file] = files.list_files(path)
+    [file] = files.list_files(path).files
     reader = documents.read_documents(file)
     assert next(reader).content == "one"
     with pytest.raises(errors.CorpusError, match=":2: not valid JSON"):

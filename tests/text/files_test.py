@@ -1,23 +1,22 @@
 """Which files a corpus has, and their bytes, compressed or not."""
 
 import gzip
-import logging
 import os
 import tracemalloc
 
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.text import files
+from jaxneurons.text import compression, files
 from tests.support import cases
 
 
 def read(path):
-    return b"".join(files.read_pieces(path))
+    return b"".join(compression.read_pieces(path))
 
 
-def names(path):
-    return [file.name for file in files.list_files(path)]
+def names(path, suffixes=()):
+    return [file.name for file in files.list_files(path, suffixes).files]
 
 
 @pytest.mark.fault(case=20)
@@ -29,23 +28,36 @@ def test_directory_is_searched_to_the_bottom_in_order_of_names(tmp_path):
     assert names(tmp_path) == expected
 
 
-def test_other_files_are_left_out_and_named_in_one_line(tmp_path, caplog):
-    for name in ("a.txt", "README.md", ".hidden.txt", ".git/b.txt", "c.TXT"):
+def test_other_files_are_left_out_and_named(tmp_path):
+    others = [f"{number:02}.png" for number in range(11)]
+    for name in ("a.txt", "README.md", ".hidden.txt", ".git/b.txt", "c.TXT", *others):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    with caplog.at_level(logging.INFO):
-        assert names(tmp_path) == ["a.txt"]
-    [message] = caplog.messages
-    assert message.endswith("left out .git, .hidden.txt, README.md, c.TXT")
+    hidden, other = files.list_files(tmp_path).left_out
+    assert str(hidden) == "2 files: .git, .hidden.txt (hidden)"
+    assert other.number == 13 and other.what.endswith("09.png and 3 more")
 
 
-def test_many_left_out_are_counted(tmp_path, caplog):
-    (tmp_path / "a.txt").write_bytes(b"x")
-    for number in range(15):
-        (tmp_path / f"{number:02}.md").write_bytes(b"x")
-    with caplog.at_level(logging.INFO):
+def test_source_code_is_read_by_its_suffix_and_never_its_licence_alone(tmp_path):
+    for name in ("LICENSE.txt", "requirements.txt", "src/a.py", "src/b.py", "c.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(
+        errors.CorpusError, match="3 source files .* of text only LICEN"
+    ) as e:
         names(tmp_path)
-    assert caplog.messages[0].endswith("09.md and 5 more")
+    assert e.value.remedy == {"suffix": ".py"}
+    assert names(tmp_path, (".py",)) == ["src/a.py", "src/b.py"]
+    with pytest.raises(
+        errors.CorpusError, match=r"no text files. Add .* in \.cc, perhaps"
+    ):
+        names(tmp_path, (".cc",))
+    # Text beside a script or two is text.
+    for name in ("wiki.jsonl.zst", "news.parquet", "books.csv.gz", "more.json"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(names(tmp_path)) == 6
+    # A file that is named is read whatever its kind, if its suffix is asked for.
+    assert names(tmp_path / "src" / "a.py", (".py",)) == ["a.py"]
 
 
 def test_single_file_is_named_without_its_folder(tmp_path):
@@ -60,11 +72,12 @@ def test_directory_without_text_is_refused(tmp_path):
 
 
 def test_file_of_another_suffix_is_refused(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"x")
+    (tmp_path / "a.doc").write_bytes(b"x")
     with pytest.raises(
-        errors.CorpusError, match=r"a\.csv is not named .* or \.jsonl\.gz"
+        errors.CorpusError,
+        match=r"a\.doc is not named .* or \.parquet, perhaps with \.gz",
     ):
-        names(tmp_path / "a.csv")
+        names(tmp_path / "a.doc")
 
 
 @cases.each("name", ["absent", "absent.txt"])
@@ -130,7 +143,7 @@ def test_device_is_refused(tmp_path):
 def test_changed_file_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"x")
-    listed = files.list_files(path)
+    listed = files.list_files(path).files
     files.refuse_changed(listed)
     path.write_bytes(b"y")
     # As tar, rsync and cp -p do.
@@ -154,7 +167,7 @@ def test_member_may_begin_anywhere_in_what_is_read_at_once(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(b"".join(gzip.compress(text) for text in (b"ab", b"", b"cd")))
     for size in range(1, 50):
-        assert b"".join(files.read_pieces(path, size)) == b"abcd"
+        assert b"".join(compression.read_pieces(path, size)) == b"abcd"
 
 
 @pytest.mark.fault(case=16)
@@ -204,7 +217,7 @@ def test_gzip_data_wants_its_suffix(tmp_path):
         with pytest.raises(
             errors.CorpusError, match=r"a\.txt is compressed .* in \.gz"
         ):
-            list(files.read_pieces(path, size))
+            list(compression.read_pieces(path, size))
 
 
 @pytest.mark.fault(case=17)
@@ -213,7 +226,7 @@ def test_bomb_is_read_in_bounded_memory(tmp_path):
     path.write_bytes(gzip.compress(b"a" * 2**26))
     assert path.stat().st_size < 2**17
     tracemalloc.start()
-    size = sum(map(len, files.read_pieces(path)))
+    size = sum(map(len, compression.read_pieces(path)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size == 2**26

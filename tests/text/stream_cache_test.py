@@ -12,10 +12,17 @@ from jaxneurons.text import stream_cache
 from tests.support import cases
 
 TOKENS = np.arange(100, dtype=np.int32)
+# A document at 0, one at 50, and nothing passed over behind them.
+TABLE = np.array([[0, 9, 1, 0], [50, 9, 0, 2], [100, 0, 0, 0]])
+
+
+def made(count, is_whole):
+    whole = stream_cache.Stream(TOKENS, True, TABLE)
+    return whole if is_whole else whole.beginning(count)
 
 
 def save(folder, count, is_whole):
-    stream_cache.save(folder, stream_cache.Stream(TOKENS[:count], is_whole))
+    stream_cache.save(folder, made(count, is_whole))
     [path] = [path for path in folder.iterdir() if f"-{count}-" in path.name]
     return path
 
@@ -30,6 +37,7 @@ def test_whole_stream_serves_every_limit(tmp_path, limit, count, is_whole):
     np.testing.assert_array_equal(stream.tokens, TOKENS[:count])
     assert stream.is_whole == is_whole
     assert stream.tokens.dtype == np.int32
+    np.testing.assert_array_equal(stream.table, TABLE[: 3 if is_whole else 2])
 
 
 def test_beginning_serves_no_more_than_it_has(tmp_path):
@@ -98,7 +106,7 @@ def test_foreign_names_are_ignored(tmp_path):
 
 def test_folder_that_cannot_be_made_is_logged(tmp_path, caplog):
     (tmp_path / "file").write_bytes(b"in the way")
-    stream = stream_cache.Stream(TOKENS, True)
+    stream = made(100, True)
     stream_cache.save(tmp_path / "file" / "folder", stream)
     assert stream_cache.find(tmp_path / "file" / "folder", None) is None
     assert re.search("tokens are not cached: .*: Not a directory", caplog.text)
@@ -109,7 +117,7 @@ def test_full_disk_leaves_nothing(tmp_path, caplog, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    stream_cache.save(tmp_path, stream_cache.Stream(TOKENS, True))
+    stream_cache.save(tmp_path, made(100, True))
     assert re.search("tokens are not cached: .*: No space left", caplog.text)
     assert list(tmp_path.iterdir()) == []
 
@@ -123,7 +131,7 @@ def test_what_a_killed_process_left_is_replaced(tmp_path):
 
 
 def test_many_writers_at_once(tmp_path):
-    stream = stream_cache.Stream(np.arange(10**5, dtype=np.int32), True)
+    stream = stream_cache.Stream(np.arange(10**5, dtype=np.int32), True, TABLE)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for _ in pool.map(lambda _: stream_cache.save(tmp_path, stream), range(40)):
             found = stream_cache.find(tmp_path, None)

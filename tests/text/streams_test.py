@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxneurons import errors
-from jaxneurons.text import corpus, files, streams, windows
+from jaxneurons.text import corpus, sources, streams, windows
 from tests.support import cases, tiny_tokenizers
 
 CONFIG = tiny_tokenizers.CONFIG
@@ -26,12 +26,16 @@ class Encoder:
         return list(map(tiny_tokenizers.encode_bytes, texts))
 
 
+def open_text(path):
+    return sources.open_text(sources.make_source(path), "a")
+
+
 def read(path, encode=None, limit=None, folder=None, config=CONFIG, **options):
     """The stream, or the beginning of it that makes `limit` tokens of windows of 8."""
-    domain = streams.Domain(files.list_files(path), encode, config, folder)
+    domain = streams.Domain(open_text(path), encode, config, folder)
     wanted = limit and windows.Limit(limit, 8)
     [stream] = streams.read([domain], wanted, **options)
-    return stream.tolist()
+    return stream.tokens.tolist()
 
 
 def write_texts(path, *texts):
@@ -77,9 +81,9 @@ def test_what_a_domain_leaves_is_read_of_the_others(tmp_path):
     domains = []
     for number, (encode, part) in enumerate(zip(encoders, texts, strict=True)):
         path = write_texts(tmp_path / f"{number}.jsonl", *part)
-        domains.append(streams.Domain(files.list_files(path), encode, CONFIG))
+        domains.append(streams.Domain(open_text(path), encode, CONFIG))
     first, second = streams.read(domains, windows.Limit(66, 8), batch_size=10)
-    assert (len(first), len(second)) == (56, 1)
+    assert (len(first.tokens), len(second.tokens)) == (56, 1)
     # Once each, and not to the end.
     assert (len(encoders[0].texts), len(encoders[1].texts)) == (6, 1)
 
