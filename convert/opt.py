@@ -165,7 +165,7 @@ def _cast(tensor: np.ndarray, dtype: str, keep_values: bool, where: str) -> np.n
         cast = tensor.astype(format.DTYPES[dtype])
     if keep_values and tensor.dtype == np.float64:
         place = values.first_where(values.differ, tensor, cast)
-        reason = f"which {dtype} does not hold exactly. Convert it with dtype {dtype} to round it."
+        reason = f"which {dtype} does not hold exactly. Convert it with convert_opt.py, in dtype {dtype}, to round it."
     else:
         place = values.first_where(values.overflows, tensor, cast)
         reason = f"too large for {dtype}. Choose a type with a larger range."

@@ -5,7 +5,8 @@ One mesh axis. Every device takes `windows_per_batch` windows at a time, whateve
 that the same executable computes each window and every number of a study has the same bits.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -90,6 +91,17 @@ def make_mesh(number: int | None = None) -> Mesh:
 def mesh_over(chosen: Sequence[jax.Device]) -> Mesh:
     """One axis over some devices."""
     return Mesh(np.array(chosen), (AXIS,))
+
+
+@contextlib.contextmanager
+def unguarded() -> Iterator[None]:
+    """Within it JAX's aids for debugging refuse nothing: transfers are meant, and NaN and infinity are looked for."""
+    with (
+        jax.transfer_guard("allow"),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+    ):
+        yield
 
 
 def sharded(mesh: Mesh) -> NamedSharding:

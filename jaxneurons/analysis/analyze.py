@@ -207,7 +207,7 @@ def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             stage.mkdir()
         yield stage
         made = [path for path in stage.rglob("*") if path.is_file()]
-        former = set((folder / "figures").glob(drawing.FIGURES))
+        former = drawing.drawn_before(folder / "figures")
         former -= {folder / path.relative_to(stage) for path in made}
         with files.translated("write", folder):
             for path in former:

@@ -13,8 +13,6 @@ from jaxneurons.disk import files
 from jaxneurons.studies import summary
 
 CAPTIONS = "captions.md"
-# Files that are figures.
-FIGURES = "figure_[0-9]*"
 
 Summaries = Mapping[str, Mapping[str, Any]]
 
@@ -99,12 +97,24 @@ def _replace(
     """Writes figures over those that are there; what is not drawn any more goes when all others are written."""
     with files.translated("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        former = set(folder.glob(FIGURES))
+        former = drawn_before(folder)
     drawn = save(summaries, folder, wanted)
     with files.translated("write", folder):
         for path in former.difference(drawn.paths):
             path.unlink()
     return drawn
+
+
+def drawn_before(folder: pathlib.Path) -> set[pathlib.Path]:
+    """The figures and tables in a folder that bear the names of ours."""
+    from jaxneurons.figures import plots
+
+    names = {plot.file_name for same in plots.by_number().values() for plot in same}
+    return {
+        path
+        for path in folder.glob("figure_*")
+        if path.stem in names and path.suffix in (".png", ".svg", ".md")
+    }
 
 
 def save(

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 from jaxneurons import errors
 
 VARIABLE = "JAXNEURONS_CACHE"
-_ADVICE = f"Set {VARIABLE} or pass --cache to use another directory."
+_ADVICE = f"Set {VARIABLE} to use another directory."
 
 
 def directory(given: str | None = None) -> pathlib.Path:
@@ -19,11 +20,11 @@ def directory(given: str | None = None) -> pathlib.Path:
     Raises:
         UsageError: nothing is set, and no home directory is known.
     """
-    if own := given or os.environ.get(VARIABLE):
-        return pathlib.Path(own)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return pathlib.Path(shared) / "jaxneurons"
     try:
+        if own := given or os.environ.get(VARIABLE):
+            return pathlib.Path(own).expanduser()
+        if shared := os.environ.get("XDG_CACHE_HOME"):
+            return pathlib.Path(shared).expanduser() / "jaxneurons"
         return pathlib.Path.home() / ".cache" / "jaxneurons"
     except RuntimeError:
         raise errors.UsageError(
@@ -37,6 +38,8 @@ def needed(cache_directory: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except errors.InputOutputError as error:
-        if str(cache_directory) not in str(error):
+        # As a path of its own: a short one is a part of many a message.
+        place = rf"(?<![\w./-]){re.escape(str(cache_directory))}(?![\w.-])"
+        if not re.search(place, str(error)):
             raise
         raise errors.InputOutputError(f"{error}. {_ADVICE}") from error

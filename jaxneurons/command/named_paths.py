@@ -60,7 +60,8 @@ def _splits(value: str) -> list[tuple[str, str]]:
 
 
 def _choose(splits: list[tuple[str, str]]) -> tuple[str, pathlib.Path]:
-    """The first split whose path exists; where none does, the first with a name, if any."""
+    """The first split whose path exists; where none does, the first whose name can be one, if any."""
     exist = [split for split in splits if split[1] and os.path.exists(split[1])]
-    name, path = next(iter(exist or [split for split in splits if split[0]] or splits))
+    named = [split for split in splits if split[0] and "/" not in split[0]]
+    name, path = (exist or named or splits)[0]
     return name, pathlib.Path(path)

@@ -134,7 +134,8 @@ class Progress:
         assert self._log is not None
         with (
             files.translated("write", self._log),
-            open(self._log, "a", encoding="utf-8") as file,
+            # A path in a line need not be text.
+            open(self._log, "a", encoding="utf-8", errors="backslashreplace") as file,
         ):
             file.writelines(lines)
 

@@ -12,6 +12,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
@@ -42,8 +43,10 @@ def run(main: Callable[[], None]) -> None:
     _handle_signals(_interrupt)
     sys.unraisablehook = _raise_again
     allocator.keep_freed_memory()
-    # No command opens a window, and a wrong value would stop Matplotlib's import.
-    os.environ.pop("MPLBACKEND", None)
+    # No command opens a window; a wrong value here would stop the import of Matplotlib, or of tqdm.
+    for name in list(os.environ):
+        if name == "MPLBACKEND" or name.startswith("TQDM_"):
+            del os.environ[name]
     logging.basicConfig(format="%(message)s", handlers=[progress.LogHandler()])
     logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -82,6 +85,10 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
             return "standard output was closed", errors.InputOutputError.exit_code
         case MemoryError():
             return f"out of memory: {error}".rstrip(": "), 1
+        case ValueError() if (package := _importing(error)) is not None:
+            reason = " ".join(str(error).split()).rstrip(".")
+            line = f"{package} cannot be imported: {reason}. Change or unset its environment variable."
+            return line, errors.UsageError.exit_code
         # Libraries raise it without a number for what the operating system had no part in.
         case OSError(errno=int()):
             place = "" if error.filename is None else f"{error.filename}: "
@@ -91,6 +98,17 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         return _INTERRUPTED, errors.InterruptedRunError.exit_code
     return None
+
+
+def _importing(error: ValueError) -> str | None:
+    """The library whose import raised an error, as that of a variable that it cannot read; None for a fault of ours."""
+    frames = [
+        (str(frame.f_globals.get("__name__")).partition(".")[0], frame.f_code.co_name)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    package = frames[-1][0]
+    own = package in ("__main__", "convert", "jaxneurons", "scripts")
+    return None if own or (package, "<module>") not in frames else package
 
 
 def _with_advice(error: errors.JaxneuronsError) -> str:
@@ -126,7 +144,8 @@ def _help(main: Callable[[], None], everything: bool) -> str:
     module = sys.modules[main.__module__]
     # Examples in docstrings are those of a checkout.
     checkout = f"python scripts/{module.__name__.rpartition('.')[2]}.py"
-    text = str(module.__doc__).replace(checkout, " ".join(_command_line()))
+    # There are no docstrings under `python -OO`.
+    text = (module.__doc__ or "").replace(checkout, " ".join(_command_line()))
     if everything:
         return f"{text}\n{flags.FLAGS.get_help()}"
     # Without the name of the module, which stands above its flags.
@@ -148,7 +167,10 @@ def _command_to_resume() -> str:
 
 def _parse_flags(arguments: list[str]) -> None:
     try:
-        rest = flags.FLAGS(arguments)[1:]
+        # Shells leave a "~" alone that stands behind a "=".
+        home = os.path.expanduser("~")
+        expanded = [re.sub(r"(?<==)~(?=/|$)", lambda _: home, a) for a in arguments]
+        rest = flags.FLAGS(expanded)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
         # A line for each problem; what is said of a missing flag names it by itself.
         lines = re.sub(r"^flag --\w+=(None)?: ", "", str(error), flags=re.MULTILINE)

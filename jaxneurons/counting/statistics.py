@@ -116,7 +116,7 @@ def position_information(
     several = len(windows) > 1
     numbers = np.array([*windows, sum(windows)][: None if several else 1])
     with jax.enable_x64(True):
-        found = np.asarray(_by_blocks(position_count, numbers))
+        found = jax.device_get(_by_blocks(position_count, jax.device_put(numbers)))
     return found if several else np.concatenate([found, found])
 
 

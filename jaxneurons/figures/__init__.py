@@ -14,9 +14,13 @@ if "matplotlib" not in sys.modules:
     _backend = os.environ.pop("MPLBACKEND", "")
     try:
         import matplotlib
-    except ValueError as error:
-        raise errors.UsageError(
-            f"Matplotlib cannot be imported: {error}. Mend or remove your matplotlibrc file."
+    except ValueError:
+        # A settings file that cannot be read; figures here depend on none.
+        os.environ["MATPLOTLIBRC"] = os.devnull
+        import matplotlib
+    except OSError as error:
+        raise errors.InputOutputError(
+            f"Matplotlib cannot be imported: {error}. Set MPLCONFIGDIR to a directory that can be written."
         ) from error
     finally:
         if _backend:

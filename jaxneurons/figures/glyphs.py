@@ -66,7 +66,10 @@ def _drawable() -> frozenset[int]:
 
 
 def _font(weight: str) -> ft2font.FT2Font:
-    found = font_manager.FontProperties(family=FONT, weight=weight)
+    # All that is not said the user's settings decide.
+    found = font_manager.FontProperties(
+        FONT, style="normal", variant="normal", stretch="normal", weight=weight
+    )
     return font_manager.get_font(font_manager.findfont(found))
 
 

@@ -23,20 +23,27 @@ def available(proc: pathlib.Path = PROC, mount: pathlib.Path = MOUNT) -> int:
         mount: where control groups are mounted.
     """
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
-    own = [] if address_space == resource.RLIM_INFINITY else [address_space]
+    own = [
+        limit
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+        if (limit := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
+    ]
     return min([physical, *own, *_group_limits(proc, mount)])
 
 
 def _group_limits(proc: pathlib.Path, mount: pathlib.Path) -> Iterator[int]:
     """Every limit on the process's way to the root, in version 1 and 2 of control groups."""
     try:
-        lines = proc.read_text().splitlines()
+        # The name of a group may be in any encoding.
+        lines = proc.read_text(errors="surrogateescape").splitlines()
     except OSError:
         # No Linux, or no /proc: only the root can be looked at.
         lines = []
     for line in [*lines, "0::/", "0:memory:/"]:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path:
+            continue
         if controllers == "":
             yield from _limits(mount, path, _UNIFIED_LIMITS)
         elif "memory" in controllers.split(","):

@@ -104,7 +104,7 @@ def study(
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
     begun = _begin(model, work, pathlib.Path(path), resume)
-    with begun.locked(), _interruptible(begun), progress:
+    with begun.locked(), _interruptible(begun), devices.unguarded(), progress:
         progress.keep_log(begun.path / "study.log")
         _finish(begun, work, suppression, figures, progress)
     return results.open_study(path)

@@ -11,8 +11,10 @@ there the samples see what training, casting or merging changed.
 import hashlib
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 
+from jaxneurons import errors
 from jaxneurons.disk import files, locks
 from jaxneurons.store import format, reading
 
@@ -51,8 +53,15 @@ def open_or_make(
             with locks.locked(path.with_name(f".{path.name}.lock"), make=True):
                 # Another process may have made it since.
                 if not reading.is_store(path):
+                    # What others left of one, such as a cleaner of old files.
+                    shutil.rmtree(path, ignore_errors=True)
                     write(path)
-    return reading.open_store(path)
+    try:
+        return reading.open_store(path)
+    except errors.StoreError as error:
+        raise errors.StoreError(
+            f"{error}. Remove {path}, and it is made again."
+        ) from error
 
 
 def file_identity(path: pathlib.Path) -> tuple[object, ...]:

@@ -139,7 +139,11 @@ def open_store(location: os.PathLike | str) -> Store:
 def is_store(path: os.PathLike | str) -> bool:
     """Whether there is a manifest of a store at a local path; URLs are taken to be stores."""
     text = os.fspath(path)
-    return _is_url(text) or os.path.isfile(pathlib.Path(text) / MANIFEST)
+    # A Hugging Face directory may hold a manifest of something else.
+    return _is_url(text) or (
+        os.path.isfile(pathlib.Path(text) / MANIFEST)
+        and not os.path.exists(pathlib.Path(text) / "config.json")
+    )
 
 
 def _is_url(location: str) -> bool:

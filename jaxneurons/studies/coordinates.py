@@ -23,7 +23,10 @@ def find(identity: Identity) -> dict[str, np.ndarray]:
     """
     config = identity.model.config
     domains = [domain.name for domain in identity.corpus]
-    both = [*domains, f"{ALL} domains" if ALL in domains else ALL]
+    together = ALL
+    while together in domains:
+        together += " domains"
+    both = [*domains, together]
     return {
         "domain": np.array(domains, np.dtypes.StringDType()),
         "domain_or_all": np.array(both, np.dtypes.StringDType()),

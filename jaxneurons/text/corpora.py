@@ -79,6 +79,8 @@ def _source(entry: Any, place: str, folder: pathlib.Path) -> tuple[str, Source]:
 
 def check_name(name: str, place: str) -> None:
     """Raises UsageError for the name of a domain that cannot be shown."""
+    if not isinstance(name, str) or not name:
+        raise errors.UsageError(f"{place}: {name!r} is no name for a domain.")
     if "/" in name or not name.isprintable():
         raise errors.UsageError(
             f"{place}: the name holds '/' or a character that does not print."

@@ -16,6 +16,7 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import strict_json
 from jaxneurons.text import (
+    corpora,
     documents,
     files,
     selection,
@@ -167,6 +168,8 @@ def _check_request(
 
 
 def _open(given: Sources) -> list[sources.Text]:
+    for name, _ in given:
+        corpora.check_name(name, f"domain {name!r}")
     return [
         sources.open_text(sources.make_source(source), name) for name, source in given
     ]

@@ -96,6 +96,9 @@ def load(
             name: ocp.load_checkpointables(path, {name: tree})[name]
             for name, tree in items.items()
         }
+    except (OSError, MemoryError):
+        # The machine's, not the checkpoint's.
+        raise
     except Exception as error:  # Of any type: orbax passes on what its parts raise.
         raise errors.CheckpointError(
             f"{path} is damaged: {_reason(error)}. Remove it to continue from the one before."

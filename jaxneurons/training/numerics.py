@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import jax
 
+from jaxneurons import devices
+
 # Randomness is a function of the seed alone: no default implementation, no offset of all seeds.
 _RANDOM = "threefry2x32"
 
@@ -21,6 +23,7 @@ def fixed() -> Iterator[None]:
         jax.numpy_rank_promotion("allow"),
         jax.disable_jit(False),
         _optimized(),
+        devices.unguarded(),
     ):
         yield
 
