@@ -1,10 +1,9 @@
 """A model's tokenizer files in, one `tokenizer.json` out: what stores hold and studies read.
 
-In come the files of a tokenizer in any of the forms in which OPT's, Galactica's and GPT-2's are
-published: `tokenizer.json`, or `vocab.json` and `merges.txt`, and the files that add tokens to these.
-Out comes what transformers makes of them, as the `tokenizers` library writes it, without truncation,
-padding and dropout. A `vocab.txt` alone names the ids, a line each, and then all text must be ready
-tokens. Nothing in the directory is ever run as code.
+In come the files of a tokenizer in any of the forms in which those of OPT, Galactica and GPT-2 are
+published: `tokenizer.json`, or `vocab.json` and `merges.txt`, and files that add tokens. Out comes
+what transformers makes of them, as the `tokenizers` library writes it, without truncation, padding
+and dropout. A `vocab.txt` alone names the ids of ready tokens, a line each. No file is run as code.
 """
 
 import itertools
@@ -98,12 +97,11 @@ def settings(content: bytes, config: Config) -> dict[str, Any]:
         "eos_token": config.eos_token_id,
         "pad_token": config.pad_token_id,
     }
-    pieces = {
-        name: backend.id_to_token(token)
+    named = {
+        name: piece
         for name, token in tokens.items()
-        if token is not None
+        if token is not None and (piece := backend.id_to_token(token)) is not None
     }
-    named = {name: piece for name, piece in pieces.items() if piece is not None}
     return {"tokenizer_class": "PreTrainedTokenizerFast"} | named
 
 
@@ -135,8 +133,7 @@ def _load(
     kind = (
         transformers.PreTrainedTokenizerFast if is_whole else transformers.AutoTokenizer
     )
-    # Given, so that the directory's own config.json is neither needed nor read; GPT-2's has the same
-    # tokenizer.
+    # Given, so that the directory's own config.json is not read; GPT-2 has the same tokenizer.
     model = {} if is_whole else {"config": transformers.OPTConfig()}
     try:
         loaded = kind.from_pretrained(
