@@ -5,9 +5,11 @@ import gzip
 import importlib
 import io
 import json
+import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from jaxneurons import errors
@@ -307,3 +309,35 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(errors.UsageError, match=r"takes datasets, which"):
         list(sources.open_text(sources.make_source("hf://a/b"), "a").read())
+
+
+READER = """
+import pathlib, resource, sys
+from jaxneurons.text import documents, files
+[file] = files.list_files(pathlib.Path(sys.argv[1])).files
+size = sum(document.size for document in documents.read_documents(file))
+print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.fault(case=17)
+def test_a_gigabyte_is_read_in_bounded_memory(tmp_path, campaign):
+    if not campaign:
+        pytest.skip("writes a gigabyte twice: --campaign")
+    arrow, zstandard = pytest.importorskip("pyarrow"), pytest.importorskip("zstandard")
+    parquet = importlib.import_module("pyarrow.parquet")
+    random = np.random.default_rng(0)
+    block = [random.bytes(5000).hex() for _ in range(1000)]
+    table = arrow.table({"text": block * 100})
+    # All in one row group.
+    parquet.write_table(
+        table, tmp_path / "a.parquet", use_dictionary=False, compression="NONE"
+    )
+    with zstandard.open(tmp_path / "a.jsonl.zst", "wt") as file:
+        for text in block * 100:
+            file.write(json.dumps({"text": text}) + "\n")
+    for name in ("a.parquet", "a.jsonl.zst"):
+        command = [sys.executable, "-c", READER, tmp_path / name]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        size, peak = map(int, done.stdout.split())
+        assert size == 10**9 and peak < 500 * 2**20, (name, peak)
