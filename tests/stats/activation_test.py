@@ -1,7 +1,6 @@
 """Bounds of pre-activations against inputs that reach them, and summaries against counts by hand."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,20 +86,32 @@ def test_bounds_read_the_norm_that_the_network_reads(before, affine, enable_bias
 
 
 def test_summary_by_hand():
-    counts = np.array([[0, 0, 10, 40], [0, 20, 10, 60]])
-    summary = activation.summarize_layer(
-        3,
-        counts,
-        {"a": 40, "b": 60},
-        min_preactivation=np.array([-9.0, -1.0, -1.0, 0.1]),
-        max_preactivation=np.array([0.0, 1.0, 1.0, 9.0]),
+    counts = np.array([[0, 0, 10, 40], [0, 1, 10, 60]])
+    # The second neuron's bound is 0, and it is no proof of activity.
+    bounds = np.array([-9.0, 0.0, -1.0, 0.1]), np.array([0.0, 1.0, 1.0, 9.0])
+    summary = activation.summarize_layer(3, counts, {"a": 40, "b": 60}, *bounds)
+    certified = {
+        "certified_dead": 1,
+        "certified_dead_share": 0.25,
+        "certified_always_active": 1,
+        "certified_always_active_share": 0.25,
+    }
+    assert summary == {
+        "layer": 3,
+        "neurons": 4,
+        "dead": 1,
+        "dead_share": 0.25,
+        "mean_frequency_alive": 121 / 300,
+        **certified,
+        "domains": {
+            "a": {"dead": 2, "dead_share": 0.5, "mean_frequency_alive": 50 / 80},
+            "b": {"dead": 1, "dead_share": 0.25, "mean_frequency_alive": 71 / 180},
+        },
+    }
+    unproven = activation.summarize_layer(
+        3, counts, {"a": 40, "b": 60}, *bounds, can_certify=False
     )
-    assert summary["layer"] == 3
-    assert (summary["dead"], summary["dead_share"]) == (1, 0.25)
-    assert summary["mean_frequency_alive"] == pytest.approx((20 + 20 + 100) / 300)
-    assert summary["certified_dead"] == summary["certified_always_active"] == 1
-    assert summary["domains"]["a"]["dead"] == 2
-    assert summary["domains"]["a"]["mean_frequency_alive"] == pytest.approx(50 / 80)
+    assert unproven == summary | dict.fromkeys(certified)
 
 
 def test_layer_without_a_live_neuron_has_no_frequency():
