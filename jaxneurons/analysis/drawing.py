@@ -29,6 +29,11 @@ class Drawn(NamedTuple):
     notes: list[str]
 
 
+def require_matplotlib() -> None:
+    """Raises UsageError or InputOutputError where it cannot be imported, before hours of work and not after."""
+    import jaxneurons.figures  # noqa: F401
+
+
 def read_summaries(
     studies: Sequence[tuple[str, pathlib.Path]],
 ) -> dict[str, dict[str, Any]]:

@@ -14,10 +14,10 @@ if "matplotlib" not in sys.modules:
     _backend = os.environ.pop("MPLBACKEND", "")
     try:
         import matplotlib
-    except ValueError:
-        # A settings file that cannot be read; figures here depend on none.
-        os.environ["MATPLOTLIBRC"] = os.devnull
-        import matplotlib
+    except ValueError as error:
+        raise errors.UsageError(
+            f"Matplotlib cannot be imported: {error}. Mend or remove your matplotlibrc file."
+        ) from error
     except OSError as error:
         raise errors.InputOutputError(
             f"Matplotlib cannot be imported: {error}. Set MPLCONFIGDIR to a directory that can be written."

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 
 from jaxneurons import devices, errors
-from jaxneurons.analysis import analyze
+from jaxneurons.analysis import analyze, drawing
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
 from jaxneurons.run import (
@@ -101,6 +101,8 @@ def study(
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, chosen, resources, mesh)
     # Before anything is written: a study that cannot run should not be begun.
+    if figures:
+        drawing.require_matplotlib()
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
     begun = _begin(model, work, pathlib.Path(path), resume)
