@@ -4,6 +4,7 @@ In: a checkpoint's table of contents and a config. Out: assignments that use eve
 every array, or one error that lists all that does not fit.
 """
 
+import collections
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -90,9 +91,9 @@ def _key_problems(
         merging = "model.merge_and_unload().save_pretrained(...)"
         return [f"LoRA weights are not merged into the model: with peft, use {merging}"]
     if prefix := _common_prefix(unexpected, table):
-        number, example = len(unexpected), unexpected[0]
+        prefixed = [key for key in unexpected if key.startswith(prefix)]
         return [
-            f"remove {prefix!r} from the {number} keys that begin with it: {example}"
+            f"remove {prefix!r} from the {len(prefixed)} keys that begin with it: {prefixed[0]}"
         ]
     missing = [name for name in expected if name not in found]
     twice = [
@@ -108,9 +109,10 @@ def _key_problems(
 
 
 def _common_prefix(keys: Sequence[str], table: key_map.Table) -> str:
-    """What all keys have before their names, such as "module."; "" if they have nothing."""
-    prefix = next(filter(None, map(table.prefix, keys)), "")
-    return prefix if all(key.startswith(prefix) for key in keys) else ""
+    """What most keys have before their names, such as "module."; "" if they have nothing."""
+    found = collections.Counter(filter(None, map(table.prefix, keys)))
+    prefix, number = next(iter(found.most_common(1)), ("", 0))
+    return prefix if 2 * number > len(keys) else ""
 
 
 def _tensor_problems(
