@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxneurons
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 WINDOWS, WINDOW = 200, 48
 # The vocabulary's [HEAVY], with which the model's training data begins, and its 20 amino acids.
@@ -54,7 +54,7 @@ def preactivations(folder, tokens):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["IgLM", "IgLM-S"])
+@cases.each("size", ["IgLM", "IgLM-S"])
 def test_every_count_is_that_of_transformers(size, tmp_path):
     folder = folder_of(size, tmp_path / size)
     pytest.importorskip("torch")

@@ -15,7 +15,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.text import corpora, corpus, documents, files, sources
 from jaxneurons.text.selection import Passed, Selection
-from tests.support import tiny_tokenizers
+from tests.support import cases, tiny_tokenizers
 
 TEXTS = ['one, "two"\nthree', "é\t{[]}", "", "a\\", "x" * 1000]
 DOMAINS = ["a", "b", "a", "b", "a"]
@@ -76,7 +76,7 @@ def contents(found):
     return [each.content for each in found if not isinstance(each, Passed)]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@cases.each("name", FORMATS)
 def test_every_format_gives_the_documents_of_the_field_that_is_asked_for(
     name, tmp_path
 ):
