@@ -68,7 +68,7 @@ def _drawable() -> frozenset[int]:
 def _font(weight: str) -> ft2font.FT2Font:
     # All that is not said the user's settings decide.
     found = font_manager.FontProperties(
-        FONT, style="normal", variant="normal", stretch="normal", weight=weight
+        family=FONT, style="normal", variant="normal", stretch="normal", weight=weight
     )
     return font_manager.get_font(font_manager.findfont(found))
 
