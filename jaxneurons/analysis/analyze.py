@@ -87,15 +87,8 @@ def analyze(
     with progress or Progress() as shown:
         phases = len(orders) + 1 + (lacking is not None)
         shown.start(phases * len(study.asked_layers), "analysis", "layers")
-        found = ngrams.write_detectors(
-            study,
-            model,
-            wanted.detectors,
-            wanted.suppression,
-            folder,
-            findings.add_detector,
-            shown,
-        )
+        criteria, note = (wanted.detectors, wanted.suppression), findings.add_detector
+        found = ngrams.write_detectors(study, model, *criteria, folder, note, shown)
         positional = _write_positional(study, wanted, folder, findings, shown)
         if lacking is not None:
             promoted.write(into, vocabulary.read(study).real, lacking, shown)

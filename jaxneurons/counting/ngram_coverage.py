@@ -77,9 +77,9 @@ def ngram_coverage(
 
     Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an
     iterator of pieces: for each n at least one, with one row for each n-gram that a neuron of
-    coverage 1 to `most_candidates`, at the share for candidates, was active on, sorted by neuron, then n-gram, over all pieces of
-    that n: `candidate_{n}_neuron`, `_activations`, `_occurrences` int32[candidates], `_ngram`
-    int32[candidates, n].
+    coverage 1 to `most_candidates`, at the share for candidates, was active on, sorted by neuron,
+    then n-gram, over all pieces of that n: `candidate_{n}_neuron`, `_activations`, `_occurrences`
+    int32[candidates], `_ngram` int32[candidates, n].
 
     Args:
         tokens: int32[W, T].

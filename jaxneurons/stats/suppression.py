@@ -98,43 +98,45 @@ def layer_suppression(
         StoreError: a projection is not finite.
     """
     triggers = _trigger_tokens(found, vocabulary)
-    generators = [
-        np.random.default_rng([settings.seed, found.layer, draw])
-        for draw in range(settings.draws)
-    ]
-    drawn = [
-        controls.random_tokens(triggers, vocabulary.occurrences, generator)
-        for generator in generators
-    ]
-    others = [
-        controls.random_neurons(alive, found.neuron, generator)
-        for generator in generators
-    ]
+    drawn, others = [], []
+    for draw in range(settings.draws):
+        random = np.random.default_rng([settings.seed, found.layer, draw])
+        drawn.append(controls.random_tokens(triggers, vocabulary.occurrences, random))
+        others.append(controls.random_neurons(alive, found.neuron, random))
     of_detectors = np.zeros((1 + settings.draws, len(COUNTS)), np.int64)
+    token_sets = [triggers, *drawn]
 
-    def complete() -> Iterator[TokenDetector]:
-        records = detectors.make_records(found, vocabulary.piece)
-        projected = projections.project(kernel, found.neuron, vocabulary)
-        for record, values, *token_sets in zip(
-            records, projected, triggers, *drawn, strict=True
+    def kept() -> Iterator[TokenDetector]:
+        for each in _judged(
+            found, kernel, vocabulary, settings, token_sets, of_detectors
         ):
-            completed = _complete(
-                record, token_sets[0], values, vocabulary, settings.top
-            )
-            of_detectors[:] += [
-                judge(values, tokens, settings.lowest) for tokens in token_sets
-            ]
-            keep(completed)
-            yield completed
+            keep(each)
+            yield each
 
     # Before the counts: it is what takes the detectors one by one.
-    best = strongest(complete(), settings.strongest)
+    best = strongest(kept(), settings.strongest)
     counts = {
         "detectors": of_detectors[:1],
         "random_tokens": of_detectors[1:],
         "random_neurons": _judge_draws(others, drawn, kernel, vocabulary, settings),
     }
     return LayerSuppression(found.layer, best, counts, len(vocabulary.unembedding))
+
+
+def _judged(
+    found: detectors.LayerDetectors,
+    kernel: np.ndarray,
+    vocabulary: projections.Vocabulary,
+    settings: Settings,
+    token_sets: Sequence[Sequence[np.ndarray]],
+    counts: np.ndarray,
+) -> Iterator[TokenDetector]:
+    """Completes each detector, and adds to `counts` a trial of it with its tokens in each of the sets."""
+    records = detectors.make_records(found, vocabulary.piece)
+    projected = projections.project(kernel, found.neuron, vocabulary)
+    for record, values, *sets in zip(records, projected, *token_sets, strict=True):
+        counts += [judge(values, tokens, settings.lowest) for tokens in sets]
+        yield _complete(record, sets[0], values, vocabulary, settings.top)
 
 
 def judge(values: np.ndarray, tokens: np.ndarray, lowest: int) -> np.ndarray:

@@ -69,9 +69,7 @@ def load(
         raise errors.UsageError(
             f"validation_share is {validation_share}, but must be between 0 and 1."
         )
-    read = corpus.load_streams(
-        sources, tokenizer, config, cache_directory=cache_directory
-    )
+    read = corpus.load_streams(sources, tokenizer, config, None, cache_directory)
     training: list[np.ndarray] = []
     validation: list[np.ndarray] = []
     domains = {}
