@@ -37,6 +37,8 @@ NAMES = (
     _VOCABULARY,
     _LINES,
 )
+# Without one of these there is no tokenizer.
+VOCABULARIES = (FILE, _VOCABULARY, _LINES)
 _PROBE = "Hello world!"
 _REMEDY = "Download its files again, or remove them if all text is ready tokens."
 
