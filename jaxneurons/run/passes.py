@@ -96,8 +96,8 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
 def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
     """Makes the folder of the study's hidden states: its own, or one in the spill directory.
 
-    The latter is found by what is drawn at random and kept in the study: on two machines, two studies may have one
-    path.
+    The latter is found by what is drawn at random and kept in the study: on two machines, two
+    studies may have one path.
     """
     folder, note = study.partial, study.partial / "spill_folder"
     with files.translated("write", folder):
