@@ -5,6 +5,7 @@ cache), an id on the hub, or the address of its page there, which is downloaded 
 config, tokenizer and weights in one format, never code.
 """
 
+import glob
 import os
 import pathlib
 import re
@@ -35,7 +36,7 @@ def resolve(
     Raises:
         UsageError: neither a directory nor an id; a revision of a plain directory.
         CheckpointError: the hub has no such model or revision, or wants a licence accepted.
-        InputOutputError: the hub is out of reach and the model is not in the cache.
+        InputOutputError: the hub is out of reach and the model is not in the cache, or a part of it.
     """
     name = naming.model_id(os.fspath(name_or_directory))
     # Not by pathlib, to which "" is the working directory.
@@ -62,7 +63,8 @@ def resolve(
         ) from error
     except (hub_errors.HTTPError, OSError) as error:
         # Its text may run over lines and ends with advice on the cause.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        cause = isinstance(error, hub_errors.DryRunError) and error.__cause__ or error
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
         raise errors.InputOutputError(
             f"{name}: no such directory, and it cannot be downloaded: {reason}"
         ) from error
@@ -79,6 +81,12 @@ def _download(name: str, revision: str | None) -> pathlib.Path:
     if missing or not _has_weights(directory):
         # Where the hub is out of reach, the library gives what the cache has, and does not say so.
         huggingface_hub.model_info(name, revision=commit, timeout=TIMEOUT_SECONDS)
+    elif not any((directory / n).exists() for n in tokenizer.VOCABULARIES):
+        # Asks the hub too, unless the library noted then what the commit has.
+        names = list(tokenizer.VOCABULARIES)
+        huggingface_hub.snapshot_download(
+            name, revision=commit, allow_patterns=names, dry_run=True
+        )
     if missing:
         _fetch(name, commit, missing)
     return directory
@@ -96,8 +104,11 @@ def _missing_shards(directory: pathlib.Path) -> list[str]:
 
 
 def _fetch(name: str, revision: str | None, names: list[str]) -> pathlib.Path:
+    patterns = list(map(glob.escape, names))
     return pathlib.Path(
-        huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=names)
+        huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=patterns
+        )
     )
 
 

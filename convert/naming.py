@@ -4,16 +4,33 @@ import os
 import pathlib
 import re
 
-_PAGE = re.compile(
-    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([^/?#]+/[^/?#]+)(?:/tree/main)?/?"
+from jaxneurons import errors
+
+# An address at the hub; under /resolve/ lie files, which may be those of a store.
+_ADDRESS = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)(?:/(?P<page>(?!.*/resolve/).*))?"
 )
+_PAGE = re.compile(r"([^/?#]+/[^/?#]+)(?:/tree/main)?/?")
+# What stands where the owner of a model would.
+_NO_OWNERS = re.compile(r"(?:api|blog|collections|datasets|docs|papers|spaces)/")
 _CACHE_PREFIX = "models--"
 
 
 def model_id(name: str) -> str:
-    """The id of a model on the hub whose page's address was given; other names as they are."""
-    page = _PAGE.fullmatch(name)
-    return page[1] if page else name
+    """The id of a model on the hub whose page's address was given; other names as they are.
+
+    Raises:
+        UsageError: the address is of something else there.
+    """
+    address = _ADDRESS.fullmatch(name)
+    if address is None or os.path.exists(name):
+        return name
+    page = _PAGE.fullmatch(address["page"] or "")
+    if page is None or _NO_OWNERS.match(page[1]):
+        raise errors.UsageError(
+            f"{name} is not the address of a model's page. Pass the model's id, such as facebook/opt-125m."
+        )
+    return page[1]
 
 
 def model_name(name: os.PathLike | str) -> str:

@@ -7,8 +7,10 @@ and dropout. A `vocab.txt` alone names the ids of ready tokens, a line each. No 
 """
 
 import itertools
+import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +37,8 @@ NAMES = (
     _VOCABULARY,
     _LINES,
 )
+# Without one of these there is no tokenizer.
+VOCABULARIES = (FILE, _VOCABULARY, _LINES)
 _PROBE = "Hello world!"
 _REMEDY = "Download its files again, or remove them if all text is ready tokens."
 
@@ -64,7 +68,7 @@ def normalise(directory: pathlib.Path, config: Config) -> bytes | None:
         raise errors.TokenizerError(
             f"{directory} has a {found} but no {missing}, which belongs to it. {_REMEDY}"
         )
-    entries, backend = _load(directory, FILE in present, config)
+    entries, backend = _load(directory, present, config)
     if FILE in present:
         _check_vocabulary(directory, present, backend)
         _check_merges(directory, present, entries["model"])
@@ -115,41 +119,52 @@ def _present(directory: pathlib.Path) -> set[str]:
 
 
 def _load(
-    directory: pathlib.Path, is_whole: bool, config: Config
+    directory: pathlib.Path, present: set[str], config: Config
 ) -> tuple[dict[str, Any], tokenizers.Tokenizer]:
     """The normalised content, and what the `tokenizers` library reads from it.
 
-    Args:
-        directory: of the files.
-        is_whole: whether there is a tokenizer.json, of which all is kept; else transformers knows
-            which steps belong to the vocabulary.
-        config: of the model.
+    Of a tokenizer.json all is kept; without one, transformers knows which steps belong to the
+    vocabulary. It sees no file of the directory but those that are present.
     """
     # Without torch, transformers says on import that there are no models.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # Here, since it takes seconds, and a study of a converted model does without.
     import transformers
 
-    kind = (
-        transformers.PreTrainedTokenizerFast if is_whole else transformers.AutoTokenizer
-    )
-    # Given, so that the directory's own config.json is not read; GPT-2 has the same tokenizer.
-    model = {} if is_whole else {"config": transformers.OPTConfig()}
-    try:
-        loaded = kind.from_pretrained(
-            str(directory), local_files_only=True, trust_remote_code=False, **model
-        )
-        content = loaded.backend_tokenizer.to_str()
-        entries = strict_json.parse(content, str(directory), errors.TokenizerError)
-        _normalise(entries, config)
-        return entries, tokenizers.Tokenizer.from_str(
-            strict_json.to_line(entries).decode()
-        )
-    except Exception as error:  # Of any type: tokenizers raises bare Exception.
-        raise errors.TokenizerError(
-            f"{directory}: transformers cannot load this tokenizer ({type(error).__name__}:"
-            f" {' '.join(str(error).split()):.200}). {_REMEDY}"
-        ) from error
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    kind = transformers.PreTrainedTokenizerFast
+    if FILE not in present:
+        kind = transformers.AutoTokenizer
+        # In place of the directory's own config.json; GPT-2 has the same tokenizer.
+        options["config"] = transformers.OPTConfig()
+    with (
+        files.translated("write", "temporary files"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        try:
+            _gather(directory, present, pathlib.Path(folder))
+            loaded = kind.from_pretrained(folder, **options)
+            content = loaded.backend_tokenizer.to_str()
+            entries = strict_json.parse(content, str(directory), errors.TokenizerError)
+            _normalise(entries, config)
+            content = strict_json.to_line(entries).decode()
+            return entries, tokenizers.Tokenizer.from_str(content)
+        except Exception as error:  # Of any type: tokenizers raises bare Exception.
+            reason = " ".join(str(error).replace(folder, str(directory)).split())
+            raise errors.TokenizerError(
+                f"{directory}: transformers cannot load this tokenizer"
+                f" ({type(error).__name__}: {reason:.200}). {_REMEDY}"
+            ) from error
+
+
+def _gather(directory: pathlib.Path, present: set[str], folder: pathlib.Path) -> None:
+    """Links the files in a folder, and leaves out of the settings what names any others."""
+    for name in present - {SETTINGS}:
+        (folder / name).symlink_to((directory / name).absolute())
+    if SETTINGS in present:
+        said = json.loads(files.read_file(directory / SETTINGS))
+        kept = {k: v for k, v in said.items() if not k.endswith(("_file", "_files"))}
+        (folder / SETTINGS).write_text(json.dumps(kept))
 
 
 def _normalise(entries: dict[str, Any], config: Config) -> None:

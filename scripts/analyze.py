@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _open_model(study: "Study") -> "reading.Store":
-    from convert import cached
+    import jaxneurons
     from jaxneurons.analysis import promoted
     from jaxneurons.store import reading
 
@@ -71,7 +71,8 @@ def _open_model(study: "Study") -> "reading.Store":
         backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
     if _MODEL.value is None:
         return reading.open_store(study.identity.model.location)
-    return cached.open_model(_MODEL.value, cache.directory(_CACHE.value))[1]
+    directory = cache.directory(_CACHE.value)
+    return jaxneurons.open_model(_MODEL.value, cache=directory).store
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ is written while the next layer computes.
 """
 
 import contextlib
-import hashlib
 import math
 import pathlib
+import secrets
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
@@ -32,8 +32,10 @@ from jaxneurons.studies import candidates, contents
 from jaxneurons.studies.directory import Study
 
 
-def run_passes(study: Study, job: Job, progress: Progress) -> None:
-    """Runs what is not done yet and writes each layer as it ends.
+def run_passes(
+    study: Study, job: Job, folder: pathlib.Path, progress: Progress
+) -> None:
+    """Runs what is not done yet and writes each layer as it ends; hidden states lie in the folder.
 
     Raises:
         UsageError: it takes more memory than the job's resources have.
@@ -51,7 +53,7 @@ def run_passes(study: Study, job: Job, progress: Progress) -> None:
             plan = memory_plan.make_plan(part)
             # One for all passes, or JAX would compile the step for each.
             reduction = reduction or make_reduction(part, plan.ngram_bytes)
-            _run_pass(study, part, plan, reduction, progress)
+            _run_pass(study, part, folder, plan, reduction, progress)
     if study.passes[-1:] != (number,):
         study.finish_pass(number)
 
@@ -92,16 +94,27 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
 
 
 def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
-    """The folder of the study's hidden states: its own, or one in the spill directory."""
-    if resources.spill_directory is None:
-        return study.partial
-    name = hashlib.sha256(str(study.path).encode()).hexdigest()[:16]
-    return resources.spill_directory.absolute() / f"{name}{files.PARTIAL}"
+    """Makes the folder of the study's hidden states: its own, or one in the spill directory.
+
+    The latter is found by what is drawn at random and kept in the study: on two machines, two
+    studies may have one path.
+    """
+    folder, note = study.partial, study.partial / "spill_folder"
+    with files.translated("write", folder):
+        folder.mkdir(exist_ok=True)
+        if resources.spill_directory is not None:
+            if not note.exists():
+                files.write_atomically(note, secrets.token_bytes())
+            name = files.digest(note)[:16]
+            folder = resources.spill_directory.absolute() / f"{name}{files.PARTIAL}"
+            folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _run_pass(
     study: Study,
     job: Job,
+    folder: pathlib.Path,
     plan: memory_plan.Plan,
     reduction: Reduction,
     progress: Progress,
@@ -115,7 +128,7 @@ def _run_pass(
         layer_end.finish_layer(study, job, result, bounds, plan.hidden_states)
         progress.log_line(layer_end.describe(result, job, sum(tokens)))
 
-    with _checkpoint(study, job, plan) as checkpoint, layer_end.Finisher() as finisher:
+    with _checkpoint(folder, job, plan) as checkpoint, layer_end.Finisher() as finisher:
         start = _resume_point(study, job, checkpoint)
         results = _count_layers(
             source,
@@ -164,16 +177,15 @@ def _count_layers(
 
 
 @contextlib.contextmanager
-def _checkpoint(study: Study, job: Job, plan: memory_plan.Plan) -> Iterator[Checkpoint]:
+def _checkpoint(
+    folder: pathlib.Path, job: Job, plan: memory_plan.Plan
+) -> Iterator[Checkpoint]:
     """Copies of hidden states: on disk after every layer; none where there are several passes."""
     if plan.hidden_states == "disk":
         minutes = 0.0
     else:
         minutes = job.resources.checkpoint_minutes if job.is_whole else math.inf
     config, settings, spread = job.model.config, job.settings, job.spread
-    folder = spill_folder(study, job.resources)
-    with files.translated("write", folder):
-        folder.mkdir(parents=True, exist_ok=True)
     with Checkpoint(
         folder,
         (spread.windows_at_once, settings.window, config.hidden_size),

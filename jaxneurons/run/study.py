@@ -143,13 +143,15 @@ def _finish(
     ngrams = work.settings.ngrams
     if ngrams and (lost := candidates.layers_without(begun)):
         begun.forget_layers(lost)
-    passes.run_passes(begun, work, progress)
-    if ngrams:
-        candidates.join(begun)
-    model = work.model if suppression else None
-    analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
-    begun.finish()
-    shutil.rmtree(passes.spill_folder(begun, work.resources), ignore_errors=True)
+    folder = passes.spill_folder(begun, work.resources)
+    with files.locked_directory(folder, "keeping hidden states there"):
+        passes.run_passes(begun, work, folder, progress)
+        if ngrams:
+            candidates.join(begun)
+        model = work.model if suppression else None
+        analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
+        begun.finish()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

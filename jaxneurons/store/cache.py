@@ -12,6 +12,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from jaxneurons import errors
@@ -20,6 +21,7 @@ from jaxneurons.store import format, reading
 
 _SAMPLES = 16
 _SAMPLE_BYTES = 2**16
+_TITLE_BYTES = 100
 
 
 def open_or_make(
@@ -35,7 +37,7 @@ def open_or_make(
 
     Args:
         cache_directory: stores are kept in its folder `stores`.
-        title: how its folder's name begins.
+        title: how its folder's name begins; what is long is cut.
         facts: what decides the store beside the sources; their `repr` is taken.
         sources: all files that `write` reads.
         write: makes the store at a path.
@@ -46,7 +48,11 @@ def open_or_make(
     """
     identity = [format.FORMAT.version, *facts, *map(file_identity, sources)]
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
-    path = cache_directory / "stores" / f"{title}-{key}"
+    # A file's name has at most 255 bytes, and locks and stores that are being written have longer names.
+    short = os.fsencode(title)[:_TITLE_BYTES].decode(
+        sys.getfilesystemencoding(), "ignore"
+    )
+    path = cache_directory / "stores" / f"{short}-{key}"
     if not reading.is_store(path):
         with files.translated("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,12 @@
 """The residual stream after a layer as one file: batches float[N * B, T, D] in, the same bits and their digests out."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.disk import arrays, files
 
 
@@ -40,15 +41,31 @@ class BatchFile:
             raise files.io_error("write", path, error, self._size) from error
         return list(self._digests(content))
 
-    def read(self, path: pathlib.Path, batch: int) -> np.ndarray:
+    def read(
+        self, path: pathlib.Path, batch: int, digests: Sequence[str] = ()
+    ) -> np.ndarray:
         """A batch, with zeros for what a file that is too short lacks.
 
+        Args:
+            path: of the file.
+            batch: its index.
+            digests: of the parts of all batches, as far as they are known.
+
         Raises:
+            StudyError: a part has another digest.
             InputOutputError: the operating system refuses.
         """
         with files.translated("read", path), open(path, "rb") as file:
             file.seek(batch * self._size)
             content = file.read(self._size).ljust(self._size, b"\0")
+        known = digests[batch * self._parts : (batch + 1) * self._parts]
+        if known:
+            found = list(self._digests(np.frombuffer(content, np.uint8)))
+            if found[: len(known)] != list(known):
+                raise errors.StudyError(
+                    f"{path} is not as it was written: another program changed it, or the disk is damaged. "
+                    "Resume the study to compute it again."
+                )
         return np.frombuffer(content, self._dtype).reshape(self._shape)
 
     def digests(self, path: pathlib.Path, parts: int) -> list[str]:

@@ -65,6 +65,7 @@ class Checkpoint:
         self._format = BatchFile(shape, np.dtype(dtype), sharding.num_devices)
         self._minutes = minutes
         self._copied_layer: int | None = None
+        self._digests: Sequence[str] = ()
         self._copied_at = time.monotonic()
         self._copy_seconds = 0.0
         self._is_copying = False
@@ -118,12 +119,14 @@ class Checkpoint:
         futures.wait(pending)
         digests = [digest for copy in pending for digest in copy.result()]
         if digests:
-            self._copied_layer, self._copied_at = layer, time.monotonic()
+            self._copied_layer, self._digests = layer, digests
+            self._copied_at = time.monotonic()
         return digests
 
     def read(self, layer: int, batch: int) -> np.ndarray:
-        """A batch after a layer; raises InputOutputError where the operating system refuses."""
-        return self._format.read(self.path(layer), batch)
+        """A batch after a layer; raises as `BatchFile.read`, by the digests of the last whole copy."""
+        known = self._digests if layer == self._copied_layer else ()
+        return self._format.read(self.path(layer), batch, known)
 
     def resume(self, layer: int, digests: Sequence[str]) -> bool:
         """Whether the first parts after a layer, one for each digest, are there as they were copied.
@@ -134,7 +137,7 @@ class Checkpoint:
         whole = self.path(layer).exists() and digests == self._format.digests(
             self.path(layer), len(digests)
         )
-        self._copied_layer = layer if whole else None
+        self._copied_layer, self._digests = (layer, digests) if whole else (None, ())
         return whole
 
     def path(self, layer: int) -> pathlib.Path:

@@ -1,8 +1,9 @@
-"""JAX's settings that decide numbers, the same for every training run, whatever the user's are."""
+"""Settings of JAX and flax that decide numbers, the same for every training run, whatever the user's are."""
 
 import contextlib
 from collections.abc import Iterator
 
+import flax
 import jax
 
 from jaxneurons import devices
@@ -22,6 +23,7 @@ def fixed() -> Iterator[None]:
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
         jax.disable_jit(False),
+        flax.config.temp_flip_flag("fix_rng_separator", False),
         _optimized(),
         devices.unguarded(),
     ):

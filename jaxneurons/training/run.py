@@ -26,7 +26,7 @@ from jaxneurons.training import checkpoints
 from jaxneurons.training.recipe import Recipe
 
 FORMAT = manifest.Format(
-    "jaxneurons-training", 3, errors.TrainingError, "train the model again"
+    "jaxneurons-training", 4, errors.TrainingError, "train the model again"
 )
 MANIFEST = "train.json"
 TOKENIZER_FOLDER = "tokenizer"
@@ -40,7 +40,8 @@ class Identity:
     Attributes:
         model: sizes and variant of the model.
         recipe: hyperparameters.
-        corpus: digest of each domain's text, by its name.
+        corpus: `index` of each domain, whose order decides the batches, and `fingerprint` of its text,
+            by name.
         windows: how many windows are for "training" and for "validation".
         validation_share: share of each domain's documents that is held out.
         tokenizer: its digest.
@@ -50,7 +51,7 @@ class Identity:
 
     model: Config
     recipe: Recipe
-    corpus: Mapping[str, str]
+    corpus: Mapping[str, Mapping[str, Any]]
     windows: Mapping[str, int]
     validation_share: float
     tokenizer: str
@@ -106,9 +107,14 @@ class Run:
         return self.path / "loss.jsonl"
 
     def read_tokenizer(self) -> bytes:
-        """The content of its `tokenizer.json`."""
+        """The content of its `tokenizer.json`; raises TrainingError unless it is the run's own."""
         with files.translated("read", self.tokenizer):
-            return files.read_file(self.tokenizer)
+            content = files.read_file(self.tokenizer)
+        if hashlib.sha256(content).hexdigest() != self.identity.tokenizer:
+            raise errors.TrainingError(
+                f"{self.tokenizer} is damaged: not the file written; {FORMAT.remedy}"
+            )
+        return content
 
     def saved_steps(self) -> list[int]:
         """Steps of the checkpoints that are whole, ascending."""

@@ -146,7 +146,10 @@ def _prepare(request: Request, content: bytes) -> tuple[runs.Identity, data.Data
     identity = runs.Identity(
         model=config,
         recipe=request.recipe,
-        corpus={name: domain.fingerprint for name, domain in text.domains.items()},
+        corpus={
+            name: {"index": index, "fingerprint": domain.fingerprint}
+            for index, (name, domain) in enumerate(text.domains.items())
+        },
         windows={"training": len(text.training), "validation": len(text.validation)},
         validation_share=request.validation_share,
         tokenizer=found.digest,

@@ -1,6 +1,9 @@
 """A model is called by its id where that is known, else by its directory, never "." or a hash."""
 
+import pytest
+
 from convert import cached, naming
+from jaxneurons import errors
 from tests.support import tiny_models
 
 
@@ -16,11 +19,21 @@ def test_the_address_of_a_page_is_its_id():
     for other in (
         "facebook/opt-125m",
         "opt",
-        "https://huggingface.co/facebook",
-        "https://huggingface.co/facebook/opt-125m/blob/main/config.json",
         "gs://bucket/facebook/opt-125m",
+        "https://huggingface.co/me/stores/resolve/main/opt-125m/",
+        "huggingface.com/a/b",
     ):
         assert naming.model_id(other) == other
+    for other in (
+        "https://huggingface.co",
+        "https://huggingface.co/facebook",
+        "https://huggingface.co/facebook/opt-125m/blob/main/config.json",
+        "https://huggingface.co/facebook/opt-125m/tree/refs%2Fpr%2F1",
+        "hf.co/facebook/opt-125m?library=transformers",
+        "https://huggingface.co/datasets/imdb",
+    ):
+        with pytest.raises(errors.UsageError, match="Pass the model's id"):
+            naming.model_id(other)
 
 
 def test_directories_give_their_names(tmp_path, monkeypatch):

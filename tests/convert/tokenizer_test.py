@@ -112,6 +112,27 @@ def test_steps_of_a_whole_file_are_kept(tmp_path):
     assert read == ["1", "2", "Ġ", "Ã", "©"]
 
 
+def test_no_file_is_read_but_those_that_are_converted(tmp_path):
+    # transformers would take a versioned file, one that the settings name, and other libraries' vocabularies.
+    write_both_kinds(tmp_path)
+    plain = normalise(tmp_path)
+    other = tiny_tokenizers.tokenizer_json(extra=("αβ",))
+    (tmp_path / "tokenizer.4.0.0.json").write_bytes(other)
+    named = {
+        "fast_tokenizer_files": ["tokenizer.json", "tokenizer.4.0.0.json"],
+        "tokenizer_file": str(tmp_path / "tokenizer.4.0.0.json"),
+        "vocab_file": str(tmp_path / "tokenizer.model"),
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(named))
+    assert normalise(tmp_path) == plain
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer_config.json").unlink()
+    two_files = normalise(tmp_path)
+    (tmp_path / "tokenizer.model").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(named))
+    assert normalise(tmp_path) == two_files
+
+
 def change_file(folder, change):
     path = folder / "tokenizer.json"
     entries = json.loads(path.read_text())

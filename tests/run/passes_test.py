@@ -7,6 +7,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.analysis import analyze
+from jaxneurons.disk import files
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import random_model, reading
 from jaxneurons.studies import contents, opening
@@ -128,17 +129,21 @@ def test_copies_lie_in_the_spill_directory_while_it_runs(
     spill = tmp_path / "spilled"
     path = tmp_path / "study"
     resources = Resources(spill_directory=spill, checkpoint_minutes=0)
-    with pytest.raises(studies.Stop):
-        run_study(
-            stored,
-            sources,
-            path,
-            resources=resources,
-            progress=studies.StopAfter(1),
-        )
-    assert [file.name for file in spill.glob("*/*")] == ["hidden_000.bin"]
-    assert not list((path / "partial").glob("hidden*"))
+    # A path may be another study's on another machine that has the same spill directory.
+    for other in ("moved", "theirs"):
+        with pytest.raises(studies.Stop):
+            stop = studies.StopAfter(1)
+            run_study(stored, sources, path, resources=resources, progress=stop)
+        assert not list((path / "partial").glob("hidden*"))
+        path.rename(tmp_path / other)
+    assert [file.name for file in spill.glob("*/*")] == ["hidden_000.bin"] * 2
+    (tmp_path / "moved").rename(path)
     run_study(stored, sources, path, resources=resources)
-    assert not any(spill.iterdir())
+    (left,) = spill.iterdir()
+    with (
+        files.locked_directory(left, "there"),
+        pytest.raises(errors.OutputExistsError, match="keeping hidden states there"),
+    ):
+        run_study(stored, sources, tmp_path / "theirs", resources=resources)
     assert digests(path) == digests(finished)
     assert logged_layers(path) == [0, 1]

@@ -40,6 +40,11 @@ def test_a_store_is_made_once(tmp_path):
     assert len(names) == 3 and all(name.startswith("name-") for name in names)
 
 
+def test_a_long_title_is_cut(tmp_path):
+    made = cache.open_or_make(tmp_path, "a" + "é" * 120, [], [], write)
+    assert os.path.basename(made.location).startswith("a" + "é" * 49 + "-")
+
+
 def test_while_one_makes_a_store_others_wait_for_it(tmp_path, caplog):
     caplog.set_level("INFO")
     begun, go_on = threading.Event(), threading.Event()

@@ -192,3 +192,6 @@ def test_a_resumed_run_reads_the_copy(tmp_path, kind):
         states = kind(checkpoint, BATCHES)
         for index, wanted in enumerate(stream(0)):
             np.testing.assert_array_equal(states.take(1, index), wanted)
+        _flip(checkpoint.path(0))
+        with pytest.raises(errors.StudyError, match="not as it was written"):
+            states.take(1, BATCHES - 1)

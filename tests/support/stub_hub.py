@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import socketserver
 import threading
+import urllib.parse
 
 import pytest
 
@@ -39,7 +40,7 @@ class StubHandler(http.server.BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        path = self.path.partition("?")[0]
+        path = urllib.parse.unquote(self.path.partition("?")[0])
         commit = self.server.commit
         files = f"/tiny/opt/resolve/{commit}/"
         if path in (f"/api/models/tiny/opt/revision/{x}" for x in ("main", commit)):

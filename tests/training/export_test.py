@@ -14,6 +14,7 @@ from convert import export as huggingface
 from convert import hf_config, opt
 from jaxneurons import errors
 from jaxneurons.config import Config
+from jaxneurons.disk import files
 from jaxneurons.model import block, embed
 from jaxneurons.store import reading
 from jaxneurons.training import checkpoints, export, parameters, recipe
@@ -47,14 +48,14 @@ def random_parameters(config, seed):
 def save_run(path, config):
     """A run with checkpoints of random parameters: of steps 3, 5 and 7, the last with large ones."""
     path.mkdir()
-    tiny_tokenizers.save_tokenizer(path / "tokenizer")
+    folder = tiny_tokenizers.save_tokenizer(path / "tokenizer")
     identity = runs.Identity(
         model=config,
         recipe=recipe.Recipe(steps=10, warmup_steps=1),
         corpus={},
         windows={},
         validation_share=0.1,
-        tokenizer="",
+        tokenizer=files.digest(folder / "tokenizer.json"),
         versions={},
         device={},
     )

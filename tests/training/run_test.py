@@ -1,6 +1,7 @@
 """A training directory: what was written is read, and anything else is one error of one type."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -14,10 +15,10 @@ from tests.support import cases, tiny_tokenizers
 IDENTITY = runs.Identity(
     model=tiny_tokenizers.CONFIG,
     recipe=recipe.Recipe(steps=200),
-    corpus={"wiki": "0a"},
+    corpus={"wiki": {"index": 0, "fingerprint": "0a"}},
     windows={"training": 5, "validation": 2},
     validation_share=0.25,
-    tokenizer="0b",
+    tokenizer=hashlib.sha256(b"{}").hexdigest(),
     versions={"jax": "1"},
     device={"count": 1},
 )
@@ -54,6 +55,16 @@ def test_a_damaged_manifest_is_refused(run):
         path.write_bytes(changed)
         with pytest.raises(errors.TrainingError, match=r"train\.json [^\n]*$"):
             runs.open_run(run.path)
+
+
+@pytest.mark.fault(case=30)
+def test_another_tokenizer_is_refused(run):
+    run.tokenizer.parent.mkdir()
+    run.tokenizer.write_bytes(b"{}")
+    assert run.read_tokenizer() == b"{}"
+    run.tokenizer.write_bytes(b"[]")
+    with pytest.raises(errors.TrainingError, match=r"tokenizer\.json is damaged"):
+        run.read_tokenizer()
 
 
 @pytest.mark.fault(case=30)

@@ -88,12 +88,13 @@ HOSTILE = {
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
     "JAX_RANDOM_SEED_OFFSET": "7",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "FLAX_FIX_RNG_SEPARATOR": "1",
 }
 
 
 @pytest.mark.slow
 @pytest.mark.fault(case=30)
-def test_settings_of_jax_change_no_bit(folder, tmp_path):
+def test_settings_of_jax_and_flax_change_no_bit(folder, tmp_path):
     path = training_runs.interrupted(folder / "run", tmp_path / "run", 80)
     child = start_script(folder, path, **HOSTILE)
     _, said = child.communicate()
@@ -135,14 +136,15 @@ def test_another_request_is_refused_and_its_differences_are_named(folder):
         folder / "run",
         recipe=dataclasses.replace(RECIPE, seed=5),
         sizes=training_runs.SIZES | {"positions": "none"},
-        sources=(("chain", text),),
+        sources=(("first", folder / "text.jsonl"), ("chain", text)),
     )
     with pytest.raises(errors.MismatchError) as caught:
         train.train(request)
     for difference in (
         "model.positions was 'learned' and is now 'none'",
         "recipe.seed was 0 and is now 5",
-        "corpus.chain was",
+        "corpus.chain.fingerprint was",
+        "corpus.chain.index was 0 and is now 1",
     ):
         assert difference in str(caught.value)
 
