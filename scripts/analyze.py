@@ -32,6 +32,9 @@ _OUT = flags.DEFINE_string(
 _MODEL = flags.DEFINE_string(
     "model", None, "The model that was studied. Default: where the study found it."
 )
+_REVISION = common_flags.revision()
+_IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
+_STEP = common_flags.step()
 _CACHE = common_flags.cache()
 _SUPPRESSION = flags.DEFINE_bool(
     "suppression", True, "Whether to find what neurons promote and suppress."
@@ -69,10 +72,21 @@ def _open_model(study: "Study") -> "reading.Store":
     if not promoted.is_written(study):
         # The one thing here that runs on a device.
         backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
-    if _MODEL.value is None:
+    if _MODEL.value is not None:
+        model = jaxneurons.open_model(
+            _MODEL.value,
+            revision=_REVISION.value,
+            step=_STEP.value,
+            ignore_attributes=_IGNORE_ATTRIBUTES.value,
+            cache=cache.directory(_CACHE.value),
+        )
+        return model.store
+    try:
         return reading.open_store(study.identity.model.location)
-    directory = cache.directory(_CACHE.value)
-    return jaxneurons.open_model(_MODEL.value, cache=directory).store
+    except errors.StoreError as error:
+        raise errors.StoreError(
+            f"{error}. Name the model with --model, or pass --nosuppression."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -28,11 +28,7 @@ _MODEL = flags.DEFINE_string(
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
-_STEP = flags.DEFINE_integer(
-    "step",
-    None,
-    "Step of the checkpoint to study, where --model is a training directory. Default: the last one.",
-)
+_STEP = common_flags.step()
 _RESUME = flags.DEFINE_bool(
     "resume", False, "Whether to continue an unfinished study in --study."
 )

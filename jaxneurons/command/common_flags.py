@@ -54,6 +54,15 @@ def revision() -> flags.FlagHolder:
     )
 
 
+def step() -> flags.FlagHolder:
+    """The state of a model that is being trained."""
+    return flags.DEFINE_integer(
+        "step",
+        None,
+        "Step of the checkpoint, where --model is a training directory. Default: the last one.",
+    )
+
+
 def ignore_attributes() -> flags.FlagHolder:
     """Attributes of a model's configuration that are passed over."""
     return flags.DEFINE_list(
