@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from jaxneurons import errors
 
 VARIABLE = "JAXNEURONS_CACHE"
-_ADVICE = f"Set {VARIABLE} to use another directory."
 
 
 def directory(given: str | None = None) -> pathlib.Path:
@@ -28,7 +27,7 @@ def directory(given: str | None = None) -> pathlib.Path:
         return pathlib.Path.home() / ".cache" / "jaxneurons"
     except RuntimeError:
         raise errors.UsageError(
-            f"there is no home directory to cache in. {_ADVICE}"
+            f"there is no home directory to cache in. Set {VARIABLE} to another directory."
         ) from None
 
 
@@ -42,4 +41,6 @@ def needed(cache_directory: pathlib.Path) -> Iterator[None]:
         place = rf"(?<![\w./-]){re.escape(str(cache_directory))}(?![\w.-])"
         if not re.search(place, str(error)):
             raise
-        raise errors.InputOutputError(f"{error}. {_ADVICE}") from error
+        raise errors.InputOutputError(
+            f"{error}. Set {VARIABLE} or pass --cache to use another directory."
+        ) from error

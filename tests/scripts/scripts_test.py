@@ -1,6 +1,7 @@
 """Each script as a user runs it, on the embedded model and a little of its text."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -71,10 +72,11 @@ def test_study_says_what_it_works_with(finished):
         "opt-1.9m: 4 layers; 1,024 neurons per layer; weights in float16, computed in float32"
     )
     assert said[2] == "1 device: cpu"
-    # 20,000 tokens are 76 windows of 256 and some; documents are separated within them.
-    assert "; dm_mathematics 5 documents, 5,000 tokens; " in said[3]
-    assert said[4].startswith("memory: hidden states in memory; up to ")
-    assert [line.split(":")[0] for line in said[5:9]] == [
+    # Four domains share 20,000 tokens.
+    read = [re.match(r"text (\w+): .* 5,000 tokens", line)[1] for line in said[3:7]]
+    assert read == ["code_python", "dm_mathematics", "freelaw", "wikipedia"]
+    assert said[7].startswith("memory: hidden states in memory; up to ")
+    assert [line.split(":")[0] for line in said[8:12]] == [
         f"layer {layer} of 4" for layer in range(4)
     ]
 
@@ -135,7 +137,8 @@ def test_a_jax_that_cannot_start_is_2_and_one_line(
     done = run_script(cache, script, *flags[script], **{variable: value})
     error = done.stderr.splitlines()[-1]
     assert (done.returncode, path.exists()) == (2, False)
-    assert "JAX cannot start with" in error and f"{variable}={value}" in error
+    assert re.search("JAX cannot start|jax cannot be imported", error)
+    assert variable in error and value in error
     assert "Traceback" not in done.stderr
 
 
@@ -187,7 +190,8 @@ def test_analyze_in_place_with_the_same_thresholds_changes_nothing(finished, cac
 def test_analyze_refuses_what_the_candidates_cannot_answer(finished, cache):
     refused = run_script(cache, "analyze", f"--study={finished}", "--most_ngrams=65")
     assert refused.returncode == 2
-    assert "run the study again" in refused.stderr
+    assert "Run the study again" in refused.stderr
+    assert "--candidate_coverage=65" in refused.stderr
 
 
 def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tmp_path):
