@@ -251,7 +251,7 @@ def test_overflow_and_nan_are_no_dead_neurons(sources, tmp_path, scale, dtype):
         ({"layers": (2, 1)}, "layers 2:1"),
         ({"window": 17}, "17"),
         ({"dtype": "float64"}, "float64"),
-        ({"windows_per_batch": -1}, "windows_per_batch -1"),
+        ({"windows_per_batch": -1}, "windows_per_batch is -1"),
         ({"window": 1}, "window"),
         ({"max_tokens": 0}, "max_tokens"),
     ],
