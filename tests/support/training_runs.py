@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+from jaxneurons.text import sources
 from jaxneurons.training import recipe
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence, Request
@@ -56,7 +57,7 @@ def request(folder: pathlib.Path, out: pathlib.Path, **changes) -> Request:
         training_text.write_documents(text)
         tiny_tokenizers.save_tokenizer(folder / "tokenizer")
     plain = Request(
-        sources=(("chain", text),),
+        sources=(("chain", sources.make_source(text)),),
         out=out,
         sizes=SIZES,
         recipe=RECIPE,
