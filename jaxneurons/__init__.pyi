@@ -1,5 +1,6 @@
 from . import counting as counting
 from . import errors as errors
+from .ablation.ablate import ablate as ablate
 from .config import Config as Config
 from .counting.reductions import Reduction as Reduction
 from .counting.reductions import chain as chain

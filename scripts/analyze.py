@@ -65,25 +65,24 @@ def main() -> None:
 
 
 def _open_model(study: "Study") -> "reading.Store":
-    import jaxneurons
     from jaxneurons.analysis import promoted
-    from jaxneurons.store import reading
+    from jaxneurons.run import models
 
     if not promoted.is_written(study):
         # The one thing here that runs on a device.
         backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
-    if _MODEL.value is not None:
-        model = jaxneurons.open_model(
+    try:
+        return models.open_studied(
+            study,
             _MODEL.value,
             revision=_REVISION.value,
             step=_STEP.value,
             ignore_attributes=_IGNORE_ATTRIBUTES.value,
             cache=cache.directory(_CACHE.value),
-        )
-        return model.store
-    try:
-        return reading.open_store(study.identity.model.location)
+        ).store
     except errors.StoreError as error:
+        if _MODEL.value is not None:
+            raise
         raise errors.StoreError(
             f"{error}. Name the model with --model, or pass --nosuppression."
         ) from error

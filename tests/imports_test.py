@@ -27,10 +27,11 @@ FOLDERS = {
     "analysis": "root disk command store counting studies stats figures",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",
+    "ablation": "root disk command text model counting stream studies figures run",
     # A given tokenizer is in a model's form.
     "training": "root disk command text model store figures convert",
     "benchmark": "root disk command text model store counting stream convert",
-    "scripts": "root demo disk command text model store stats studies analysis run training benchmark convert",
+    "scripts": "root demo disk command text model store stats studies analysis run ablation training benchmark convert",
 }
 # Which folders may import a package of others; what is not listed nobody may.
 PACKAGES = {
@@ -38,11 +39,12 @@ PACKAGES = {
     "chex": "model counting stream training",
     "flax": "model store training benchmark convert",
     "huggingface_hub": "convert",
-    "jax": "root command model counting stream run training benchmark",
+    "jax": "root command model counting stream run ablation training benchmark",
     "lazy_loader": "root counting",
     "matplotlib": "figures",
     "ml_dtypes": "store convert",
-    "numpy": "root disk text store counting stream stats figures studies analysis run training benchmark convert",
+    "numpy": "root disk text store counting stream stats figures studies analysis run ablation training benchmark "
+    "convert",
     "optax": "training",
     "orbax": "training",
     "pandas": "studies",

@@ -16,6 +16,7 @@ from typing import Any
 from jaxneurons import errors, terms
 from jaxneurons.analysis import (
     activation,
+    domains,
     drawing,
     neurons,
     ngrams,
@@ -24,10 +25,11 @@ from jaxneurons.analysis import (
 )
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files, strict_json
+from jaxneurons.stats import domains as domain_stats
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
-from jaxneurons.studies import summary, vocabulary
+from jaxneurons.studies import opening, summary, vocabulary
 from jaxneurons.studies.directory import Study
 
 
@@ -39,6 +41,7 @@ class Thresholds:
         detectors: what makes a neuron an n-gram detector.
         positions: what makes a neuron positional, and of what type.
         suppression: sizes of the tables and controls of token suppression.
+        domains: what makes a neuron specific to a domain.
         null: draws that say which mutual information chance explains; None makes none.
     """
 
@@ -50,6 +53,9 @@ class Thresholds:
     )
     suppression: suppression_stats.Settings = dataclasses.field(
         default_factory=suppression_stats.Settings
+    )
+    domains: domain_stats.Criteria = dataclasses.field(
+        default_factory=domain_stats.Criteria
     )
     null: position_information.Null | None = None
 
@@ -80,7 +86,8 @@ def analyze(
         MismatchError: the model is another one than was studied.
         UsageError: thresholds that the stored candidates cannot answer.
     """
-    _require_same(model, study)
+    if model is not None:
+        opening.require_model(study, model.fingerprint, model.location)
     folder, findings = into.path, neurons.Findings(study)
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
     lacking = model if not promoted.is_written(study) else None
@@ -94,21 +101,16 @@ def analyze(
             promoted.write(into, vocabulary.read(study).real, lacking, shown)
     if warning := positional["warning"]:
         logging.getLogger(__name__).warning("%s", warning)
+    specific = domains.find(study, wanted.domains)
+    findings.add_specific(specific)
     findings.write(into)
-    sections = _sections(study, found, positional)
+    sections = _sections(study, found, positional) | {
+        "domains": domains.summarize(study, specific, wanted.domains)
+    }
     if figures:
         _draw(sections, folder, shown)
     written = [summary.POSITIONAL, *map(summary.detectors_name, orders)]
     summary.write(folder, sections, written)
-
-
-def _require_same(model: Store | None, study: Study) -> None:
-    studied = study.identity.model.fingerprint
-    if model is not None and model.fingerprint != studied:
-        raise errors.MismatchError(
-            f"{model.location} is not the model of {study.path}: its fingerprint is "
-            f"{model.fingerprint[:16]}, wanted {studied[:16]}"
-        )
 
 
 def _sections(
@@ -121,6 +123,7 @@ def _sections(
             "name": studied.name,
             "layers": studied.config.num_hidden_layers,
             "neurons": studied.config.ffn_dim,
+            **({} if studied.step is None else {"step": studied.step}),
         },
         "study": {
             "window": settings.window,

@@ -24,6 +24,7 @@ SPECS = {
     "positional_strength": ArraySpec(
         OF_NEURON, "int8", flag_meanings=(NONE, *position_types.STRENGTHS)
     ),
+    "specific": ArraySpec(("domain", *OF_NEURON), "int8"),
 }
 # These only say something where n-grams were counted.
 OF_NGRAMS = ("detector", "mean_trigger_projection")
@@ -39,12 +40,14 @@ class Findings:
     def __init__(self, study: Study):
         config = study.identity.model.config
         shape = (config.num_hidden_layers, config.ffn_dim)
+        self._layers = [*study.asked_layers]
         self._has_ngrams = study.identity.settings.ngrams
         self._arrays: dict[str, np.ndarray] = {
             "detector": np.zeros((len(ORDERS), *shape), np.int32),
             "mean_trigger_projection": np.full(shape, np.nan, np.float32),
             "positional_type": np.zeros(shape, np.int8),
             "positional_strength": np.zeros(shape, np.int8),
+            "specific": np.zeros((len(study.identity.corpus), *shape), np.int8),
         }
 
     def add_detector(self, detector: Mapping[str, Any]) -> None:
@@ -64,6 +67,10 @@ class Findings:
             meanings = SPECS[f"positional_{name}"].flag_meanings or ()
             value = meanings.index(record[name])
             self._arrays[f"positional_{name}"][place] = value
+
+    def add_specific(self, found: np.ndarray) -> None:
+        """Notes which neurons are specific to a domain, bool[domain, layer, F] of the layers asked for."""
+        self._arrays["specific"][:, self._layers] = found
 
     def write(self, study: Study) -> None:
         """Writes the arrays into a study, in place of those that are there."""

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from jaxneurons.stats import position_information, position_types, suppression
+from jaxneurons.stats import (
+    domains,
+    position_information,
+    position_types,
+    suppression,
+)
 from jaxneurons.stats import thresholds as detector_thresholds
 
 if TYPE_CHECKING:
@@ -37,6 +42,9 @@ _HELP = {
     "draws": "Number of draws of the random controls of token suppression.",
     "seed": "Seed of all random draws.",
     "strongest": "Number of detectors in Figure 5.",
+    "entropy_share": "Share of the alive neurons, those of the lowest entropy over domains, that may be specific to a "
+    "domain.",
+    "frequency_share": "Share of the alive neurons, those most frequent in a domain, that may be specific to it.",
 }
 NULL_DRAWS = flags.DEFINE_integer(
     "null_draws",
@@ -61,6 +69,7 @@ def _define(kind: type) -> list[str]:
 _DETECTORS = _define(detector_thresholds.Criteria)
 _POSITIONS = _define(position_types.PositionCriteria)
 _SUPPRESSION = _define(suppression.Settings)
+_DOMAINS = _define(domains.Criteria)
 
 
 def thresholds() -> "analyze.Thresholds":
@@ -72,6 +81,7 @@ def thresholds() -> "analyze.Thresholds":
         detectors=detector_thresholds.Criteria(**_given(_DETECTORS)),
         positions=position_types.PositionCriteria(**_given(_POSITIONS)),
         suppression=suppression.Settings(**_given(_SUPPRESSION)),
+        domains=domains.Criteria(**_given(_DOMAINS)),
         null=null if null.draws else None,
     )
 

@@ -1,6 +1,10 @@
 """Flags that several commands have, each defined once: called by a command's module, it is that module's flag."""
 
+import re
+
 from absl import flags
+
+from jaxneurons import errors
 
 # A flag belongs to the module that calls these functions, and its help lists it.
 flags.disclaim_key_flags()
@@ -71,3 +75,15 @@ def ignore_attributes() -> flags.FlagHolder:
         "Attributes of the model's config.json, separated by commas, that do not change what it computes though "
         "they are unknown here.",
     )
+
+
+def parse_layers(flag: flags.FlagHolder) -> tuple[int, int] | None:
+    """First and last of a flag's FIRST:LAST; None without it; raises UsageError for what is no such range."""
+    if flag.value is None:
+        return None
+    match = re.fullmatch("([0-9]{1,9}):([0-9]{1,9})", flag.value)
+    if match is None:
+        raise errors.UsageError(
+            f"--{flag.name}={flag.value!s:.80} is not FIRST:LAST, such as 0:5."
+        )
+    return int(match[1]), int(match[2])

@@ -16,6 +16,7 @@ from jaxneurons.figures.plots import PLOTS, Plot
 NOT_LOOKED = {
     "ngrams": "n-grams were not counted",
     "suppression": "what detectors promote and suppress was not looked at",
+    "domains": "the text is one domain, or was not looked at by domain",
 }
 
 
@@ -138,9 +139,12 @@ def _reason(plot: Plot, summaries: Summaries) -> str:
     """Why these studies have nothing to show in a figure."""
     if paper.sections(plot, summaries):
         return plot.lacks
-    if all(summary["ngrams"] is None for summary in summaries.values()):
-        return NOT_LOOKED["ngrams"]
-    return NOT_LOOKED[plot.section[0]]
+    section = plot.section[0]
+    if section == "suppression" and all(
+        summary["ngrams"] is None for summary in summaries.values()
+    ):
+        section = "ngrams"
+    return NOT_LOOKED[section]
 
 
 def _joined(words: Iterable[str]) -> str:

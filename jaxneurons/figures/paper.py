@@ -22,7 +22,8 @@ def sections(plot: Plot, summaries: Summaries) -> dict[str, Section]:
         found = {
             name: section[key]
             for name, section in found.items()
-            if section[key] is not None
+            # A summary written before studies looked has no such section.
+            if section.get(key) is not None
         }
     return found
 

@@ -1,4 +1,4 @@
-"""The paper's figures: the number of each, where its numbers are, how to draw and to read it."""
+"""The paper's figures, and one of ours: the number of each, where its numbers are, how to draw and to read it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from jaxneurons.figures import (
     activation,
     coverage,
     detectors,
+    domains,
     positional_neurons,
     positions,
     suppression,
@@ -19,10 +20,10 @@ Section = Mapping[str, Any]
 
 
 class Plot(NamedTuple):
-    """A figure of the paper.
+    """A figure of the paper, or like them.
 
     Attributes:
-        number: the paper's, such as "1a".
+        number: the paper's, such as "1a"; a letter for a figure that the paper has not.
         name: the rest of its file's name.
         title: what it shows, and `reading` how to read it.
         section: keys under which a summary has its numbers.
@@ -235,6 +236,21 @@ PLOTS = (
     _covered(3, "13", "trigram_coverage"),
     _detected(3, "14", "trigram_detectors"),
     _shared_out(3, "15", "new_trigrams"),
+    Plot(
+        "D",
+        "domain_specific_neurons",
+        title="Domain-specific neurons",
+        reading=(
+            "Neurons of each layer that are specific to a domain: their entropy over domains is among the share "
+            "`entropy_share` of the lowest of all alive neurons, and their frequency in the domain among the share "
+            "`frequency_share` of the highest there. A neuron that is specific to several domains counts for each."
+        ),
+        section=("domains",),
+        has=domains.has_specific,
+        lacks="no domain-specific neurons",
+        thresholds=lambda summary: summary["domains"]["criteria"],
+        draw=domains.specific_neurons,
+    ),
 )
 # The paper draws Figure 8 again for models trained in other ways, and for one built in another.
 OTHER_POSITIONAL = (

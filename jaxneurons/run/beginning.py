@@ -31,6 +31,7 @@ def identify(
             location=model.location,
             dtype=model.dtype,
             config=model.config,
+            step=model.manifest["source"].get("step"),
         ),
         corpus=tuple(_describe(windows, index) for index in range(len(windows.names))),
         special_tokens=model.config.special_tokens,

@@ -18,6 +18,8 @@ from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.model import embed
 from jaxneurons.store import reading
+from jaxneurons.studies import opening
+from jaxneurons.studies.directory import Study
 from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.text.windows import Windows
 from jaxneurons.training import export
@@ -191,6 +193,29 @@ def open_model(
                 text, directory, revision, ignore_attributes, shown
             )
     return Model(title, _beginning_with(store, document_start))
+
+
+def open_studied(
+    study: Study, name: os.PathLike | str | None = None, **how: Any
+) -> Model:
+    """Opens the model of a study, which reads text as it did in the study.
+
+    Args:
+        study: of the model.
+        name: as for `open_model`; None is the store where the study found it.
+        how: what else `open_model` takes.
+
+    Raises:
+        MismatchError: it is another model.
+        StoreError: there is no store any more, or it is damaged.
+    """
+    studied = study.identity.model
+    if name is None:
+        store = reading.open_store(studied.location)
+    else:
+        store = open_model(name, **how).store
+    opening.require_model(study, store.fingerprint, store.location)
+    return Model(studied.name, dataclasses.replace(store, config=studied.config))
 
 
 def _beginning_with(store: reading.Store, token: int | None) -> reading.Store:

@@ -1,14 +1,12 @@
 """The flags of a study: command line in, what the user asks for and what may be used out."""
 
-import math
 import pathlib
-import re
 from typing import Any
 
 from absl import flags
 
-from jaxneurons import demo, errors
-from jaxneurons.command import text_flags
+from jaxneurons import demo
+from jaxneurons.command import common_flags, machine_flags, text_flags
 from jaxneurons.config import DTYPES
 from jaxneurons.run.resources import Resources
 from jaxneurons.text.sources import Source
@@ -73,25 +71,7 @@ SUPPRESSION = flags.DEFINE_bool(
     "Whether to find which tokens neurons promote and suppress. Without it a study takes less time, and "
     "analyze.py finds them later.",
 )
-DEVICES = flags.DEFINE_integer(
-    "devices",
-    None,
-    "Number of local devices to use. Results are bit-identical for any number. Default: all devices.",
-)
-DEVICE_MEMORY_GB = flags.DEFINE_float(
-    "device_memory_gb",
-    None,
-    "Memory of each accelerator that may be used, in GiB; without an accelerator, memory of the machine. "
-    "Default: four fifths of all there is.",
-    lower_bound=0,
-)
-HOST_MEMORY_GB = flags.DEFINE_float(
-    "host_memory_gb",
-    None,
-    "Memory of the machine that may be used, in GiB, not counting 0.7 GiB for Python and JAX. "
-    "Default: four fifths of what this process may have.",
-    lower_bound=0,
-)
+MACHINE = machine_flags.define()
 SPILL_DIR = flags.DEFINE_string(
     "spill_dir",
     None,
@@ -123,12 +103,10 @@ def sources() -> list[tuple[str, pathlib.Path | Source]]:
 def resources() -> Resources:
     """What the flags allow to be used; raises UsageError for a number that is none."""
     return Resources(
-        device_memory_bytes=_bytes(DEVICE_MEMORY_GB),
-        host_memory_bytes=_bytes(HOST_MEMORY_GB),
         spill_directory=pathlib.Path(SPILL_DIR.value) if SPILL_DIR.value else None,
         checkpoint_minutes=CHECKPOINT_MINUTES.value,
         tokens_per_pass=TOKENS_PER_PASS.value,
-        devices=DEVICES.value,
+        **MACHINE.given(),
     )
 
 
@@ -147,20 +125,4 @@ def chosen() -> dict[str, Any]:
 
 def layers() -> tuple[int, int] | None:
     """First and last layer to report, both included; raises UsageError for what is no such range."""
-    if LAYERS.value is None:
-        return None
-    match = re.fullmatch("([0-9]{1,9}):([0-9]{1,9})", LAYERS.value)
-    if match is None:
-        raise errors.UsageError(
-            f"--layers={LAYERS.value!s:.80} is not FIRST:LAST, such as 0:5."
-        )
-    return int(match[1]), int(match[2])
-
-
-def _bytes(flag: flags.FlagHolder) -> int | None:
-    if flag.value is None:
-        return None
-    number = flag.value * 2**30
-    if not math.isfinite(number):
-        raise errors.UsageError(f"--{flag.name}={flag.value} is not a number of GiB.")
-    return int(number)
+    return common_flags.parse_layers(LAYERS)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from jaxneurons import demo
 from jaxneurons.command import cache as caches
 from jaxneurons.run.models import Model
+from jaxneurons.studies.directory import Study
 from jaxneurons.text import corpora, corpus, windows
 from jaxneurons.text.sources import Source, make_source
 
@@ -67,4 +68,16 @@ def load_text(
         model.config.max_position_embeddings if window is None else window,
         max_tokens,
         pathlib.Path(cache or caches.directory()),
+    )
+
+
+def studied_text(study: Study) -> windows.Windows:
+    """The windows of a study, which are in its arrays; raises StudyError where these are damaged."""
+    domains = study.identity.corpus
+    return windows.Windows(
+        tokens=study.read("tokens"),
+        lengths=study.read("window_length"),
+        domains=study.read("window_domain"),
+        names=tuple(domain.name for domain in domains),
+        fingerprints=tuple(domain.fingerprint for domain in domains),
     )

@@ -65,6 +65,7 @@ def run_layers(
     hidden: HiddenStates,
     dtype: str = "float32",
     on_batch: Callable[[int], None] = lambda index: None,
+    edit: Callable[[int, Parameters], Parameters] = lambda layer, params: params,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields what was counted in each.
 
@@ -76,6 +77,8 @@ def run_layers(
         hidden: where the residual stream is kept between layers.
         dtype: to compute in: "float32", "bfloat16" or "float16".
         on_batch: called with its index after each batch, for progress.
+        edit: from a layer and its parameters, on the devices and in the type to compute in, to the parameters
+            that run in their place, of the same shapes and types; so no executable is compiled anew.
 
     Raises:
         NotFiniteError: NaN or infinity came up, by overflow or out of the weights.
@@ -86,7 +89,7 @@ def run_layers(
 
     def load(layer: int) -> Parameters:
         stored = jax.device_put(model.read_layer(layer), devices.replicated(mesh))
-        return jax.block_until_ready(cast_parameters(stored, dtype))
+        return jax.block_until_ready(edit(layer, cast_parameters(stored, dtype)))
 
     run_step = functools.partial(step, model.config, reduction.update, mesh)
     take = hidden.take if layers.start else _embed_batches(model, batches, dtype)

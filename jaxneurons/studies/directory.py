@@ -161,7 +161,9 @@ class Study:
     def array(self, name: str) -> StudyArray:
         """An array, to be read in parts."""
         if name not in self.facts.arrays:
-            raise errors.StudyError(f"{self.path}: the study has no array {name!r}")
+            raise errors.StudyError(
+                f"{self.path}: the study has no array {name!r}. Analyze it again to have it, or run it again."
+            )
         return StudyArray(self.arrays_path / name, self.facts.arrays[name])
 
     @contextlib.contextmanager

@@ -19,8 +19,8 @@ FORMAT = manifest.Format(
     "jaxneurons-study", 5, errors.StudyError, "run the study again"
 )
 NAME = "study.json"
-# The same model may be stored somewhere else.
-_NOT_COMPARED = ("model.location",)
+# The same model may be stored somewhere else, and forget there where it is from.
+_NOT_COMPARED = ("model.location", "model.step")
 # The fingerprint of a domain stands for its text; what lay beside it may change.
 _NOT_COMPARED_OF_DOMAIN = ("documents", "bytes", "left_out")
 # Differences whose effect is not obvious.
@@ -41,6 +41,7 @@ class Model:
         location: where its store was.
         dtype: the type that its weights are stored in.
         config: its sizes and variant.
+        step: of the training run whose checkpoint it is; None where that is not known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Model:
     location: str
     dtype: str
     config: Config
+    step: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

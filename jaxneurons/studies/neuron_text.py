@@ -47,6 +47,11 @@ def kind(neuron: "Neuron") -> str:
         found.append(
             f"positional ({row['positional_type']}, {row['positional_strength']})"
         )
+    domains = [
+        name for name in neuron.position_frequency_by_domain if row[f"specific_{name}"]
+    ]
+    if domains:
+        found.append(f"specific to {', '.join(domains)}")
     counted = row["coverage_1"] >= 0
     none = "no n-gram detector" if counted else "its n-grams were not counted"
     return ", ".join(found) or f"alive; {none}, and not positional"

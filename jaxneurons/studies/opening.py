@@ -92,3 +92,12 @@ def refuse_taken(path: pathlib.Path) -> None:
             f"{path} holds an unfinished study. Resume it, or write to another path."
         )
     files.refuse_existing(path, "a study")
+
+
+def require_model(study: Study, fingerprint: str, location: str) -> None:
+    """Raises MismatchError unless a model, with its place for the message, is the one that was studied."""
+    studied = study.identity.model.fingerprint
+    if fingerprint != studied:
+        raise errors.MismatchError(
+            f"{location} is not the model of {study.path}: its fingerprint is {fingerprint[:16]}, wanted {studied[:16]}"
+        )

@@ -77,6 +77,7 @@ class Results:
             positional_type, positional_strength: of its pattern; "none" where it is not positional.
             domain_entropy: how evenly it fires over the domains, nats: 0 in one domain alone, the
                 logarithm of their number where it does not care; NaN where there is one domain.
+            specific: to how many domains it is specific; specific_<domain>: whether to this one.
 
         Where no n-grams were counted, coverage and detector are -1.
 

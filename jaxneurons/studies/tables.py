@@ -27,6 +27,7 @@ NEURON = [
     "positional_type",
     "positional_strength",
     "domain_entropy",
+    "specific",
 ]
 # Of a list in a terminal.
 LISTED = [
@@ -53,7 +54,11 @@ def neurons(
         study.require_layer(layer)
     layers = study.asked_layers if layer is None else (layer,)
     table = pandas.concat([of_layer(study, i) for i in layers], ignore_index=True)
-    of_domains = [f"frequency_{domain.name}" for domain in study.identity.corpus]
+    of_domains = [
+        f"{kind}_{domain.name}"
+        for kind in ("frequency", "specific")
+        for domain in study.identity.corpus
+    ]
     table = table[[*NEURON, *of_domains]]
     return table if sort is None else _sorted(table, sort)
 
@@ -100,6 +105,7 @@ def of_layer(study: Study, layer: int) -> pandas.DataFrame:
     """The rows of one layer."""
     domains = study.identity.corpus
     count = study.read_layer("activation_count", layer)
+    specific = study.read_layer("specific", layer)
     activations = count.sum(axis=0)
     columns = {
         "neuron": np.arange(len(activations)),
@@ -111,14 +117,16 @@ def of_layer(study: Study, layer: int) -> pandas.DataFrame:
         "mutual_information": study.read_layer("mutual_information", layer)[-1],
         "mean_trigger_projection": study.read_layer("mean_trigger_projection", layer),
         "domain_entropy": study.read_layer("domain_entropy", layer),
+        "specific": specific.sum(axis=0),
     }
     for name in ("positional_type", "positional_strength"):
         columns[name] = _flags(study, name, layer)
     for name, array in (("coverage", "ngram_coverage"), ("detector", "detector")):
         for n, row in zip(ORDERS, study.read_layer(array, layer), strict=True):
             columns[f"{name}_{n}"] = row
-    for domain, row in zip(domains, count, strict=True):
+    for domain, row, own in zip(domains, count, specific, strict=True):
         columns[f"frequency_{domain.name}"] = row / domain.tokens
+        columns[f"specific_{domain.name}"] = own > 0
     return pandas.DataFrame(columns).assign(layer=layer)
 
 

@@ -1,0 +1,1 @@
+"""What a model loses without some of its neurons, beside as many others drawn at random."""
