@@ -154,21 +154,19 @@ def _result(
 
 
 def _by_domain(names: tuple[str, ...], measured: Measured) -> Losses:
-    """Nats per token, of all tokens and of each domain's; None where there are none."""
+    """Nats per token, of all tokens and of those of each domain that has any."""
     total, number = measured.loss.sum(axis=1), measured.predictions.sum(axis=1)
-    losses = {OVERALL: _mean(total.sum(), number.sum())}
-    for index, name in enumerate(names):
+    losses = {OVERALL: float(total.sum() / number.sum())}
+    for index in np.flatnonzero(number):
         # A domain of that name is told apart.
-        key = f"{name} (domain)" if name == OVERALL else name
-        losses[key] = _mean(total[index], number[index])
+        key = f"{OVERALL} (domain)" if names[index] == OVERALL else names[index]
+        losses[key] = float(total[index] / number[index])
     return losses
 
 
 def _by_position(measured: Measured) -> list[float | None]:
-    """Nats per token by the position that predicts it, over all domains."""
-    pairs = zip(measured.loss.sum(axis=0), measured.predictions.sum(axis=0), strict=True)
-    return [_mean(total, number) for total, number in pairs]
-
-
-def _mean(total: float, number: int) -> float | None:
-    return float(total / number) if number else None
+    """Nats per token by the position that predicts it, over all domains; None where none does."""
+    pairs = zip(
+        measured.loss.sum(axis=0), measured.predictions.sum(axis=0), strict=True
+    )
+    return [float(total / number) if number else None for total, number in pairs]

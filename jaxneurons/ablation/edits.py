@@ -55,9 +55,7 @@ def ablating(
 
 
 @jax.jit
-def _without(
-    fc2: Parameters, removed: jax.Array, mean: jax.Array | None
-) -> Parameters:
+def _without(fc2: Parameters, removed: jax.Array, mean: jax.Array | None) -> Parameters:
     """What changes of fc2: kernel [F, D] and, with means float32[F], bias [D]. removed: bool[F]."""
     kernel = fc2["kernel"]
     changed = {

@@ -145,23 +145,24 @@ def _run_part(
     for index, batch in enumerate(batches):
         x = residual.take(config.num_hidden_layers, index)
         predicted = head.predict(config, embedding, x, batch.tokens)
-        _add(measured, jax.device_get(batch), predicted)
+        _add(measured, batch, predicted)
     measured.tokens += sum(tokens)
 
 
 def _add(measured: Measured, batch: Batch, predicted: head.Predictions) -> None:
     """Adds a batch, window by window: so the sums do not depend on how many devices share it."""
-    counted = (batch.valid & ~batch.special)[:, 1:]
+    tokens, valid, special, domain = map(
+        np.asarray, (batch.tokens, batch.valid, batch.special, batch.domain)
+    )
+    counted = (valid & ~special)[:, 1:]
     loss = np.where(counted, predicted.loss[:, :-1], 0)
     if not math.isfinite(loss.sum(dtype=np.float64)):
         raise errors.NotFiniteError(
             "a loss is NaN or infinite. Compute in float32 or bfloat16, which reach further than float16."
         )
-    np.add.at(measured.loss, batch.domain, loss)
-    np.add.at(measured.predictions, batch.domain, counted)
-    measured.triggers.add_predictions(
-        batch.tokens, batch.valid, predicted.logit, predicted.rank
-    )
+    np.add.at(measured.loss, domain, loss)
+    np.add.at(measured.predictions, domain, counted)
+    measured.triggers.add_predictions(tokens, valid, predicted.logit, predicted.rank)
 
 
 class _Watched(hidden.InMemory):

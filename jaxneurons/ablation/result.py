@@ -7,8 +7,8 @@ from typing import Any
 # What all domains together are called.
 OVERALL = "overall"
 
-# Nats per token by domain, and of all tokens; None where there is nothing to predict.
-Losses = dict[str, float | None]
+# Nats per token by domain, and of all tokens; without a domain in which there is nothing to predict.
+Losses = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,12 +51,10 @@ class Ablation:
         return [self._risen(control) for control in self.controls]
 
     @property
-    def controls_below(self) -> dict[str, int | None]:
+    def controls_below(self) -> dict[str, int]:
         """How many controls raise the loss less than the neurons do, overall and by domain."""
         return {
-            name: None
-            if loss is None
-            else sum(control[name] < loss for control in self.controls)
+            name: sum(control[name] < loss for control in self.controls)
             for name, loss in self.ablated.items()
         }
 
@@ -72,10 +70,7 @@ class Ablation:
         return "\n".join(lines)
 
     def _risen(self, losses: Losses) -> Losses:
-        return {
-            name: None if loss is None else loss - self.base[name]
-            for name, loss in losses.items()
-        }
+        return {name: loss - self.base[name] for name, loss in losses.items()}
 
     def _title(self) -> str:
         first, last = self.layers[0], self.layers[-1]
@@ -91,18 +86,18 @@ class Ablation:
         rows = [head]
         others = self.control_differences
         for name, base in self.base.items():
-            if base is None:
-                rows.append([name, *["-"] * (len(head) - 1)])
-                continue
             drawn = [control[name] for control in others]
-            spread = f"{min(drawn):+.5f} to {max(drawn):+.5f}" if drawn else "-"
+            ends = (
+                dict.fromkeys(map(_signed, (min(drawn), max(drawn)))) if drawn else "-"
+            )
+            spread = " to ".join(ends)
             below = f"{self.controls_below[name]} of {len(drawn)}" if drawn else "-"
             rows.append(
                 [
                     name,
                     f"{base:.5f}",
                     f"{self.ablated[name]:.5f}",
-                    f"{self.difference[name]:+.5f}",
+                    _signed(self.difference[name]),
                     spread,
                     below,
                 ]
@@ -146,3 +141,8 @@ class Ablation:
                 f"  {what}: {found['ablated'][name]:+.5f} "
                 f"({found['ablated']['expected_share'][name]:.0%}{beside})"
             )
+
+
+def _signed(change: float) -> str:
+    """A change; one of no bit at all is told from a small one."""
+    return f"{change:+.5f}" if change else "0"

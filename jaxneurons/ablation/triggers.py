@@ -99,7 +99,9 @@ def effects(base: Sums, ablated: Sums, controls: Sequence[Sums]) -> dict[str, An
 
 def _changes(before: list[dict[str, Any]], after: Sums) -> list[dict[str, Any]]:
     pairs = zip(before, after.means(), strict=True)
-    return [was | {name: now[name] - was[name] for name in EXPECTED} for was, now in pairs]
+    return [
+        was | {name: now[name] - was[name] for name in EXPECTED} for was, now in pairs
+    ]
 
 
 def _summary(changes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from jaxneurons import errors, terms
+from jaxneurons import terms
 from jaxneurons.analysis import (
     activation,
     domains,

@@ -1,7 +1,7 @@
 """The flags that say how much of the machine may be used, the same for every command that runs a model over text."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -18,7 +18,7 @@ class MachineFlags(NamedTuple):
     device_memory_gb: flags.FlagHolder
     host_memory_gb: flags.FlagHolder
 
-    def given(self) -> dict[str, int | None]:
+    def given(self) -> dict[str, Any]:
         """Arguments of `run.resources.Resources`; raises UsageError for a number that is none."""
         return {
             "devices": self.devices.value,

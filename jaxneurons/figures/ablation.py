@@ -37,12 +37,16 @@ def losses(found: Section) -> figure.Figure:
         f"without the {found['neurons']:,} neurons (mode {found['mode']})",
         "without a control: other neurons of these layers that fire as often",
     ]
-    style.legend(canvas, handles[: 1 + bool(found["controls"])], labels[: 1 + bool(found["controls"])])
+    style.legend(
+        canvas,
+        handles[: 1 + bool(found["controls"])],
+        labels[: 1 + bool(found["controls"])],
+    )
     return style.lay_out(canvas)
 
 
 def _by_domain(panel: axes.Axes, found: Section) -> None:
-    names = [name for name, loss in found["base"].items() if loss is not None]
+    names = [*found["base"]]
     rows = np.arange(len(names))
     panel.axvline(0, color=CONTROL, linewidth=0.8)
     for control in found["controls"]:
@@ -72,7 +76,9 @@ def _by_trigger(panel: axes.Axes, found: Section) -> None:
     _marks(panel, shares, rows, SET, "o")
     panel.set_yticks(rows, [*MEASURES.values()])
     panel.set(xlim=(-4, 104), ylim=(len(MEASURES) - 0.4, -0.6))
-    panel.set_xlabel(f"% of {effects['detectors']:,} token detectors whose triggers get it")
+    panel.set_xlabel(
+        f"% of {effects['detectors']:,} token detectors whose triggers get it"
+    )
     panel.grid(axis="y", visible=False)
 
 
@@ -98,5 +104,7 @@ def _averaged(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions and means over so many neighbours each; NaN where one is unknown."""
     starts = np.arange(0, len(values), width)
     parts = [values[start : start + width] for start in starts]
-    places = [start + (len(part) - 1) / 2 for start, part in zip(starts, parts, strict=True)]
+    places = [
+        start + (len(part) - 1) / 2 for start, part in zip(starts, parts, strict=True)
+    ]
     return np.array(places), np.array([part.mean() for part in parts])
