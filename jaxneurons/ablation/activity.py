@@ -1,5 +1,7 @@
 """How often each neuron of a layer fires and how strongly, as a `Reduction`: what controls and means are taken from."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ import numpy as np
 from jaxneurons.counting.reductions import Batch, Reduction, State, active
 
 
+# Kept, so that JAX compiles the step once for all ablations of a model.
+@functools.cache
 def activity(parts: int, windows_per_part: int, neurons: int) -> Reduction:
     """Counts activations and adds values up, over every token that is not padding.
 

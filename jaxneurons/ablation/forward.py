@@ -102,7 +102,7 @@ def fitting(job: Job) -> Job:
     logits = head.logits_bytes(config, window)
     if jax.default_backend() == "cpu":
         logits *= job.mesh.size
-    number = job.resources.tokens_per_pass or job.windows.tokens.size
+    number = job.resources.tokens_per_pass or job.spread.windows_padded * window
     while True:
         resources = dataclasses.replace(
             job.resources,

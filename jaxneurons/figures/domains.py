@@ -25,7 +25,8 @@ def has_specific(section: Mapping[str, Any]) -> bool:
 def specific_neurons(studies: Studies) -> figure.Figure:
     """Stacked bars per layer, a colour per domain, which is the same in all panels."""
     canvas, panels = style.panels(list(studies))
-    names = [name for section in studies.values() for name in section["by_domain"]]
+    counts = [section["by_domain"].items() for section in studies.values()]
+    names = [name for pairs in counts for name, number in pairs if number]
     domains = list(dict.fromkeys(names))
     colors = _colors(len(domains))
     handles = {}
@@ -33,11 +34,10 @@ def specific_neurons(studies: Studies) -> figure.Figure:
         layers = [row["layer"] for row in section["layers"]]
         bottom = np.zeros(len(layers))
         for domain, color in zip(domains, colors, strict=True):
-            counts = np.array(
-                [row["by_domain"].get(domain, 0) for row in section["layers"]], float
-            )
-            handles[domain] = style.bars(panel, layers, counts, bottom, color)
-            bottom += counts
+            numbers = [row["by_domain"].get(domain, 0) for row in section["layers"]]
+            heights = np.array(numbers, np.float64)
+            handles[domain] = style.bars(panel, layers, heights, bottom, color)
+            bottom += heights
         panel.set_xlabel("layer")
         style.count_axis(panel)
     style.label_left(panels, "domain-specific neurons")

@@ -1,5 +1,7 @@
 """Neurons taken out of every variant, against torch hooks that set the same neurons in transformers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,11 +101,15 @@ def mean_losses(logits, text, special):
     return by_domain | {"overall": loss[counted].mean()}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def layer_applied(config, params, x):
+    return block.Block(config).apply({"params": params}, x)[0]
+
+
 def our_logits(model, tokens, edit):
-    apply = jax.jit(block.Block(model.config).apply)
     x = model.embed(tokens)
     for layer in range(model.config.num_hidden_layers):
-        x, _ = apply({"params": edit(layer, model.layer(layer))}, x)
+        x = layer_applied(model.config, edit(layer, model.layer(layer)), x)
     return np.asarray(model.logits(x))
 
 
