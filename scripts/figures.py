@@ -2,6 +2,11 @@
 
     python scripts/figures.py --study=studies/opt-125m --study=studies/opt-1.3b --out=figures
 
+With --training it draws instead how findings change over the steps of a training run, from studies of its
+checkpoints, made by study.py --step:
+
+    python scripts/figures.py --training --study=studies/step-500 --study=studies/step-1500 --out=figures
+
 Takes seconds: it reads the studies' summary.json and nothing else.
 """
 
@@ -9,6 +14,7 @@ import pathlib
 
 from absl import flags
 
+from jaxneurons import errors
 from jaxneurons.command import common_flags, named_paths, script
 
 _STUDY = common_flags.required_list(
@@ -28,8 +34,11 @@ _FIGURE = flags.DEFINE_list(
     "the paper gives it where it compares trained models, and for the 350m model. Default: all "
     "figures but these three.",
 )
-
-
+_TRAINING = flags.DEFINE_bool(
+    "training",
+    False,
+    "Whether to draw findings over training steps. A name given to a study is then that of its run.",
+)
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite",
     False,
@@ -41,10 +50,15 @@ _OVERWRITE = flags.DEFINE_bool(
 def main() -> None:
     from jaxneurons.analysis import drawing
 
-    summaries = drawing.read_summaries(named_paths.studies(_STUDY.value))
-    drawn = drawing.draw_studies(
-        summaries, pathlib.Path(_OUT.value), _FIGURE.value, _OVERWRITE.value
-    )
+    studies, out = named_paths.studies(_STUDY.value), pathlib.Path(_OUT.value)
+    if _TRAINING.value:
+        if _FIGURE.value:
+            raise errors.UsageError("--training draws one figure: leave out --figure.")
+        summaries = drawing.read_checkpoints(studies)
+        drawn = drawing.draw_training(summaries, out, _OVERWRITE.value)
+    else:
+        summaries = drawing.read_summaries(studies)
+        drawn = drawing.draw_studies(summaries, out, _FIGURE.value, _OVERWRITE.value)
     print(f"wrote {len(drawn.paths)} files:", *drawn.paths, sep="\n  ")
     for note in drawn.notes:
         print(note)

@@ -55,6 +55,50 @@ def read_summaries(
     return summaries
 
 
+def read_checkpoints(
+    studies: Sequence[tuple[str, pathlib.Path]],
+) -> dict[str, dict[str, Any]]:
+    """Summaries of studies of training runs' checkpoints, by "RUN, step N", from name of the run and directory each.
+
+    Without a name, the run is called as the model.
+
+    Raises:
+        StudyError: a directory holds no finished study.
+        UsageError: a study is of no training step, two are of the same, or a run has one only.
+    """
+    summaries: dict[str, dict[str, Any]] = {}
+    runs = []
+    for name, path in studies:
+        found = summary.read(path)
+        step = found["model"].get("step")
+        if step is None:
+            raise errors.UsageError(
+                f"{path} is no study of a training run's checkpoint. Study the training directory at one of its steps."
+            )
+        run = name or found["model"]["name"]
+        key = f"{run}, step {step}"
+        if key in summaries:
+            raise errors.UsageError(
+                f"two studies are of {key}. Leave {path} out, or name its run otherwise, as NAME={path}."
+            )
+        summaries[key] = found
+        runs.append(run)
+    if single := [run for run in runs if runs.count(run) == 1]:
+        raise errors.UsageError(
+            f"{single[0]} has one study. Pass studies of at least two steps of a run."
+        )
+    return summaries
+
+
+def draw_training(
+    summaries: Summaries, folder: pathlib.Path, overwrite: bool = False
+) -> Drawn:
+    """Writes the figure over training steps, for what `read_checkpoints` gives; as `draw_studies`."""
+    from jaxneurons.figures import plots
+
+    return _write(summaries, folder, [plots.OVER_TRAINING], overwrite)
+
+
 def draw_studies(
     summaries: Summaries,
     folder: pathlib.Path,
@@ -83,6 +127,13 @@ def draw_studies(
             f"no figure has the number {', '.join(unknown)}. Choose from {', '.join(known)}."
         )
     wanted = [plot for number in dict.fromkeys(numbers) for plot in known[number]]
+    return _write(summaries, folder, wanted, overwrite)
+
+
+def _write(
+    summaries: Summaries, folder: pathlib.Path, wanted: Sequence[Any], overwrite: bool
+) -> Drawn:
+    """Writes figures into a new directory, or over those of one."""
     if overwrite:
         return _replace(summaries, folder, wanted)
     try:
@@ -114,7 +165,9 @@ def drawn_before(folder: pathlib.Path) -> set[pathlib.Path]:
     """The figures and tables in a folder that bear the names of ours."""
     from jaxneurons.figures import plots
 
-    names = {plot.file_name for same in plots.by_number().values() for plot in same}
+    known = [plots.OVER_TRAINING]
+    known += [plot for same in plots.by_number().values() for plot in same]
+    names = {plot.file_name for plot in known}
     return {
         path
         for path in folder.glob("figure_*")

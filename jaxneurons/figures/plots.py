@@ -10,6 +10,7 @@ from jaxneurons.figures import (
     coverage,
     detectors,
     domains,
+    over_training,
     positional_neurons,
     positions,
     suppression,
@@ -257,6 +258,20 @@ OTHER_POSITIONAL = (
     _positional("10", "Positional neurons with and without position embeddings"),
     _positional("11", "Positional neurons in the course of training"),
     _positional("16", "Positional neurons of the 350m model"),
+)
+# Of studies of a training run's checkpoints, all in one; "T" is no number to choose: other studies have no steps.
+OVER_TRAINING = Plot(
+    "T",
+    "findings_over_training",
+    title="Findings over training",
+    reading=(
+        "Of the neurons of all layers studied, by the training step of the checkpoint: the share that never fires on "
+        "the text; the mean share of tokens on which the others fire; the n-gram detectors; the positional neurons."
+    ),
+    section=(),
+    has=lambda summary: "step" in summary["model"],
+    lacks="no training steps",
+    draw=over_training.findings,
 )
 
 

@@ -16,7 +16,9 @@ from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files
 from jaxneurons.model import block, embed
+from jaxneurons.run import beginning, settings
 from jaxneurons.store import reading
+from jaxneurons.text.windows import Windows
 from jaxneurons.training import checkpoints, export, parameters, recipe
 from jaxneurons.training import run as runs
 from tests.support import cases, tiny_tokenizers
@@ -134,8 +136,11 @@ def test_a_store_is_written_once_per_step(folder, tmp_path):
     assert again.location == model.location
     assert manifest.stat().st_mtime_ns == written
     last = export.store_of_checkpoint(folder / "run", None, tmp_path)
-    assert last.manifest["source"]["step"] == 7
     assert last.fingerprint != model.fingerprint
+    # A study of it knows the step.
+    text = Windows(np.full((1, 4), 2, np.int32), *np.zeros((2, 1), int), ("a",), ("",))
+    identity = beginning.identify(last, "run", text, settings.resolve(last.config))
+    assert identity.model.step == last.manifest["source"]["step"] == 7
 
 
 @cases.each(

@@ -1,0 +1,293 @@
+"""Neurons whose effect is known: dead ones, planted detectors and controls; and sets as a person names them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import jaxneurons
+from jaxneurons import errors
+from jaxneurons.ablation import ablate, controls, edits, named_sets, writing
+from jaxneurons.command.progress import Progress
+from jaxneurons.run import models, texts
+from jaxneurons.run.resources import Resources
+from jaxneurons.studies.directory import Study
+from tests.support import cases, planted, planted_ngrams, planted_ngrams_wiring, studies
+from tests.support.planted_ngrams import tokens
+from tests.support.planted_ngrams_wiring import LATE, ONE, SET
+
+# Without a norm after them, what neurons write is added to the logits as it is.
+MODEL = dataclasses.replace(planted_ngrams.MODEL, remove_final_layer_norm=True)
+SUPPRESSOR, PROMOTER, DEAD = (0, 0), (1, 0), (2, 5)
+# A neuron's value on its trigger: the weight of 1 less the threshold.
+VALUE = 0.5
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study of a model with a token detector that suppresses its trigger, and one that promotes it."""
+    folder = tmp_path_factory.mktemp("planted")
+    layers = [
+        [tokens(ONE)._replace(output={ONE: -8.0}), tokens(SET[0])],
+        [tokens(LATE)._replace(output={LATE: 2.0})],
+        [tokens(3)],
+    ]
+    planted_ngrams.write_store(folder / "store", layers, MODEL)
+    sources = [
+        (name, planted.write_documents(folder / f"{name}.jsonl", documents))
+        for name, documents in planted_ngrams_wiring.documents().items()
+    ]
+    return studies.run_study(
+        folder / "study", folder / "store", sources, suppression=False
+    )
+
+
+def run(study: Study, neurons, **chosen):
+    return ablate.ablate(
+        models.open_studied(study),
+        texts.studied_text(study),
+        neurons,
+        progress=Progress(shown=False),
+        **{"controls": 2, "windows_per_batch": 8} | chosen,
+    )
+
+
+def test_planted_detectors_have_the_planted_effect_and_controls_none(study):
+    chosen = named_sets.find(study, "detectors_1")
+    assert {SUPPRESSOR, PROMOTER} <= chosen.neurons.triggers.keys()
+    found = run(study, chosen.neurons)
+    by_place = {
+        (each["layer"], each["neuron"]): each for each in found.triggers["by_detector"]
+    }
+    suppressor, promoter = by_place[SUPPRESSOR], by_place[PROMOTER]
+    assert suppressor["occurrences"] == (study.read("tokens") == ONE).sum()
+    assert suppressor["logit"] == pytest.approx(8.0 * VALUE, abs=1e-5)
+    assert promoter["logit"] == pytest.approx(-2.0 * VALUE, abs=1e-5)
+    # The suppressed logit, 2 - 4, is the lowest of all; without the neuron it is the highest.
+    assert suppressor["rank"] == 1 - planted_ngrams.VOCABULARY
+    assert promoter["cosine"] < 0 < suppressor["cosine"]
+    for control in found.triggers["controls"]:
+        assert control["logit"] == control["rank"] == control["cosine"] == 0
+        assert set(control["expected_share"].values()) == {0}
+    assert 0 < found.triggers["ablated"]["expected_share"]["logit"] < 1
+
+
+def test_the_suppressor_alone(study):
+    table = jaxneurons.open_study(study.path).detectors(1)
+    one = table[(table["layer"] == 0) & (table["neuron"] == 0)]
+    found = run(study, one, controls=0).triggers
+    assert found["ablated"]["logit"] == pytest.approx(8.0 * VALUE, abs=1e-5)
+    assert found["ablated"]["expected_share"] == {"logit": 1, "rank": 1, "cosine": 1}
+
+
+def test_dead_neurons_change_no_bit_whatever_they_would_write(study):
+    """Certified dead here; their rows are made large, or nothing could change."""
+    chosen = named_sets.find(study, "certified_dead").neurons
+    assert DEAD in map(tuple, chosen.neurons.tolist())
+    model = models.open_studied(study)
+    loud = Loud(model.store)
+    text = texts.studied_text(study)
+    found = ablate.ablate(
+        dataclasses.replace(model, store=loud),
+        text,
+        chosen,
+        controls=1,
+        progress=Progress(shown=False),
+    )
+    assert found.ablated == found.base
+    assert found.positions["ablated"] == found.positions["base"]
+
+
+class Loud:
+    """A store in which every neuron writes noise."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def read_layer(self, layer):
+        params = self._store.read_layer(layer)
+        kernel = params["feed_forward"]["fc2"]["kernel"]
+        rng = np.random.default_rng(layer)
+        kernel[:] = rng.normal(size=kernel.shape)
+        return params
+
+
+@pytest.mark.slow
+def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
+    model = jaxneurons.open_model()
+    text = jaxneurons.load_text(model, window=64, max_tokens=2000)
+    firing = jaxneurons.counting.activation_counts(4, model.config.ffn_dim)
+    dead = [
+        (layer, neuron)
+        for layer, found in jaxneurons.count(model, text, firing)
+        for neuron in np.flatnonzero(found["activation_count"].sum(axis=0) == 0)
+    ]
+    assert len(dead) > 100
+    found = jaxneurons.ablate(model, text, dead, controls=1)
+    assert found.ablated == found.base != found.controls[0]
+    assert found.difference["overall"] == 0 and found.controls_below["overall"] == 0
+
+
+def test_text_in_parts_and_any_batch_give_the_same(study):
+    neurons = [SUPPRESSOR, PROMOTER]
+    whole = run(study, neurons, mode="mean")
+    parts = run(
+        study, neurons, mode="mean", resources=Resources(tokens_per_pass=8 * 16)
+    )
+    assert parts == whole
+
+
+def test_controls_are_of_the_same_layer_and_decile_and_alive():
+    rng = np.random.default_rng(0)
+    count = {layer: rng.permutation(200) for layer in (1, 4)}
+    neurons = np.array([(1, n) for n in range(0, 200, 9)] + [(4, 7), (4, 8)])
+    drawn = controls.draw(neurons, count, np.random.default_rng(1))
+    assert len(set(map(tuple, drawn.tolist()))) == len(drawn) == len(neurons)
+    assert not set(map(tuple, drawn.tolist())) & set(map(tuple, neurons.tolist()))
+    for layer, found in count.items():
+        decile = controls.deciles(found)
+        of_set, of_drawn = (
+            decile[each[each[:, 0] == layer, 1]] for each in (neurons, drawn)
+        )
+        # The one neuron that is dead is replaced by any.
+        assert np.isin(of_drawn, range(10)).all()
+        alive = np.bincount(of_set[of_set >= 0], minlength=10)
+        surplus = np.bincount(of_drawn, minlength=10) - alive
+        assert (surplus >= 0).all() and surplus.sum() == (of_set < 0).sum()
+
+
+def test_fewer_controls_where_a_layer_has_no_more():
+    count = {0: np.array([0, 0, 0, 5, 9])}
+    dead = np.array([(0, 0), (0, 1), (0, 2)])
+    drawn = controls.draw(dead, count, np.random.default_rng(0))
+    assert drawn.tolist() == [[0, 3], [0, 4]]
+    every = np.array([(0, n) for n in range(5)])
+    assert controls.draw(every, count, np.random.default_rng(0)).shape == (0, 2)
+
+
+def table_of(study):
+    return jaxneurons.open_study(study.path).neurons()
+
+
+def test_sets_are_those_of_the_table(study, tmp_path):
+    table = table_of(study)
+    chosen = {
+        "dead": table["dead"],
+        "certified_dead": table["certified_dead"],
+        "detectors_1": table["detector_1"] > 0,
+        "detectors_2": table["detector_2"] > 0,
+        "domain:anywhere": table["specific_anywhere"],
+    }
+    for name, rows in chosen.items():
+        wanted = table.loc[rows, ["layer", "neuron"]]
+        assert named_sets.find(study, name).neurons.neurons.tolist() == (
+            wanted.to_numpy().tolist()
+        )
+    some = named_sets.find(study, "dead", (1, 1)).neurons.neurons
+    assert set(some[:, 0]) == {1}
+    table[table["dead"]].to_csv(tmp_path / "set.csv", index=False)
+    (tmp_path / "set.json").write_text(json.dumps([[0, 3], {"layer": 1, "neuron": 1}]))
+    (tmp_path / "set.jsonl").write_text('{"layer": 2, "neuron": 0, "x": 1}\n\n[0, 1]\n')
+    for name, wanted in (
+        ("set.csv", table.loc[table["dead"], ["layer", "neuron"]].to_numpy().tolist()),
+        ("set.json", [[0, 3], [1, 1]]),
+        ("set.jsonl", [[0, 1], [2, 0]]),
+    ):
+        found = named_sets.find(study, str(tmp_path / name)).neurons
+        assert found.neurons.tolist() == wanted
+
+
+USAGE, BAD = errors.UsageError, errors.BadDataError
+
+
+@cases.each(
+    "name, content, kind, message",
+    [
+        ("nowhere", None, USAGE, "'nowhere' is no set of neurons and no file. Choose"),
+        ("positional", None, USAGE, "the set positional of .* has no neuron. Choose"),
+        ("domain:x", None, USAGE, "has no domain 'x'. Its domains are arranged, "),
+        ("a.csv", "0,1\n", BAD, "does not begin with the header layer,neuron"),
+        ("a.csv", "", BAD, "does not begin with the header layer,neuron"),
+        ("a.csv", "layer,neuron\n", BAD, "no neurons to ablate. Choose at least one"),
+        ("a.csv", "layer,neuron\n0,1\n\n0,1\n", BAD, "neuron 1 of layer 0 .* 2 times"),
+        ("a.csv", "layer,neuron\n0,x\n", BAD, "line 2: '0,x' is no layer and neuron"),
+        ("a.csv", "layer,neuron\n0\n", BAD, "line 2: '0' is no layer and neuron"),
+        ("a.csv", "layer,neuron\n0,-1\n", BAD, "line 2: '0,-1' is no layer"),
+        ("a.csv", "layer,neuron\n3,1\n", BAD, "no neuron 1 in layer 3. Its layers are"),
+        ("a.csv", "layer,neuron\n0,13\n", BAD, "no neuron 13 in layer 0"),
+        ("a.csv", "layer,neuron\n\xff\n", BAD, "not UTF-8|is no layer"),
+        ("a.json", "{}", BAD, "is an object. Write a list of pairs"),
+        ("a.json", "[1, 2]", BAD, "1 is no layer and neuron"),
+        ("a.json", "[[0, 1.0]]", BAD, "is no layer and neuron"),
+        ("a.json", "[[0, true]]", BAD, "is no layer and neuron"),
+        ("a.json", '[{"layer": 0}]', BAD, "is no layer and neuron"),
+        ("a.json", "[[0, -1]]", BAD, "no neuron -1 in layer 0"),
+        ("a.json", "[[0, 1]", BAD, "not valid JSON"),
+        ("a.jsonl", "[0, 1]\n[0, 1]\n", BAD, "2 times"),
+        ("a.txt", "0 1", BAD, "is neither a .csv nor a .json or .jsonl file"),
+    ],
+)
+def test_what_is_no_set_is_one_line(study, tmp_path, name, content, kind, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+        name = str(tmp_path / name)
+    with pytest.raises(kind, match=message) as caught:
+        named_sets.find(study, name)
+    assert caught.type is kind
+
+
+@cases.each("layers", [(0, 3), (2, 1), (3, 3)])
+def test_layers_outside_of_the_model(study, layers):
+    with pytest.raises(errors.UsageError, match="layers .* are none of model"):
+        named_sets.find(study, "dead", layers)
+
+
+@cases.each(
+    "neurons, chosen, message",
+    [
+        ([], {}, "no neurons to ablate"),
+        ([(0, 99)], {}, "no neuron 99 in layer 0"),
+        ([(0, 1), (0, 1)], {}, "2 times"),
+        ("dead", {}, "are not pairs of integers"),
+        (3, {}, "are not pairs of integers"),
+        ([(0, 1.5)], {}, "are not pairs of integers"),
+        ([(0, 1)], {"mode": "half"}, "Choose one of zero, mean"),
+        ([(0, 1)], {"controls": -1}, "Pass at least 0"),
+    ],
+)
+def test_arguments_without_meaning(study, neurons, chosen, message):
+    with pytest.raises(errors.UsageError, match=message):
+        run(study, neurons, **chosen)
+
+
+def test_another_model_is_refused(study, tmp_path):
+    store = planted_ngrams.write_store(tmp_path / "store", [[tokens(3)]] * 3, MODEL)
+    with pytest.raises(errors.MismatchError, match="is not the model of"):
+        models.open_studied(study, store)
+
+
+def test_files_are_whole_and_say_what_python_says(study, tmp_path):
+    found = run(study, named_sets.find(study, "detectors_1").neurons, controls=1)
+    writing.write(found, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "ablation.json").read_bytes())
+    for key in ("base", "ablated", "controls", "neurons", "mode", "triggers"):
+        assert written[key] == getattr(found, key)
+    assert written["difference"] == found.difference
+    assert "detectors" in (tmp_path / "out" / "ablation.svg").read_text()
+    assert "Token detectors: " in str(found)
+    with pytest.raises(errors.OutputExistsError):
+        writing.refuse_taken(tmp_path / "out")
+
+
+def test_edits_leave_other_layers_and_the_given_parameters(study):
+    params = models.open_studied(study).layer(1)
+    edit = edits.ablating(np.array([(0, 1)]))
+    assert edit(1, params) is params
+    kernel = np.asarray(params["feed_forward"]["fc2"]["kernel"]).copy()
+    edited = edit(0, params)["feed_forward"]["fc2"]
+    np.testing.assert_array_equal(params["feed_forward"]["fc2"]["kernel"], kernel)
+    assert not np.asarray(edited["kernel"])[1].any()
