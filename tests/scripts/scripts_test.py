@@ -194,6 +194,36 @@ def test_analyze_refuses_what_the_candidates_cannot_answer(finished, cache):
     assert "--candidate_coverage=65" in refused.stderr
 
 
+def test_ablate_the_study_on_its_own_text_and_on_other(finished, cache, tmp_path):
+    chosen = tmp_path / "neurons.csv"
+    chosen.write_text("layer,neuron\n0,899\n3,4\n3,5\n")
+    flags = [f"--study={finished}", f"--out={tmp_path / 'out'}", "--controls=1"]
+    done = run_script(
+        cache, "ablate", *flags, "--neurons=positional", "--layers=0:0", "--mode=mean"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "ablation.json").read_bytes())
+    assert (found["mode"], len(found["controls"])) == ("mean", 1)
+    assert len(found["positions"]["base"]) == 255 and found["triggers"] == {}
+    assert f"{found['base']['wikipedia']:.5f}" in done.stdout
+    taken = run_script(cache, "ablate", *flags, f"--neurons={chosen}")
+    assert (taken.returncode, taken.stderr.count("\n")) == (73, 1)
+    other = run_script(
+        cache,
+        "ablate",
+        f"--study={finished}",
+        f"--neurons={chosen}",
+        f"--out={tmp_path / 'other'}",
+        "--controls=0",
+        f"--corpus=mathematics={dict(demo.sources())['dm_mathematics']}",
+        "--max_tokens=2000",
+    )
+    assert other.returncode == 0, other.stderr
+    found = json.loads((tmp_path / "other" / "ablation.json").read_bytes())
+    assert found["base"].keys() == {"overall", "mathematics"}
+    assert found["positions"] != {} and found["neurons"] == 3
+
+
 def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tmp_path):
     copy = tmp_path / "lr=0.1" / "study"
     shutil.copytree(finished, copy)

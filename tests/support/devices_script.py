@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxneurons
 from jaxneurons import devices
 from jaxneurons.counting import ngram_coverage, reductions
+from jaxneurons.run import models
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.stream import hidden, loop, step
@@ -101,6 +103,25 @@ def check_own_statistic_and_small_blocks(folder):
     np.testing.assert_array_equal(together, wanted)
 
 
+def check_ablation(folder):
+    """The same losses on any number of devices, neurons' means too."""
+    model = models.Model("model", reading.open_store(folder / "store"))
+    _, windows = read(folder)
+    one, *others = [
+        jaxneurons.ablate(
+            model,
+            windows,
+            [(0, 3), (2, 7), (2, 8)],
+            mode="mean",
+            controls=1,
+            windows_per_batch=2,
+            resources=Resources(devices=number),
+        )
+        for number in (1, 3, 8)
+    ]
+    assert all(other == one for other in others)
+
+
 def co_activation(neurons):
     def update(state, activation, batch):
         active = reductions.active(activation) & batch.valid[..., None]
@@ -141,6 +162,7 @@ def main(folder):
     }
     check_what_passes_between_devices(folder)
     check_own_statistic_and_small_blocks(folder)
+    check_ablation(folder)
     print(json.dumps(found))
 
 
