@@ -32,6 +32,8 @@ def findings(studies: Summaries) -> figure.Figure:
             "color": style.PALETTE[index % len(style.PALETTE)],
             "marker": depth.MARKERS[index % len(depth.MARKERS)],
             "markersize": 4,
+            # Whole marks at the panels' edges.
+            "clip_on": False,
         }
         handles += _draw(dead, summaries, _dead_percent, **look)
         _draw(frequency, summaries, _frequency_percent, **look)

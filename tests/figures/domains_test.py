@@ -1,8 +1,7 @@
 """Domain-specific neurons by layer: every number is drawn, in the colour of its domain."""
 
-import numpy as np
-
 from jaxneurons.figures import domains, style
+from tests.support import pictures
 
 
 def section(counts):
@@ -24,11 +23,10 @@ def test_bars_are_stacked_by_domain():
     }
     canvas = domains.specific_neurons(studies)
     first = canvas.axes[0]
-    heights = [
-        [np.ptp(path.vertices[:, 1]) for path in drawn.get_paths()]
-        for drawn in first.collections
-    ]
-    assert heights[:2] == [[1, 0, 2], [3, 0, 0]]
+    of_a, of_b, *_ = pictures.bars(first)
+    assert of_a == [(0, 0, 1), (1, 0, 0), (2, 0, 2)]
+    assert of_b == [(0, 1, 3), (1, 0, 0), (2, 2, 0)]
+    pictures.assert_texts_fit(canvas)
     (label, *labels) = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert [label, *labels] == ["a", "b", *(f"d{n}" for n in range(9))]
     colors = {tuple(drawn.get_facecolor()[0]) for drawn in first.collections}

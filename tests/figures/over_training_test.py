@@ -5,9 +5,9 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.analysis import drawing
-from jaxneurons.figures import over_training, style
+from jaxneurons.figures import over_training
 from jaxneurons.studies import summary
-from tests.support import cases, summaries
+from tests.support import cases, pictures, summaries
 
 # Of each study its size, run and step; None for one that was not trained here.
 STUDIES = {
@@ -68,7 +68,7 @@ def test_each_finding_is_drawn_over_the_steps_of_each_run(studied, tmp_path):
     assert positional.lines[0].get_ydata().tolist() == counts
     labels = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert labels[:2] == ["base", "wide"]
-    assert style.render(canvas, "png").startswith(b"\x89PNG")
+    pictures.assert_texts_fit(canvas)
     drawn = drawing.draw_training(found, tmp_path / "figures")
     assert [path.name for path in drawn.paths] == [
         "figure_T_findings_over_training.png",
