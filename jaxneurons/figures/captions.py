@@ -116,12 +116,14 @@ def _inactive(summaries: Summaries) -> str:
 def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:
     """All by which a study found what it found, but the text."""
     ngrams, suppression = summary["ngrams"], summary["suppression"]
+    domains = summary.get("domains")
     return {
         "window": summary["positions"]["positions"],
         **{k: v for k, v in summary.get("study", {}).items() if k == "dtype"},
         **(ngrams["1"]["criteria"] if ngrams else {}),
         **(suppression["settings"] if suppression else {}),
         **summary["positions"]["criteria"],
+        **(domains["criteria"] if domains else {}),
     }
 
 

@@ -29,6 +29,7 @@ def without_findings():
     summary = copy.deepcopy(summaries.summary("125m"))
     summary["activation"]["dead"] = 0
     summary["suppression"]["strongest"] = []
+    summary["domains"]["specific"] = 0
     summary["positions"] |= {"positional": 0, "ranges_layer": None}
     for section in summary["ngrams"].values():
         for row in section["layers"]:
@@ -39,7 +40,7 @@ def without_findings():
 @cases.each("number", [1, 4, 8])
 def test_all_that_is_written_can_be_read_and_no_panel_is_empty(number):
     figures = paper.draw(summaries.family(number))
-    assert len(figures) == (13 if number == 8 else 12)
+    assert len(figures) == (14 if number == 8 else 13)
     for canvas in figures.values():
         pictures.assert_texts_fit(canvas)
         for panel in canvas.axes:
@@ -81,7 +82,7 @@ def test_figures_without_a_finding_are_not_drawn_but_named():
     assert note == (
         "Figures not drawn: 1a (no dead neurons); 3, 4 and 5 (no token detectors); "
         "7 and 8 (no positional neurons); 9 (no strong oscillatory neurons); "
-        "14 and 15 (no trigram detectors)."
+        "14 and 15 (no trigram detectors); D (no domain-specific neurons)."
     )
     assert note in captions.write(studies)
 
@@ -95,12 +96,14 @@ def test_what_was_not_looked_at_is_no_finding():
     )
     (note,) = captions.notes({"a": summaries.summary("125m") | {"suppression": None}})
     assert note.startswith("Figures not drawn: 5 (what detectors promote")
+    (note,) = captions.notes({"a": summaries.summary("125m") | {"domains": None}})
+    assert note.startswith("Figures not drawn: D (the text is one domain")
 
 
 def test_a_study_without_a_finding_has_no_panel_and_is_named():
     studies = {"full": summaries.summary("125m"), "none_": without_findings()}
     figures = paper.draw(studies)
-    assert len(figures) == 13
+    assert len(figures) == 14
     for name in ("figure_4_new_tokens", "figure_8_positional_neurons"):
         assert len(figures[name].axes) == 1
     # Lines share a panel, and one at zero says something.
@@ -123,6 +126,7 @@ def test_each_caption_says_what_was_studied_and_by_which_thresholds():
     assert "`most_unigrams` 5" in by_number["Figure 4"]
     assert "`most_ngrams` 50" in by_number["Figure 15"]
     assert "`draws` 10" in by_number["Figure 5"]
+    assert "`entropy_share` 0.01" in by_number["Figure D"]
     for field in dataclasses.fields(position_types.PositionCriteria):
         assert field.name in by_number["Figure 8"]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxneurons.stats import (
     activation,
+    domains,
     ensembles,
     position_summary,
     position_types,
@@ -58,6 +59,7 @@ def summary(size: str) -> dict[str, Any]:
         },
         "suppression": _suppression(layers, effect),
         "positions": _positions(layers, effect, random),
+        "domains": _domains(layers),
     }
 
 
@@ -173,6 +175,14 @@ def _positions(layers, effect, random) -> dict[str, Any]:
     return position_summary.summarize(
         rows, list(TOKENS), WINDOWS, WINDOW, position_types.PositionCriteria()
     )
+
+
+def _domains(layers) -> dict[str, Any] | None:
+    """In layer l, l % 3 neurons of ten are specific to the first domain, and one of the last layer to the second."""
+    found = np.zeros((len(TOKENS), layers, 10), bool)
+    found[0] = np.arange(10) < np.arange(layers)[:, None] % 3
+    found[1, -1, 9] = True
+    return domains.summarize(found, range(layers), list(TOKENS), domains.Criteria())
 
 
 def _position_layer(layer, effect, random) -> dict[str, Any]:
