@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from jaxneurons.stats import position_types, suppression, thresholds
+from jaxneurons.stats import domains, position_types, suppression, thresholds
 from tests.support import cases, helpers
 
 README = helpers.REPOSITORY / "README.md"
@@ -119,6 +119,7 @@ def test_every_threshold_is_defined_with_its_default():
         thresholds.Criteria,
         position_types.PositionCriteria,
         suppression.Settings,
+        domains.Criteria,
     ):
         for field in dataclasses.fields(kind):
             assert f"`--{field.name}={float(field.default):g}`" in page

@@ -66,8 +66,8 @@ class Ablation:
         }
 
     def __str__(self) -> str:
-        lines = [self._title(), "", *self._table(), "", *self._sentences()]
-        return "\n".join(lines)
+        parts = [[self._title()], self._table(), [*self._sentences()]]
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _risen(self, losses: Losses) -> Losses:
         return {name: loss - self.base[name] for name, loss in losses.items()}
