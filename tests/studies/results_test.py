@@ -62,8 +62,11 @@ def test_every_neuron_of_the_layers_asked_for_is_a_row(neurons):
         "positional_type",
         "positional_strength",
         "domain_entropy",
+        "specific",
         "frequency_wiki",
         "frequency_all",
+        "specific_wiki",
+        "specific_all",
     ]
 
 
@@ -92,6 +95,11 @@ def test_rows_say_what_was_planted(result, neurons):
 def test_columns_are_those_of_the_arrays_and_findings(result, neurons):
     arrays = result.arrays.sel(layer=[1, 2])
     information = arrays["mutual_information"].isel(domain_or_all=-1)
+    specific = arrays["specific"].values
+    assert neurons["specific"].tolist() == specific.sum(axis=0).reshape(-1).tolist()
+    for name, of_domain in zip(("wiki", "all"), specific, strict=True):
+        found = neurons[f"specific_{name}"].astype(int)
+        assert found.tolist() == of_domain.reshape(-1).tolist()
     np.testing.assert_array_equal(
         neurons["mutual_information"], information.data.ravel()
     )
