@@ -107,7 +107,7 @@ def fitting(job: Job) -> Job:
         resources = dataclasses.replace(
             job.resources,
             tokens_per_pass=number,
-            device_memory_bytes=budget.device - logits,
+            device_memory_bytes=max(0, budget.device - logits),
             host_memory_bytes=budget.host,
         )
         part = next(job._replace(resources=resources).passes(0))

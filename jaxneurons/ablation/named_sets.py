@@ -63,6 +63,8 @@ def find(study: Study, name: str, layers: tuple[int, int] | None = None) -> Name
     first, last = layers or (0, config.num_hidden_layers - 1)
     pairs = [pair for pair in pairs if first <= pair[0] <= last]
     if not pairs:
+        if not set(range(first, last + 1)) & set(study.asked_layers):
+            study.require_layer(first)
         where = "" if layers is None else f" in layers {first} to {last}"
         raise errors.UsageError(
             f"the set {name} of {study.path} has no neuron{where}{_why_empty(study, name)}. Choose another set."
