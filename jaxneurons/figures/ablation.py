@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import axes, figure, lines
+from matplotlib import axes, figure, lines, ticker
 
 from jaxneurons.figures import glyphs, style
 
@@ -17,6 +17,8 @@ SET, CONTROL = style.PALETTE[1], style.GREY
 MEASURES = {"logit": "higher logit", "rank": "better rank", "cosine": "larger cosine"}
 # Positions that one point of a line is the mean of, at most so many points.
 POINTS = 128
+# Intervals between ticks of changes, at most.
+TICKS = 4
 
 
 @style.settings()
@@ -34,8 +36,8 @@ def losses(found: Section) -> figure.Figure:
         lines.Line2D([], [], linestyle="", marker="|", color=CONTROL, markersize=8),
     ]
     labels = [
-        f"without the {found['neurons']:,} neurons (mode {found['mode']})",
-        "without a control: other neurons of these layers that fire as often",
+        f"neurons: {found['neurons']:,}, mode {found['mode']}",
+        "controls: others that fire as often",
     ]
     style.legend(
         canvas,
@@ -54,6 +56,8 @@ def _by_domain(panel: axes.Axes, found: Section) -> None:
     _marks(panel, _risen(names, found["ablated"], found["base"]), rows, SET, "o")
     panel.set_yticks(rows, [glyphs.shortened(name, 1.4) for name in names])
     panel.set(ylim=(len(names) - 0.4, -0.6), xlabel="rise of the loss, nats per token")
+    # Small changes have long numbers.
+    panel.xaxis.set_major_locator(ticker.MaxNLocator(TICKS))
     panel.grid(axis="y", visible=False)
 
 

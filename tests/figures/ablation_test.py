@@ -60,5 +60,12 @@ def test_what_was_not_measured_has_no_panel():
     canvas = ablation.losses(alone)
     assert len(canvas.axes) == 1
     (label,) = [text.get_text() for text in canvas.legends[0].get_texts()]
-    assert label == "without the 1,234 neurons (mode zero)"
+    assert label == "neurons: 1,234, mode zero"
     assert style.render(canvas, "png").startswith(b"\x89PNG")
+
+
+def test_small_changes_have_labels_that_fit():
+    rises = (-0.00086, 0.00053, 0.000001)
+    small = {"ablated": losses(0.00084), "controls": [losses(rise) for rise in rises]}
+    canvas = ablation.losses(FOUND | small | {"triggers": {}, "positions": {}})
+    pictures.assert_texts_fit(canvas)
