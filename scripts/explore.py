@@ -1,0 +1,42 @@
+r"""Writes a page that shows studies in a browser, offline and without a server.
+
+    python scripts/explore.py --study=studies/demo
+    python scripts/explore.py --study=small=studies/opt-125m --study=studies/opt-1.3b --out=page
+
+Open the index.html that it names. The folder can be moved, zipped, or put on any web server.
+"""
+
+import pathlib
+
+from absl import flags
+
+from jaxneurons import errors
+from jaxneurons.command import common_flags, named_paths, script
+
+_STUDY = common_flags.required_list(
+    "study",
+    "DIR",
+    "Directory of a finished study, or NAME=DIR to give it another name than its model's",
+)
+_OUT = flags.DEFINE_string(
+    "out",
+    None,
+    "Directory to write the page to: new, empty, or holding such a page, which is replaced. Default: the "
+    "folder `explorer` of the study; of several studies, --out is required.",
+)
+
+
+@script.command
+def main() -> None:
+    from jaxneurons.explorer import write
+
+    studies = write.open_studies(named_paths.studies(_STUDY.value))
+    if _OUT.value is None and len(studies) > 1:
+        raise errors.UsageError("a page of several studies needs --out=DIR.")
+    [first, *_] = studies.values()
+    out = pathlib.Path(_OUT.value) if _OUT.value else first.path / write.NAME
+    print(f"wrote the page {write.write(studies, out)}")
+
+
+if __name__ == "__main__":
+    main()
