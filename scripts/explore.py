@@ -30,11 +30,11 @@ _OUT = flags.DEFINE_string(
 def main() -> None:
     from jaxneurons.explorer import write
 
-    studies = write.open_studies(named_paths.studies(_STUDY.value))
-    if _OUT.value is None and len(studies) > 1:
+    named = named_paths.studies(_STUDY.value)
+    if _OUT.value is None and len(named) > 1:
         raise errors.UsageError("a page of several studies needs --out=DIR.")
-    [first, *_] = studies.values()
-    out = pathlib.Path(_OUT.value) if _OUT.value else first.path / write.NAME
+    studies = write.open_studies(named)
+    out = pathlib.Path(_OUT.value) if _OUT.value else named[0][1] / write.NAME
     print(f"wrote the page {write.write(studies, out)}")
 
 

@@ -25,12 +25,13 @@ FOLDERS = {
     # A Matplotlib that cannot be imported is a foreseen fault.
     "figures": "root",
     "analysis": "root disk command store counting studies stats figures",
+    "explorer": "root disk command studies analysis",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",
     # A given tokenizer is in a model's form.
     "training": "root disk command text model store figures convert",
     "benchmark": "root disk command text model store counting stream convert",
-    "scripts": "root demo disk command text model store stats studies analysis run training benchmark convert",
+    "scripts": "root demo disk command text model store stats studies analysis explorer run training benchmark convert",
 }
 # Which folders may import a package of others; what is not listed nobody may.
 PACKAGES = {
@@ -42,7 +43,7 @@ PACKAGES = {
     "lazy_loader": "root counting",
     "matplotlib": "figures",
     "ml_dtypes": "store convert",
-    "numpy": "root disk text store counting stream stats figures studies analysis run training benchmark convert",
+    "numpy": "root disk text store counting stream stats figures studies analysis explorer run training benchmark convert",
     "optax": "training",
     "orbax": "training",
     "pandas": "studies",

@@ -48,10 +48,18 @@ def open_studies(
     )
 
 
+def write_in_study(
+    path: pathlib.Path, progress: Progress | None = None
+) -> pathlib.Path:
+    """Writes the page of one study into its folder `explorer`; raises as `open_studies` and `write`."""
+    return write(open_studies([("", path)]), path / NAME, progress)
+
+
 def write(
     studies: Mapping[str, Study],
     out: os.PathLike | str,
     progress: Progress | None = None,
+    most: int = choice.MOST,
 ) -> pathlib.Path:
     """Writes a page, in place of one that is there.
 
@@ -59,6 +67,7 @@ def write(
         studies: finished ones, by the name that the page gives them.
         out: the page's folder: new, empty, or holding such a page.
         progress: what says how far it is; None shows a bar on a terminal and in a notebook.
+        most: neurons of a study to tell everything of; of the others the page has the columns alone.
 
     Returns:
         The path of index.html.
@@ -69,7 +78,7 @@ def write(
         InputOutputError: the operating system refuses.
     """
     out = pathlib.Path(out)
-    is_page = (out / "data/study.js").exists() and (out / "app.js").exists()
+    is_page = all((out / name).exists() for name in ("index.html", "shards.js"))
     with (
         progress or Progress() as shown,
         files.partial_directory(out, "a page", replaces=is_page) as folder,
@@ -79,30 +88,28 @@ def write(
         shown.start(
             sum(len(each.asked_layers) for each in studies.values()), "page", "layers"
         )
-        described = [
-            _write_study(
-                study, name, f"data/{number}" if number > 1 else "data", folder, shown
-            )
-            for number, (name, study) in enumerate(studies.items(), 1)
-        ]
+        described = []
+        for number, (name, study) in enumerate(studies.items(), 1):
+            home = f"data/{number}" if number > 1 else "data"
+            entries = _write_study(study, home, folder, shown, most)
+            described.append(contents.describe(study, name) | entries)
         _put(folder, "", "data/study", described)
     return out / "index.html"
 
 
 def _write_study(
-    study: Study, name: str, home: str, folder: pathlib.Path, progress: Progress
+    study: Study, home: str, folder: pathlib.Path, progress: Progress, most: int
 ) -> dict[str, Any]:
-    """Writes everything of a study but what data/study.js says of it, which it returns."""
+    """Writes everything of a study but data/study.js, and gives what that is to say of how it lies."""
     identity = contents.fingerprint(study)
     texts, separator = vocabulary.texts(study)
     _put(folder, identity, f"{home}/tokens", texts)
     for number, windows in enumerate(_windows(study)):
         _put(folder, identity, f"{home}/text/{number:04d}", shards.packed(windows))
-    most = choice.MOST // len(study.asked_layers)
-    chosen = {}
+    room, chosen = most // len(study.asked_layers), {}
     for layer in study.asked_layers:
         columns = layer_columns.read(study, layer)
-        chosen[layer] = choice.choose(layer, columns, most)
+        chosen[layer] = choice.choose(layer, columns, room)
         columns["told"] = np.isin(
             np.arange(study.identity.model.config.ffn_dim), chosen[layer]
         )
@@ -114,7 +121,7 @@ def _write_study(
         for number, arrays in _split(neurons, told, triggers[layer]):
             path = f"{home}/neurons/{layer:03d}/{number:04d}"
             _put(folder, identity, path, shards.packed(arrays))
-    return contents.describe(study, name) | {
+    return {
         "home": home,
         "separator": separator,
         "windows_per_script": _windows_per_script(study),

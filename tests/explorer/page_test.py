@@ -15,7 +15,14 @@ import pytest
 import jaxneurons
 from jaxneurons.explorer import write
 from jaxneurons.studies import opening
-from tests.support import browser, cases, planted, planted_ngrams, studies
+from tests.support import (
+    browser,
+    cases,
+    known_neurons,
+    planted,
+    planted_ngrams,
+    studies,
+)
 from tests.support import planted_ngrams_wiring as wiring
 
 pytestmark = [browser.needed, pytest.mark.slow]
@@ -234,6 +241,23 @@ def test_planted_neurons_are_found_by_filter_and_by_search(chromium, planted_pag
         for (token,), (active, occurrences) in triggers.items():
             start = f"<id␣{token}>\t{token}\t{active}\t{occurrences}\t"
             assert any(row.startswith(start) for row in shown)
+    assert page.problems == []
+
+
+def test_hostile_tokens_are_text(chromium, tmp_path):
+    known_neurons.write(tmp_path)
+    page = chromium.open(write_page(tmp_path / "study", tmp_path / "page"))
+    page.route("#/layer/1/neuron/0")
+    seen = "</script>\\u202e⏎&\\x00"
+    assert any(
+        row.startswith(f"{seen}\t6\t2\t2\t")
+        for row in page.texts(f"{table('Triggers')} tr")
+    )
+    assert seen in page.texts("mark")
+    page.route(f"#/search?q={urllib.parse.quote(known_neurons.HOSTILE)}")
+    assert "layer 1, neuron 0" in page.texts("main td a")
+    raw = page.evaluate("document.body.innerText")
+    assert "\u202e" not in raw and "\0" not in raw
     assert page.problems == []
 
 
