@@ -59,7 +59,6 @@ def describe(study: Study, name: str) -> dict[str, Any]:
         "device": study.identity.device.kind,
         "versions": dict(study.identity.versions),
         "examples": {"kept": settings.examples, **details.EXAMPLES},
-        "position_edges": details.position_edges(study),
         "promoted": "promoted_token" in study.facts.arrays,
         "certified": layer_columns.CERTIFIED,
         "types": (NONE, *POSITIONAL_TYPES),

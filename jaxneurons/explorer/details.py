@@ -1,7 +1,7 @@
 """What a page tells of single neurons besides their columns: examples, tokens, triggers, frequency by position."""
 
 import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from jaxneurons.studies import summary
 from jaxneurons.studies.directory import Study
 from jaxneurons.terms import ORDERS
 
-# Numbers of the frequency by position that are kept for each neuron, over all domains.
-POSITIONS = 192
+# Numbers of the frequency by position that a page keeps in all.
+POSITIONS = 3_000_000
 # Examples that are shown, of those that the study kept: the highest, and others at random.
 EXAMPLES = {"example": 16, "random_example": 8}
 EXAMPLE_COLUMNS = ("value", "window", "position")
@@ -18,20 +18,29 @@ EXAMPLE_COLUMNS = ("value", "window", "position")
 Arrays = dict[str, np.ndarray]
 
 
-def position_edges(study: Study) -> list[int]:
-    """The T positions in ranges of about one length: the first position of each, and T."""
-    positions = study.identity.settings.window
-    number = max(1, min(positions, POSITIONS // len(study.identity.corpus)))
+def position_edges(study: Study, told: int) -> list[int]:
+    """The T positions in ranges of about one length, which are shorter the fewer neurons are told of.
+
+    Args:
+        study: a finished study.
+        told: neurons of which everything is told.
+
+    Returns:
+        The first position of each range, and T.
+    """
+    positions, domains = study.identity.settings.window, len(study.identity.corpus)
+    number = max(1, min(positions, POSITIONS // (told * domains)))
     return np.linspace(0, positions, number + 1).astype(int).tolist()
 
 
-def read(study: Study, layer: int, neurons: np.ndarray) -> Arrays:
+def read(study: Study, layer: int, neurons: np.ndarray, edges: Sequence[int]) -> Arrays:
     """What is told of neurons of a layer.
 
     Args:
         study: a finished study.
         layer: the layer.
         neurons: K of its neurons.
+        edges: as `position_edges` gives them.
 
     Returns:
         Arrays whose first axis is K: `bounds` [K, 2], the least and the largest pre-activation;
@@ -41,7 +50,7 @@ def read(study: Study, layer: int, neurons: np.ndarray) -> Arrays:
     ends = [study.read_layer(f"{end}_preactivation", layer) for end in ("min", "max")]
     arrays = {
         "bounds": np.stack(ends, axis=1)[neurons],
-        "position_count": _position_count(study, layer, neurons),
+        "position_count": _position_count(study, layer, neurons, edges[:-1]),
         "ngram_activations": study.read_layer("ngram_activation_count", layer).T[
             neurons
         ],
@@ -65,9 +74,10 @@ def _of_neurons(study: Study) -> Mapping[str, int | None]:
     }
 
 
-def _position_count(study: Study, layer: int, neurons: np.ndarray) -> np.ndarray:
-    """int[K, domains, ranges], activations in full windows by range of positions."""
-    first = position_edges(study)[:-1]
+def _position_count(
+    study: Study, layer: int, neurons: np.ndarray, first: Sequence[int]
+) -> np.ndarray:
+    """int[K, domains, ranges], activations in full windows by range of positions, of which each has its first."""
     count = study.read_layer("position_count", layer)
     # One domain at a time: all of them may be a gigabyte.
     by_domain = [

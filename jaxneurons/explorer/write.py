@@ -114,11 +114,13 @@ def _write_study(
             np.arange(study.identity.model.config.ffn_dim), chosen[layer]
         )
         _put(folder, identity, f"{home}/layers/{layer:03d}", shards.packed(columns))
+    told = sum(map(len, chosen.values()))
+    edges = details.position_edges(study, told)
     triggers = details.triggers(study, chosen)
     _put(folder, identity, f"{home}/triggers", shards.packed(_joined(triggers)))
     for layer, neurons in progress.each(chosen.items()):
-        told = details.read(study, layer, neurons)
-        for number, arrays in _split(neurons, told, triggers[layer]):
+        arrays_of_layer = details.read(study, layer, neurons, edges)
+        for number, arrays in _split(neurons, arrays_of_layer, triggers[layer]):
             path = f"{home}/neurons/{layer:03d}/{number:04d}"
             _put(folder, identity, path, shards.packed(arrays))
     return {
@@ -126,7 +128,8 @@ def _write_study(
         "separator": separator,
         "windows_per_script": _windows_per_script(study),
         "neurons_per_script": NEURONS,
-        "told": sum(map(len, chosen.values())),
+        "position_edges": edges,
+        "told": told,
     }
 
 
