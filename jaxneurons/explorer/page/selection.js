@@ -31,11 +31,12 @@ class Selection {
   async read(progress = () => {}) {
     const ofLayer = this.filters.filter((filter) => filter.column.key === "layer");
     const layers = this.study.layers.filter((layer) => ofLayer.every((filter) => filter.accepts(layer)));
-    this.tables = [];
-    for (const layer of layers) {
-      this.tables.push(await this.study.layer(layer));
-      progress(this.tables.length, layers.length);
-    }
+    let done = 0;
+    this.tables = await Promise.all(layers.map(async (layer) => {
+      const table = await this.study.layer(layer);
+      progress(done += 1, layers.length);
+      return table;
+    }));
     this.size = this.study.model.neurons;
     this.matches = this.findMatches();
     this.keys = this.sort ? this.readKeys() : null;
