@@ -29,6 +29,7 @@ def finished(cache, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("layer  dead  certified  frequency  detectors n=1")
     assert " neurons are positional; " in done.stdout and "\nwrote " in done.stdout
+    assert done.stdout.endswith(f"wrote the page {path / 'explorer/index.html'}\n")
     assert any((cache / "programs").rglob("jit_step*"))
     return path
 
@@ -39,6 +40,7 @@ def test_study_writes_everything_and_names_its_figures(finished):
         "detectors_1.jsonl",
         "detectors_2.jsonl",
         "detectors_3.jsonl",
+        "explorer",
         "figures",
         "positional.jsonl",
         "study.json",
@@ -86,6 +88,8 @@ def test_study_says_what_it_works_with(finished):
     "script, flags, words",
     [
         ("study", [], "--study=DIR is required"),
+        ("explore", [], "--study=DIR is required"),
+        ("explore", ["--study=a", "--study=b"], "several studies needs --out=DIR"),
         ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
         ("study", ["--study=x", "--corpus=text.jsonl"], "is not NAME=PATH"),
         ("figures", [], "--study=DIR is required; --out=DIR is required"),
