@@ -194,6 +194,22 @@ def test_previous_and_next_follow_the_table_and_back_returns(chromium, embedded)
     )
 
 
+def test_marks_lead_to_positional_neurons(chromium, embedded):
+    result, address = embedded
+    page = chromium.open(address)
+    marks = page.evaluate(
+        "[...document.querySelectorAll('svg a')].map((mark) => mark.getAttribute('href'))"
+    )
+    places = result.positional()[["layer", "neuron"]].values.tolist()
+    query = "?type=positional&sort=-mi"
+    assert set(marks) == {f"#/layer/{i}/neuron/{j}{query}" for i, j in places}
+    page.evaluate(
+        "document.querySelector('svg a path').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    page.wait("document.querySelector('h1').innerText.startsWith('Layer ')")
+    assert page.evaluate("location.hash") == marks[0]
+
+
 @cases.each(
     "route, words",
     [
@@ -293,7 +309,7 @@ def test_a_missing_or_foreign_file_is_said(chromium, embedded, planted_page, tmp
     )
     shutil.copy(other, data / "layers/002.js")
     (data / "layers/003.js").write_text("explorer.receive(")
-    remedy = "Write the page again, with: python scripts/explore.py --study=DIR"
+    remedy = "write the page again with python scripts/explore.py --study=DIR"
     for route, problem in (
         ("#/layer/1/neuron/3", "data/neurons/001/0000.js is missing"),
         ("#/neurons?layer=2", "data/layers/002.js belongs to another study"),

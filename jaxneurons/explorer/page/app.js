@@ -36,7 +36,8 @@ const app = {
       event.preventDefault();
       const text = document.getElementById("query").value;
       const place = search.place(text);
-      location.hash = place ? route.neuron(place.layer, place.neuron, app.query(app.study))
+      location.hash = place
+        ? route.neuron(place.layer, place.neuron, app.query(app.study))
         : route.to("search", { ...app.query(app.study), q: text });
     });
   },

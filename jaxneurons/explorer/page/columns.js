@@ -25,37 +25,66 @@ const columns = {
       found.push(columns.number(`detector_${n}`, (table, i) => table.detector[order * size + i]));
     }
     found.push(
-      columns.number("mean_trigger_projection", (table, i) => table.mean_trigger_projection[i],
-        numbers.signed, "projection"),
-      columns.number("mutual_information", (table, i) => table.mutual_information[i],
-        numbers.decimal, "mi"),
+      columns.number(
+        "mean_trigger_projection",
+        (table, i) => table.mean_trigger_projection[i],
+        numbers.signed,
+        "projection",
+      ),
+      columns.number("mutual_information", (table, i) => table.mutual_information[i], numbers.decimal, "mi"),
       columns.choice("positional_type", study.types, (table, i) => table.positional_type[i], "type"),
-      columns.choice("positional_strength", study.strengths, (table, i) => table.positional_strength[i],
-        "strength"),
+      columns.choice(
+        "positional_strength",
+        study.strengths,
+        (table, i) => table.positional_strength[i],
+        "strength",
+      ),
       columns.number("domain_entropy", (table, i) => table.domain_entropy[i], numbers.decimal, "entropy"),
     );
     for (const [d, domain] of study.domains.entries()) {
-      found.push(columns.number(`frequency_${domain.name}`,
-        (table, i) => table.activations[d * size + i] / domain.tokens, share));
+      found.push(
+        columns.number(
+          `frequency_${domain.name}`,
+          (table, i) => table.activations[d * size + i] / domain.tokens,
+          share,
+        ),
+      );
     }
     return found;
   },
 
   activations(table, i) {
     let sum = 0;
-    for (let place = i; place < table.activations.length; place += table.size) sum += table.activations[place];
+    for (let place = i; place < table.activations.length; place += table.size)
+      sum += table.activations[place];
     return sum;
   },
 
   // What readers see of a name; the names of domains stay as they are.
-  label: (name) => (name.startsWith("frequency_") ? `frequency ${name.slice(10)}` : name.replaceAll("_", " ")),
+  label: (name) =>
+    name.startsWith("frequency_") ? `frequency ${name.slice(10)}` : name.replaceAll("_", " "),
 
   number(name, of, show = numbers.whole, key = name) {
-    return { name, key, of, label: columns.label(name), show: (value) => dom.number(value, show(value)), text: (value) => `${value}` };
+    return {
+      name,
+      key,
+      of,
+      label: columns.label(name),
+      show: (value) => dom.number(value, show(value)),
+      text: (value) => `${value}`,
+    };
   },
 
   choice(name, options, of, key = name) {
-    return { name, key, of, options, label: columns.label(name), show: (value) => options[value], text: (value) => options[value] };
+    return {
+      name,
+      key,
+      of,
+      options,
+      label: columns.label(name),
+      show: (value) => options[value],
+      text: (value) => options[value],
+    };
   },
 
   // The column of a name or a key; null where there is none.
@@ -73,8 +102,10 @@ const columns = {
       return null;
     }
     const accepts = (value) => (low === null || value >= low) && (high === null || value <= high);
-    const named = low === high ? `is ${low}`
-      : [low === null ? "" : `from ${low}`, high === null ? "" : `to ${high}`].join(" ").trim();
+    const named =
+      low === high
+        ? `is ${low}`
+        : [low === null ? "" : `from ${low}`, high === null ? "" : `to ${high}`].join(" ").trim();
     return { column, text, accepts, label: `${column.label} ${named}` };
   },
 
@@ -84,6 +115,11 @@ const columns = {
     }
     const wanted = column.options.indexOf({ true: "yes", false: "no" }[text] ?? text);
     if (wanted < 0) return null;
-    return { column, text, accepts: (value) => value === wanted, label: `${column.label}: ${column.options[wanted]}` };
+    return {
+      column,
+      text,
+      accepts: (value) => value === wanted,
+      label: `${column.label}: ${column.options[wanted]}`,
+    };
   },
 };

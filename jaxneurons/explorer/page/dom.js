@@ -21,13 +21,31 @@ const dom = {
   // A table with a caption. `head`: names of columns; `rows`: lists of cells, each text or an element.
   table(caption, head, rows, attributes = {}) {
     const body = rows.map((row) =>
-      dom.make("tr", {}, row.map((cell) => dom.make("td", {}, cell))));
-    return dom.make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
-      dom.make("table", attributes,
+      dom.make(
+        "tr",
+        {},
+        row.map((cell) => dom.make("td", {}, cell)),
+      ),
+    );
+    return dom.make(
+      "div",
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
+      dom.make(
+        "table",
+        attributes,
         dom.make("caption", {}, caption),
-        dom.make("thead", {}, dom.make("tr", {}, head.map((name) =>
-          name instanceof Element ? name : dom.make("th", { scope: "col" }, name)))),
-        dom.make("tbody", {}, body)));
+        dom.make(
+          "thead",
+          {},
+          dom.make(
+            "tr",
+            {},
+            head.map((name) => (name instanceof Element ? name : dom.make("th", { scope: "col" }, name))),
+          ),
+        ),
+        dom.make("tbody", {}, body),
+      ),
+    );
   },
 
   // A number with its whole value beside what is shown.

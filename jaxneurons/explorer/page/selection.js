@@ -32,11 +32,13 @@ class Selection {
     const ofLayer = this.filters.filter((filter) => filter.column.key === "layer");
     const layers = this.study.layers.filter((layer) => ofLayer.every((filter) => filter.accepts(layer)));
     let done = 0;
-    this.tables = await Promise.all(layers.map(async (layer) => {
-      const table = await this.study.layer(layer);
-      progress(done += 1, layers.length);
-      return table;
-    }));
+    this.tables = await Promise.all(
+      layers.map(async (layer) => {
+        const table = await this.study.layer(layer);
+        progress((done += 1), layers.length);
+        return table;
+      }),
+    );
     this.size = this.study.model.neurons;
     this.matches = this.findMatches();
     this.keys = this.sort ? this.readKeys() : null;

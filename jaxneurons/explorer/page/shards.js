@@ -26,8 +26,11 @@ const shards = {
     return new Promise((resolve, reject) => {
       const fail = (problem) => {
         shards.loading.delete(path);
-        reject(new MissingShard(`${path}.js ${problem}. Write the page again, with: `
-          + "python scripts/explore.py --study=DIR"));
+        reject(
+          new MissingShard(
+            `${path}.js ${problem}: write the page again with ` + "python scripts/explore.py --study=DIR",
+          ),
+        );
       };
       explorer.waiting.set(path, (study, content) => {
         if (study !== wanted) fail("belongs to another study, or to an earlier analysis of this one");
@@ -40,8 +43,14 @@ const shards = {
       // After it has run, an answer was given unless the script is damaged; a second answer is ignored.
       const script = dom.make("script", {
         src: `${path}.js`,
-        load: () => { finish(); fail("is damaged"); },
-        error: () => { finish(); fail("is missing"); },
+        load: () => {
+          finish();
+          fail("is damaged");
+        },
+        error: () => {
+          finish();
+          fail("is missing");
+        },
       });
       document.head.append(script);
     });
@@ -75,9 +84,14 @@ const shards = {
   },
 
   types: {
-    f8: Float64Array, f4: Float32Array,
-    i4: Int32Array, i2: Int16Array, i1: Int8Array,
-    u4: Uint32Array, u2: Uint16Array, u1: Uint8Array,
+    f8: Float64Array,
+    f4: Float32Array,
+    i4: Int32Array,
+    i2: Int16Array,
+    i1: Int8Array,
+    u4: Uint32Array,
+    u2: Uint16Array,
+    u1: Uint8Array,
   },
 };
 
@@ -107,7 +121,8 @@ class Study {
     if (!columns.told[neuron]) return null;
     const number = Math.floor(neuron / this.neurons_per_script);
     const found = await this.arrays(
-      `neurons/${String(layer).padStart(3, "0")}/${String(number).padStart(4, "0")}`);
+      `neurons/${String(layer).padStart(3, "0")}/${String(number).padStart(4, "0")}`,
+    );
     return { ...found, row: found.neuron.indexOf(neuron) };
   }
 

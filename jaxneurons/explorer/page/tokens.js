@@ -6,7 +6,8 @@ const tokens = {
   decode(ids, vocabulary, separator = "") {
     const joined = Array.from(ids, (id) => vocabulary[id] ?? `<id ${id}>`).join(separator);
     return joined.replace(/[\udc80-\udcff]+/g, (parts) =>
-      tokens.decodeBytes(Uint8Array.from(parts, (part) => part.charCodeAt(0) - 0xdc00)));
+      tokens.decodeBytes(Uint8Array.from(parts, (part) => part.charCodeAt(0) - 0xdc00)),
+    );
   },
 
   // Bytes as UTF-8, with \xNN for each that is part of no character.
@@ -41,7 +42,9 @@ const tokens = {
     if (character === "\n") return "⏎";
     if (character === "\t") return "⇥";
     if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
-    return code < 0x10000 ? `\\u${code.toString(16).padStart(4, "0")}` : `\\U${code.toString(16).padStart(8, "0")}`;
+    return code < 0x10000
+      ? `\\u${code.toString(16).padStart(4, "0")}`
+      : `\\U${code.toString(16).padStart(8, "0")}`;
   },
 
   // An element that shows a token or an n-gram by itself: its spaces can be seen.
