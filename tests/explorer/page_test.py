@@ -113,11 +113,11 @@ def test_numbers_of_twenty_neurons_are_those_of_the_study(chromium, embedded):
 
 def check_examples(page, selector, examples):
     assert shown_values(page, f"{selector} data") == [one.value for one in examples]
-    assert page.texts(f"{selector} td:nth-child(2)") == [
+    assert page.texts(f"{selector} td:nth-child(3)") == [
         f"{one.domain}, window {one.window}, position {one.position}"
         for one in examples
     ]
-    texts = page.texts(f"{selector} td:nth-child(3)")
+    texts = page.texts(f"{selector} td:nth-child(2)")
     for text, one in zip(texts, examples, strict=True):
         written = one.text.replace("\n", "⏎").replace("\t", "⇥")
         if written.isprintable() and "\\" not in written:

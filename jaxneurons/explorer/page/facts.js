@@ -194,7 +194,6 @@ const facts = {
       const place = places[i];
       rows.push([
         dom.number(values[i], numbers.decimal(values[i], 3)),
-        `${study.domains[window.domain].name}, window ${windows[i]}, position ${place}`,
         dom.make(
           "bdi",
           { class: "text" },
@@ -202,9 +201,10 @@ const facts = {
           dom.make("mark", {}, part(place, place + 1)),
           part(place + 1, place + 1 + CONTEXT),
         ),
+        `${study.domains[window.domain].name}, window ${windows[i]}, position ${place}`,
       ]);
     }
-    return dom.table(`${caption}: ${rows.length} ${what}`, ["value", "where", "text"], rows, {
+    return dom.table(`${caption}: ${rows.length} ${what}`, ["value", "text", "where"], rows, {
       class: "examples",
     });
   },
