@@ -30,6 +30,8 @@ _OUT = flags.DEFINE_string(
 def main() -> None:
     from jaxneurons.explorer import write
 
+    if _OUT.value == "":
+        raise errors.UsageError("--out is empty. Pass a directory.")
     named = named_paths.studies(_STUDY.value)
     if _OUT.value is None and len(named) > 1:
         raise errors.UsageError("a page of several studies needs --out=DIR.")

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxneurons import errors
 from jaxneurons.command import named_paths
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
@@ -79,6 +80,10 @@ def write(
     """
     out = pathlib.Path(out)
     is_page = all((out / name).exists() for name in ("index.html", "shards.js"))
+    if not is_page and not files.is_free(out):
+        raise errors.OutputExistsError(
+            f"{out} holds something other than such a page. Choose another path."
+        )
     with (
         progress or Progress() as shown,
         files.partial_directory(out, "a page", replaces=is_page) as folder,

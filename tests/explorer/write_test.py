@@ -88,7 +88,9 @@ def test_a_page_written_twice_is_the_same_and_replaces_the_first(study, tmp_path
 
 def test_another_folder_is_never_replaced(study, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(errors.OutputExistsError, match="a page is never overwritten"):
+    with pytest.raises(
+        errors.OutputExistsError, match="holds something other than such a page"
+    ):
         write.write({"model": study}, tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
