@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 
 def require_matplotlib() -> None:
     """Raises UsageError or InputOutputError where it cannot be imported, before hours of work and not after."""
-    import jaxneurons.figures  # noqa: F401
+    import jaxneurons.figures  # noqa: F401  its import checks Matplotlib
 
 
 def read_summaries(
