@@ -107,7 +107,7 @@ def _require_same(model: Store | None, study: Study) -> None:
     if model is not None and model.fingerprint != studied:
         raise errors.MismatchError(
             f"{model.location} is not the model of {study.path}: its fingerprint is "
-            f"{model.fingerprint[:16]}, wanted {studied[:16]}"
+            f"{model.fingerprint[:16]}, not {studied[:16]}. Name the model that was studied."
         )
 
 

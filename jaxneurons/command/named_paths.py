@@ -50,7 +50,9 @@ def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
             continue
         splits = [(name, path) for name, path in _splits(value) if name and path]
         if not splits:
-            raise errors.UsageError(f"corpus {value!r}: it is not NAME=PATH.")
+            raise errors.UsageError(
+                f"corpus {value!r} is not NAME=PATH. Give the text a name, as in NAME={value}."
+            )
         name, path = _choose(splits)
         if not path.exists():
             raise errors.CorpusError(f"corpus {value!r}: {path} does not exist.")
