@@ -90,6 +90,11 @@ def test_study_says_what_it_works_with(finished):
         ("study", [], "--study=DIR is required"),
         ("explore", [], "--study=DIR is required"),
         ("explore", ["--study=a", "--study=b"], "several studies needs --out=DIR"),
+        (
+            "explore",
+            ["--study=a", "--study=b", "--out=c", "--neuronpedia=d"],
+            "--neuronpedia takes one study",
+        ),
         ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
         ("study", ["--study=x", "--corpus=text.jsonl"], "is not NAME=PATH"),
         ("figures", [], "--study=DIR is required; --out=DIR is required"),
