@@ -22,6 +22,7 @@ OTHERS = (hf_config.CONFIG_NAME, checkpoints.ADAPTER, *tokenizer.NAMES)
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 MAIN = "main"
 TIMEOUT_SECONDS = 10
+_CHOOSE = "Check the name, or give a directory."
 
 
 def resolve(
@@ -43,7 +44,9 @@ def resolve(
     if os.path.isdir(name):
         return _local_directory(pathlib.Path(name), revision)
     if os.path.exists(name) or not HUB_ID.fullmatch(name):
-        raise errors.UsageError(f"{name}: not a directory, and not an id on the hub")
+        raise errors.UsageError(
+            f"{name}: not a directory, and not an id on the hub. {_CHOOSE}"
+        )
     try:
         return _download(name, revision)
     except hub_errors.GatedRepoError as error:
@@ -55,18 +58,18 @@ def resolve(
         raise errors.CheckpointError(f"{name} has no revision {revision}") from error
     except hub_errors.RepositoryNotFoundError as error:
         raise errors.CheckpointError(
-            f"{name}: no such directory, and no such model on the hub (or a private one)"
+            f"{name}: no such directory, and no such model on the hub (or a private one). {_CHOOSE}"
         ) from error
     except hub_errors.HFValidationError as error:
         raise errors.UsageError(
-            f"{name}: not a directory, and not an id on the hub"
+            f"{name}: not a directory, and not an id on the hub. {_CHOOSE}"
         ) from error
     except (hub_errors.HTTPError, OSError) as error:
         # Its text may run over lines and ends with advice on the cause.
         cause = isinstance(error, hub_errors.DryRunError) and error.__cause__ or error
         reason = next(iter(str(cause).splitlines()), type(cause).__name__)
         raise errors.InputOutputError(
-            f"{name}: no such directory, and it cannot be downloaded: {reason}"
+            f"{name}: no such directory, and it cannot be downloaded ({reason.rstrip('.')}). {_CHOOSE}"
         ) from error
 
 

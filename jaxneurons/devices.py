@@ -118,7 +118,5 @@ def mesh_of(x: jax.Array) -> Mesh:
     """The mesh that an array lies on, spread by `sharded` or `replicated`."""
     mesh = getattr(x.sharding, "mesh", None)
     if not isinstance(mesh, Mesh):
-        raise TypeError(
-            f"an array on {x.sharding}, wanted one on the devices of a mesh"
-        )
+        raise TypeError(f"an array on {x.sharding} is not on the devices of a mesh")
     return mesh

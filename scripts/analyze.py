@@ -62,6 +62,10 @@ def main() -> None:
     print(
         f"{done} the tables, arrays of findings, summary.json and figures in {folder}"
     )
+    if (page := folder / "explorer").exists():
+        print(
+            f"{page} still shows what was found before. To write it again: explore.py --study={folder}"
+        )
 
 
 def _open_model(study: "Study") -> "reading.Store":

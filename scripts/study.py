@@ -32,6 +32,12 @@ _STEP = common_flags.step()
 _RESUME = flags.DEFINE_bool(
     "resume", False, "Whether to continue an unfinished study in --study."
 )
+_EXPLORER = flags.DEFINE_bool(
+    "explorer",
+    None,
+    "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
+    "model that comes with the package.",
+)
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
@@ -87,6 +93,10 @@ def main() -> None:
     print(findings.to_text(result.summary), "", sep="\n")
     figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
+    if _EXPLORER.value or (_EXPLORER.value is None and _MODEL.value is None):
+        from jaxneurons.explorer import write
+
+        print(f"wrote the page {write.write_in_study(result.path)}")
 
 
 if __name__ == "__main__":

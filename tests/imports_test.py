@@ -25,13 +25,15 @@ FOLDERS = {
     # A Matplotlib that cannot be imported is a foreseen fault.
     "figures": "root",
     "analysis": "root disk command store counting studies stats figures",
+    "explorer": "root disk command studies analysis",
     "convert": "root disk text store",
     "run": "root demo disk command text model store counting stream studies stats analysis training convert",
     "ablation": "root disk command text model counting stream studies figures run",
     # A given tokenizer is in a model's form.
     "training": "root disk command text model store figures convert",
     "benchmark": "root disk command text model store counting stream convert",
-    "scripts": "root demo disk command text model store stats studies analysis run ablation training benchmark convert",
+    "scripts": "root demo disk command text model store stats studies analysis explorer run ablation training benchmark "
+    "convert",
 }
 # Which folders may import a package of others; what is not listed nobody may.
 PACKAGES = {
@@ -43,8 +45,8 @@ PACKAGES = {
     "lazy_loader": "root counting",
     "matplotlib": "figures",
     "ml_dtypes": "store convert",
-    "numpy": "root disk text store counting stream stats figures studies analysis run ablation training benchmark "
-    "convert",
+    "numpy": "root disk text store counting stream stats figures studies analysis explorer run ablation training "
+    "benchmark convert",
     "optax": "training",
     "orbax": "training",
     "pandas": "studies",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import tomllib
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_study_is_made_and_read(names):
 def test_the_model_runs_with_real_weights_and_is_differentiable(names):
     config = names["model"].config
     assert names["logits"].shape == (8, 64, config.vocab_size)
-    assert names["activations"].shape == (4, 8, 64, config.ffn_dim)
+    assert names["activation"].shape == (8, 64, config.ffn_dim)
     # Next tokens are guessed better than by chance.
     tokens, guesses = names["text"].tokens[:8], names["logits"].argmax(-1)
     assert (guesses[:, :-1] == tokens[:, 1:]).mean() > 0.1
@@ -71,6 +72,12 @@ def test_the_page_of_a_study_lists_its_arrays_and_files(names):
     assert {re.sub(r"_\d_", "_{n}_", name) for name in arrays} <= named
     for file in (names["folder"] / "studies" / "demo").iterdir():
         assert f"`{file.name}" in page
+
+
+def test_the_citation_names_the_version():
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    [cited] = re.findall(r"version=\{(.+?)\}", README.read_text())
+    assert cited == project["version"]
 
 
 def test_first_commands_are_one_line_each():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
+from jaxneurons.command import named_paths
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
 from jaxneurons.studies import summary
@@ -31,7 +32,7 @@ class Drawn(NamedTuple):
 
 def require_matplotlib() -> None:
     """Raises UsageError or InputOutputError where it cannot be imported, before hours of work and not after."""
-    import jaxneurons.figures  # noqa: F401
+    import jaxneurons.figures  # noqa: F401  its import checks Matplotlib
 
 
 def read_summaries(
@@ -43,16 +44,10 @@ def read_summaries(
         StudyError: a directory holds no finished study.
         UsageError: two studies have the same name.
     """
-    summaries: dict[str, dict[str, Any]] = {}
-    for name, path in studies:
-        found = summary.read(path)
-        name = name or found["model"]["name"]
-        if name in summaries:
-            raise errors.UsageError(
-                f"two studies have the name {name!r}. Give {path} another one, as NAME={path}."
-            )
-        summaries[name] = found
-    return summaries
+    found = [(name, path, summary.read(path)) for name, path in studies]
+    return named_paths.by_name(
+        (name or each["model"]["name"], path, each) for name, path, each in found
+    )
 
 
 def read_checkpoints(

@@ -18,7 +18,7 @@ def to_text(summary: Section) -> str:
     Args:
         summary: what summary.json says.
     """
-    return "\n".join([_table(summary), "", *_sentences(summary)])
+    return "\n".join([_table(summary), "", *explanations(summary), *sentences(summary)])
 
 
 def _table(summary: Section) -> str:
@@ -54,7 +54,8 @@ def _detectors(layer: Section) -> str:
     return f"{layer['detectors']:,} ({layer['attested_detectors']:,})"
 
 
-def _sentences(summary: Section) -> Iterator[str]:
+def explanations(summary: Section) -> Iterator[str]:
+    """How to read the table of a study's findings."""
     yield (
         "dead: neurons that are never active on this text; certified: that cannot be on any; frequency: mean share "
         "of tokens on which those alive are active."
@@ -69,6 +70,11 @@ def _sentences(summary: Section) -> Iterator[str]:
             f"In brackets: detectors whose triggers occur at least {least} times in all. On short text the paper's "
             "definition also counts neurons that fired a few times, each time on another rare n-gram."
         )
+
+
+def sentences(summary: Section) -> Iterator[str]:
+    """What was found of the model as a whole."""
+    if ngrams := summary["ngrams"]:
         yield _new_tokens(ngrams[str(terms.ORDERS[0])]["layers"])
     if summary["suppression"]:
         yield _suppression(summary["suppression"]["overall"])

@@ -31,7 +31,7 @@ def summarize(workload: Workload, results: Mapping[str, Result]) -> dict[str, An
     if events >= MOST_EVENTS:
         raise errors.UsageError(
             f"tokens {workload.tokens}, layers {workload.config.num_hidden_layers}: a trace holds "
-            f"{MOST_EVENTS} events and these make more; wanted fewer"
+            f"{MOST_EVENTS} events and these make more. Choose fewer."
         )
     rounds = [found["parts"] for found in results[NAME].rounds]
     names = {name for found in rounds for name in found}

@@ -114,12 +114,14 @@ def _check_outputs(outputs: Sequence[pathlib.Path]) -> None:
     names = [os.path.realpath(path) for path in outputs]
     if len(set(names)) < len(names):
         listing = ", ".join(map(str, outputs))
-        raise errors.UsageError(f"{listing}: wanted a file of its own for each")
+        raise errors.UsageError(
+            f"{listing} name one file twice. Choose a file of its own for each."
+        )
     for path in outputs:
         files.refuse_existing(path, "a measurement")
         if path.is_dir() or not path.parent.is_dir():
             raise errors.InputOutputError(
-                f"cannot write {path}: wanted a new file in a directory that is there"
+                f"cannot write {path}. Choose a new file in a directory that exists."
             )
 
 

@@ -69,16 +69,16 @@ def checked(
     per_batch = window * windows_per_batch
     if not 1 <= layers <= config.num_hidden_layers:
         raise errors.UsageError(
-            f"layers {layers}: wanted 1 to {config.num_hidden_layers}, what the shape has"
+            f"layers is {layers}. Choose 1 to {config.num_hidden_layers}, which the shape has."
         )
     if not 1 <= window <= config.max_position_embeddings:
         raise errors.UsageError(
-            f"window {window}: wanted 1 to {config.max_position_embeddings}, the shape's context"
+            f"window is {window}. Choose 1 to {config.max_position_embeddings}, the shape's context."
         )
     if windows_per_batch < 1 or tokens < 1 or tokens % per_batch:
         raise errors.UsageError(
-            f"tokens {tokens}: wanted a multiple of window x windows_per_batch, "
-            f"{window} x {windows_per_batch}"
+            f"tokens is {tokens}. Choose a multiple of window x windows_per_batch, "
+            f"{window} x {windows_per_batch}."
         )
     return Workload(
         config=dataclasses.replace(config, num_hidden_layers=layers),

@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import re
+import subprocess
+import sys
 
 from jaxneurons import errors
 from jaxneurons.command import compilation_cache
@@ -24,6 +27,7 @@ def find_devices() -> None:
     Raises:
         UsageError: the environment asks for devices that are not here, or has settings that JAX refuses.
     """
+    _check_xla_flags()
     try:
         import jax
 
@@ -42,3 +46,18 @@ def find_devices() -> None:
             f"JAX cannot start{settings}: {reason}. Change or unset these variables, or install what the "
             "device needs (for an NVIDIA GPU, the extra cuda12 or cuda13)."
         ) from error
+
+
+def _check_xla_flags() -> None:
+    """Raises UsageError for flags that XLA does not know: it would end this process, after pages of text."""
+    if not (given := os.environ.get("XLA_FLAGS")):
+        return
+    reads_flags = "from jaxlib import xla_client; xla_client.CompileOptions()"
+    tried = subprocess.run(
+        [sys.executable, "-c", reads_flags], capture_output=True, text=True, check=False
+    )
+    # Before what XLA says stand time, process and source.
+    if tried.returncode and (said := re.match(r"[EF]\d{4} .*?\] (.+)", tried.stderr)):
+        raise errors.UsageError(
+            f"JAX cannot start with XLA_FLAGS={given}: {said[1].rstrip('.')}. Change or unset this variable."
+        )

@@ -3,9 +3,12 @@
 import os
 import pathlib
 from collections.abc import Iterable
+from typing import TypeVar
 
 from jaxneurons import errors
 from jaxneurons.text import corpora, hub
+
+Opened = TypeVar("Opened")
 
 
 def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
@@ -14,6 +17,22 @@ def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
     What exists as a whole is a directory without a name.
     """
     return [_choose([("", value), *_splits(value)]) for value in values]
+
+
+def by_name(opened: Iterable[tuple[str, pathlib.Path, Opened]]) -> dict[str, Opened]:
+    """What was opened by its name, from the name, the path and that of each.
+
+    Raises:
+        UsageError: two have the same name.
+    """
+    found: dict[str, Opened] = {}
+    for name, path, each in opened:
+        if name in found:
+            raise errors.UsageError(
+                f"two studies have the name {name!r}. Give {path} another one, as NAME={path}."
+            )
+        found[name] = each
+    return found
 
 
 def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
@@ -31,7 +50,9 @@ def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
             continue
         splits = [(name, path) for name, path in _splits(value) if name and path]
         if not splits:
-            raise errors.UsageError(f"corpus {value!r}: it is not NAME=PATH.")
+            raise errors.UsageError(
+                f"corpus {value!r} is not NAME=PATH. Give the text a name, as in NAME={value}."
+            )
         name, path = _choose(splits)
         if not path.exists():
             raise errors.CorpusError(f"corpus {value!r}: {path} does not exist.")

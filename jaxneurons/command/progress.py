@@ -146,7 +146,9 @@ def _is_watched() -> bool:
 
 
 def _is_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class LogHandler(logging.Handler):

@@ -10,7 +10,7 @@ each has all windows of its own share of the neurons.
 
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
@@ -18,46 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneurons import devices, terms
-from jaxneurons.counting import ngram_counts, ngrams, packed_bits, reductions
+from jaxneurons.counting import (
+    ngram_counts,
+    ngram_order,
+    packed_bits,
+    reductions,
+)
 from jaxneurons.devices import Spread
 
 # Neurons whose bits come to the host at a time, in the second visit.
 NEURONS_AT_ONCE = 64
 # Candidates of a piece, beside those of one neuron.
 CANDIDATES_AT_ONCE = 2**20
-
-
-class _Order(NamedTuple):
-    """The n-grams of one n: the distinct ones, their slots, and the slots on the device."""
-
-    distinct: ngrams.NgramIndex
-    layout: ngrams.SlotLayout
-    places: jax.Array
-    occupied: jax.Array
-    owners: jax.Array
-
-
-class _Blocks(NamedTuple):
-    """Neurons as 32 bits x words of a mask; each device counts its part, `width` at a time."""
-
-    neurons: int
-    devices: int
-    number: int
-    width: int
-
-    @property
-    def words(self) -> int:
-        return self.devices * self.number * self.width
-
-    @property
-    def grid(self) -> tuple[int, int, int, int]:
-        """Bit, device, block and word: the axes along which neurons follow each other."""
-        return packed_bits.WORD, self.devices, self.number, self.width
-
-    def by_neuron(self, blocks: list[np.ndarray]) -> np.ndarray:
-        """Joins an array [32, devices * width] per block to one [F]."""
-        by_device = [block.reshape(-1, self.devices, self.width) for block in blocks]
-        return np.stack(by_device, axis=2).reshape(-1)[: self.neurons]
 
 
 def ngram_coverage(
@@ -95,9 +67,12 @@ def ngram_coverage(
             it. A block of 32 neurons is the least; it needs up to 24 bytes per token.
         candidates_at_once: rows of a piece, beside those of one neuron.
     """
-    orders = [_order(tokens, lengths, special_tokens, n, spread) for n in terms.ORDERS]
-    per_word = max(map(_bytes_per_word, orders))
-    blocks = _blocks(neurons, per_word, memory_bytes, spread.mesh.size)
+    orders = [
+        ngram_order.order_ngrams(tokens, lengths, special_tokens, n, spread)
+        for n in terms.ORDERS
+    ]
+    per_word = max(map(ngram_order.bytes_per_word, orders))
+    blocks = ngram_order.cut_neurons(neurons, per_word, memory_bytes, spread.mesh.size)
     positions = tokens.shape[1]
     merge = jax.jit(
         lambda masks: masks.reshape(-1, blocks.words),
@@ -132,8 +107,8 @@ def ngram_coverage(
 
 def _find(
     masks: jax.Array,
-    orders: list[_Order],
-    blocks: _Blocks,
+    orders: list[ngram_order.Order],
+    blocks: ngram_order.Blocks,
     shares: tuple[Fraction, Fraction],
     most_candidates: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,44 +130,11 @@ def join_candidates(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays | {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
-def _order(
-    tokens: np.ndarray,
-    lengths: np.ndarray,
-    special_tokens: Collection[int],
-    n: int,
-    spread: Spread,
-) -> _Order:
-    index = ngrams.ngram_index(tokens, lengths, special_tokens, n)
-    window, position = divmod(index.places, tokens.shape[1])
-    rows = spread.rows().astype(np.int32)[window]
-    in_masks = index._replace(places=rows * np.int32(tokens.shape[1]) + position)
-    layout = ngrams.slot_layout(in_masks)
-    on_devices = jax.device_put(
-        (layout.places, layout.occupied, layout.owners),
-        devices.replicated(spread.mesh),
-    )
-    return _Order(index, layout, *on_devices)
-
-
-def _bytes_per_word(order: _Order) -> int:
-    """Device memory that counting takes for each word (32 neurons) of a block."""
-    slots = order.layout.places.size
-    rows = order.layout.shape.frequent * packed_bits.WORD
-    return 4 * (3 * slots + 3 * rows)
-
-
-def _blocks(
-    neurons: int, bytes_per_word: int, memory_bytes: int, number_of_devices: int
-) -> _Blocks:
-    """On each device the fewest equal blocks within the budget, or of one word each."""
-    words = -(-packed_bits.word_count(neurons) // number_of_devices)
-    widest = max(1, memory_bytes // max(1, bytes_per_word))
-    number = -(-words // widest)
-    return _Blocks(neurons, number_of_devices, number, width=-(-words // number))
-
-
 def _count_order(
-    masks: jax.Array, order: _Order, blocks: _Blocks, shares: tuple[Fraction, Fraction]
+    masks: jax.Array,
+    order: ngram_order.Order,
+    blocks: ngram_order.Blocks,
+    shares: tuple[Fraction, Fraction],
 ) -> tuple[np.ndarray, ...]:
     """Coverage int32[F] at each share and activations on n-gram occurrences int64[F], for one n."""
     shape, mesh = order.layout.shape, devices.mesh_of(masks)
@@ -230,8 +172,8 @@ def _most_rows(
 
 def _pieces(
     masks: jax.Array,
-    orders: list[_Order],
-    blocks: _Blocks,
+    orders: list[ngram_order.Order],
+    blocks: ngram_order.Blocks,
     rows: np.ndarray,
     at_once: int,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -246,7 +188,10 @@ def _pieces(
 
 
 def _candidates(
-    masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
+    masks: jax.Array,
+    order: ngram_order.Order,
+    blocks: ngram_order.Blocks,
+    chosen: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Every n-gram that a `chosen` bool[F] neuron was active on, as arrays, one row per pair."""
     pairs = [np.zeros((3, 0), np.int32)]
@@ -269,7 +214,10 @@ def _candidates(
 
 
 def _neuron_bits(
-    masks: jax.Array, order: _Order, blocks: _Blocks, chosen: np.ndarray
+    masks: jax.Array,
+    order: ngram_order.Order,
+    blocks: ngram_order.Blocks,
+    chosen: np.ndarray,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Each `chosen` neuron, block by block, with its bits uint32[U] in slot order."""
     mesh = devices.mesh_of(masks)

@@ -189,19 +189,23 @@ def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
+def partial_directory(
+    path: pathlib.Path, what: str, replaces: bool = False
+) -> Iterator[pathlib.Path]:
     """A directory to fill, which becomes `path` when the block ends well and goes when it does not.
 
     Args:
         path: free or an empty directory; a symbolic link means what it points to.
         what: what it will be, for messages: "a store".
+        replaces: whether a directory at `path` goes when the new one is whole.
 
     Raises:
         OutputExistsError: path is taken, or another process is filling it.
         InputOutputError: the operating system refuses.
     """
     path = pathlib.Path(os.path.realpath(path))
-    refuse_existing(path, what)
+    if not replaces:
+        refuse_existing(path, what)
     partial = path.with_name(f".{path.name}{PARTIAL}")
     with contextlib.ExitStack() as stack:
         with translated("write", path):
@@ -213,7 +217,13 @@ def partial_directory(path: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
             yield partial
             with translated("write", path):
                 sync_tree(partial)
+                if replaces:
+                    former = path.with_name(f".{path.name}.former{PARTIAL}")
+                    shutil.rmtree(former, ignore_errors=True)
+                    os.rename(path, former)
                 _publish(partial, path, what)
+                if replaces:
+                    shutil.rmtree(former, ignore_errors=True)
                 sync_directory(path.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

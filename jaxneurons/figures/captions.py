@@ -40,17 +40,16 @@ def _caption(plot: Plot, summaries: Summaries) -> list[str]:
     shown = {name: summaries[name] for name in paper.shown(plot, summaries)}
     studied = {name: _studied(plot, summary) for name, summary in shown.items()}
     by = {name: _listed(plot.thresholds(one)) for name, one in shown.items()}
-    left_out = ", ".join(
-        f"{markdown.escaped(name)} ({_reason(plot, {name: summary})})"
-        for name, summary in summaries.items()
-        if name not in shown
-    )
+    lacking: dict[str, list[str]] = {}
+    for name in (name for name in summaries if name not in shown):
+        why = _reason(plot, {name: summaries[name]})
+        lacking.setdefault(why, []).append(markdown.escaped(name))
     return [
         f"## Figure {plot.number}: {plot.title}",
         f"`{plot.file_name}`. {plot.reading}",
         f"Studied: {_grouped(studied)}.",
         f"Thresholds: {_grouped(by)}.",
-        *([f"Left out: {left_out}."] if left_out else []),
+        *([f"Left out: {_because(lacking)}."] if lacking else []),
     ]
 
 
@@ -133,8 +132,12 @@ def _undrawn(summaries: Summaries, plots: Sequence[Plot]) -> str:
     for plot in plots:
         if not paper.shown(plot, summaries):
             reasons.setdefault(_reason(plot, summaries), []).append(plot.number)
-    groups = [f"{_joined(numbers)} ({why})" for why, numbers in reasons.items()]
-    return f"Figures not drawn: {'; '.join(groups)}." if groups else ""
+    return f"Figures not drawn: {_because(reasons)}." if reasons else ""
+
+
+def _because(reasons: Mapping[str, Sequence[str]]) -> str:
+    """What has nothing to show, by the reason."""
+    return "; ".join(f"{_joined(what)} ({why})" for why, what in reasons.items())
 
 
 def _reason(plot: Plot, summaries: Summaries) -> str:

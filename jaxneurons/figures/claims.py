@@ -53,4 +53,6 @@ def plot(
                     fontsize=7,
                     color=colour,
                 )
+    signs = [f"{mark} {verdict}" for verdict, (_, mark) in COLOURS.items()]
+    style.note(canvas, ", ".join(signs))
     return style.lay_out(canvas)

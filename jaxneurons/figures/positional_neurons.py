@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from matplotlib import axes, figure, lines, ticker
 
+from jaxneurons import terms
 from jaxneurons.figures import position_style, style
 
 # Inches: what a legend in two columns needs, and what one in four does.
@@ -159,4 +160,5 @@ def _add_type_legend(canvas: figure.Figure) -> None:
         f"{position_style.TYPE_TITLES[kind]}, {strength}"
         for kind, strength in position_style.KINDS
     ]
-    style.legend(canvas, handles, titles)
+    strengths = len(terms.STRENGTHS)
+    style.legend(canvas, handles, titles, together=strengths)

@@ -3,7 +3,7 @@
 In: section `positions` of the summaries of one or several studies. Out: figures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import axes, figure
@@ -13,6 +13,9 @@ from jaxneurons.figures import glyphs, position_style, style
 # More neurons than this are not named one by one.
 NAMED_NEURONS = 40
 UNION = "all of them"
+# A neuron's bars, where 1 would touch the next neuron's; their union at least, as a share of all rows.
+ROW = 0.8
+UNION_SHARE = 0.02
 
 Section = Mapping[str, Any]
 Studies = Mapping[str, Section]
@@ -134,22 +137,29 @@ def _coverage(layer: Section) -> str:
 
 def _draw_ranges(panel: axes.Axes, layer: Section) -> None:
     """A row of bars per neuron, the one that starts first on top, and below them the union."""
-    rows = [*layer["neurons"], UNION]
-    for row, (neuron, ranges) in enumerate(
-        zip(rows, [*layer["ranges"], layer["union"]], strict=True)
-    ):
-        panel.broken_barh(
-            [(first, last + 1 - first) for first, last in ranges],
-            (row - 0.4, 0.8),
-            facecolor=_bar_color(neuron, neuron in layer["redundant"]),
-        )
-    named = range(len(rows)) if len(rows) <= NAMED_NEURONS else [len(rows) - 1]
-    panel.set_yticks(list(named), [str(rows[row]) for row in named])
-    panel.set_ylim(len(rows) - 0.3, -0.7)
+    neurons = layer["neurons"]
+    for row, (neuron, ranges) in enumerate(zip(neurons, layer["ranges"], strict=True)):
+        strength = "weak" if neuron in layer["redundant"] else "strong"
+        color = position_style.face("oscillatory", strength)
+        _draw_bars(panel, ranges, row - ROW / 2, ROW, color)
+    # Under hundreds of neurons a row as high as theirs would not be seen.
+    high = max(ROW, UNION_SHARE * len(neurons))
+    first = len(neurons) - 1 + ROW / 2 + high / 4
+    _draw_bars(panel, layer["union"], first, high, "0.2")
+    named = neurons if len(neurons) <= NAMED_NEURONS else []
+    ticks = [*range(len(named)), first + high / 2]
+    panel.set_yticks(ticks, [*map(str, named), UNION])
+    panel.set_ylim(first + high + 0.3, -0.7)
     panel.grid(False)
 
 
-def _bar_color(neuron: int | str, redundant: bool) -> Any:
-    if neuron == UNION:
-        return "0.2"
-    return position_style.face("oscillatory", "weak" if redundant else "strong")
+def _draw_bars(
+    panel: axes.Axes,
+    ranges: Sequence[tuple[int, int]],
+    first: float,
+    height: float,
+    color: Any,
+) -> None:
+    """A bar per range of positions, its upper edge at `first`."""
+    bars = [(start, last + 1 - start) for start, last in ranges]
+    panel.broken_barh(bars, (first, height), facecolor=color)

@@ -161,8 +161,12 @@ def legend(
     handles: Sequence[Any],
     labels: Sequence[str],
     title: str = "",
+    together: int = 1,
 ) -> None:
-    """A legend under the panels, where it can cover nothing, in as many columns as fit."""
+    """A legend under the panels, where it can cover nothing, in as many columns as fit.
+
+    together: how many labels, one after the other, no column may part.
+    """
     room = canvas.get_figwidth() - 0.2
     # Older versions of Matplotlib leave out a label that begins with an underscore.
     shown = [
@@ -176,7 +180,8 @@ def legend(
     widest = LEGEND_HANDLE + max(
         glyphs.inches(label, glyphs.SMALL, "normal") for label in shown
     )
-    rows = math.ceil(len(shown) / max(1, room // widest))
+    groups = math.ceil(len(shown) / together)
+    rows = together * math.ceil(groups / max(1, room // widest))
     heading = glyphs.wrapped(title, room, glyphs.SMALL) if title else []
     canvas.legend(
         handles,

@@ -69,10 +69,11 @@ def overall(section: Mapping[str, Any]) -> str:
         )
         if groups[group]["number"]
     ]
-    share = (
-        f"{_percent(found['mean_negative'])} of the {found['number']:,} token detectors"
+    number = found["number"]
+    sentence = (
+        f"Of {number:,} token detector{'s' * (number > 1)}, {_percent(found['mean_negative'])} "
+        "suppress their triggers: the mean projection is negative."
     )
-    sentence = f"{share} suppress their triggers: the mean projection is negative."
     chosen = "Shown are those with the most activations on their triggers."
     compared = [f"Controls: {', '.join(controls)}."] if controls else []
     return " ".join([sentence, *compared, chosen])

@@ -53,4 +53,7 @@ def _draw_baselines(panel: axes.Axes, baselines: Mapping[str, float]) -> None:
             textcoords="offset points",
             horizontalalignment="right",
             fontsize=glyphs.SMALL - 1,
+            # A curve that passes under the words must not hide them.
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+            zorder=3,
         )

@@ -50,7 +50,7 @@ def causal_attention(
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
-            f"attention implementation {implementation!r}, wanted one of {IMPLEMENTATIONS}"
+            f"attention implementation is {implementation!r}. Choose one of {IMPLEMENTATIONS}."
         )
     if implementation == "auto":
         fits = attention_mask is None and cudnn_runs(query.dtype)

@@ -88,6 +88,14 @@ class Block(nn.Module):
     >>> x.shape, activation.shape
     ((2, 64, 128), (2, 64, 1024))
 
+    All layers as one scan over their stacked weights:
+
+    >>> layers = [{"params": model.layer(i)} for i in range(4)]
+    >>> stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+    >>> x, activations = jax.lax.scan(lambda x, layer: block.apply(layer, x), x, stacked)
+    >>> activations.shape
+    (4, 2, 64, 1024)
+
     Attributes:
         config: sizes and variant of the model.
         dropout_rate: of both updates of the residual stream, in training; above 0 it needs

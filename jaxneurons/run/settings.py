@@ -39,9 +39,11 @@ def resolve(
     window = config.max_position_embeddings if window is None else window
     per_batch = _windows_per_batch(windows_per_batch, window)
     if examples < 0:
-        raise errors.UsageError(f"examples {examples}: at least 0 are needed.")
+        raise errors.UsageError(f"examples is {examples}. Pass at least 0.")
     if dtype not in DTYPES:
-        raise errors.UsageError(f"dtype {dtype!r}: wanted one of {', '.join(DTYPES)}")
+        raise errors.UsageError(
+            f"dtype is {dtype!r}. Choose one of {', '.join(DTYPES)}."
+        )
     share = _candidate_share(candidate_share, candidate_coverage)
     first, last = _first_and_last(layers, config.num_hidden_layers - 1)
     return Settings(
@@ -92,12 +94,12 @@ def _first_and_last(
         first, last = layers
     except (TypeError, ValueError):
         raise errors.UsageError(
-            f"layers {layers!r}: wanted the first and the last"
+            f"layers are {layers!r}. Give the first and the last."
         ) from None
     if not 0 <= first <= last <= last_of_model:
         raise errors.UsageError(
-            f"layers {first}:{last}: wanted FIRST:LAST with 0 <= FIRST <= LAST <= "
-            f"{last_of_model}, the model's last layer"
+            f"layers {first}:{last} are not a range of the model's layers, which are 0 to {last_of_model}. "
+            "Give the first and the last of some of them."
         )
     return first, last
 

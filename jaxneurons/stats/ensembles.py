@@ -71,7 +71,7 @@ def distinct_codes(ngrams: np.ndarray) -> np.ndarray:
     """
     if ngrams.max(initial=0) >> TOKEN_BITS:
         raise errors.StudyError(
-            f"token {ngrams.max()} in an n-gram, wanted less than {2**TOKEN_BITS}"
+            f"token {ngrams.max()} in an n-gram is not below {2**TOKEN_BITS}"
         )
     codes = np.zeros(len(ngrams), np.int64)
     for column in ngrams.T:

@@ -74,7 +74,7 @@ class PositionCriteria:
         if broken:
             given = ", ".join(f"{k}={v}" for k, v in vars(self).items())
             raise errors.UsageError(
-                f"position criteria: want {' and '.join(broken)}, given {given}"
+                f"position criteria {given} do not go together. Choose them so that {' and '.join(broken)}."
             )
 
 

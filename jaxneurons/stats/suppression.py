@@ -44,7 +44,7 @@ class Settings:
             least = 0 if field.name in ("draws", "seed") else 1
             if getattr(self, field.name) < least:
                 raise errors.UsageError(
-                    f"{field.name} is {getattr(self, field.name)}, wanted an integer from {least}"
+                    f"{field.name} is {getattr(self, field.name)}. Choose an integer from {least} on."
                 )
 
 

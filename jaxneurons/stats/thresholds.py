@@ -50,7 +50,7 @@ class Criteria:
         ):
             if getattr(self, name) < 1:
                 raise errors.UsageError(
-                    f"{name} is {getattr(self, name)}, wanted an integer from 1"
+                    f"{name} is {getattr(self, name)}. Choose an integer from 1 on."
                 )
 
     def most(self, n: int) -> int:
@@ -92,7 +92,7 @@ def parse_share(name: str, value: str | float | Fraction) -> Fraction:
         share = Fraction(0)
     if not 0 < share <= 1 or SHARE_UNITS % share.denominator:
         raise errors.UsageError(
-            f"{name} is {value}, wanted a number above 0 and at most 1, with at most six decimals"
+            f"{name} is {value}. Choose a number above 0 and at most 1, with at most six decimals."
         )
     return share
 

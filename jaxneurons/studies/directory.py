@@ -232,7 +232,7 @@ class Study:
         with files.locked_directory(self.path, "working on this study"):
             if facts.read(self.path) != self.facts:
                 raise errors.OutputExistsError(
-                    f"{self.path}: another process has gone on with this study meanwhile"
+                    f"{self.path}: another process has continued this study meanwhile. Open it again."
                 )
             yield
 

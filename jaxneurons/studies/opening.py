@@ -99,5 +99,6 @@ def require_model(study: Study, fingerprint: str, location: str) -> None:
     studied = study.identity.model.fingerprint
     if fingerprint != studied:
         raise errors.MismatchError(
-            f"{location} is not the model of {study.path}: its fingerprint is {fingerprint[:16]}, wanted {studied[:16]}"
+            f"{location} is not the model of {study.path}: its fingerprint is {fingerprint[:16]}, not {studied[:16]}. "
+            "Name the model that was studied."
         )

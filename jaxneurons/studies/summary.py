@@ -5,7 +5,7 @@ is another analysis' or damaged is refused.
 """
 
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jaxneurons import errors
@@ -35,12 +35,13 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     return manifest.read(FORMAT, path / NAME, absent)
 
 
-def read_lines(path: pathlib.Path, name: str) -> list[dict[str, Any]]:
-    """The records of a .jsonl file of a study's directory; raises as `read`."""
+def read_lines(path: pathlib.Path, name: str) -> Iterator[dict[str, Any]]:
+    """The records of a .jsonl file of a study's directory, one in memory at a time; raises as `read`."""
     expected = read(path)["files"].get(name)
     files.require_digest(path / name, expected, FORMAT.error, FORMAT.remedy)
-    lines = files.read_file(path / name).splitlines()
-    return [strict_json.parse(line, str(path / name), FORMAT.error) for line in lines]
+    with files.translated("read", path / name), open(path / name, "rb") as lines:
+        for line in lines:
+            yield strict_json.parse(line, str(path / name), FORMAT.error)
 
 
 def write(

@@ -138,7 +138,7 @@ def _flags(study: Study, name: str, layer: int) -> pandas.Categorical:
 
 def _findings(study: Study, name: str, columns: list[str]) -> pandas.DataFrame:
     """The records of a .jsonl file; without any, a table of `columns`."""
-    records = summary.read_lines(study.path, name)
+    records = list(summary.read_lines(study.path, name))
     table = pandas.DataFrame(records, columns=None if records else columns)
     return table.astype(dict.fromkeys(PLACE, np.int64))
 

@@ -71,6 +71,22 @@ def reader(study: Study) -> Reader:
     return lambda ids: "".join(f"<id {token}>" for token in ids)
 
 
+def texts(study: Study) -> tuple[list[str], str]:
+    """The text of each of the V ids, and what stands between two of them; raises as `read_tokenizer`.
+
+    Bytes that are part of a character are lone surrogates, U+DC80 to U+DCFF, as Python's
+    "surrogateescape" has them, so that parts that meet can be made whole.
+    """
+    tokenizer, ids = (
+        read_tokenizer(study),
+        range(study.identity.model.config.vocab_size),
+    )
+    if tokenizer is None:
+        return [f"<id {token}>" for token in ids], ""
+    decoded = [tokenizer.decode([token], "surrogateescape") for token in ids]
+    return decoded, tokenizer.separator
+
+
 def find(study: Study, text: str) -> list[int]:
     """The ids that a person reads as `text`, such as " the"; or, without any, those that are spelled so ("Ġthe").
 

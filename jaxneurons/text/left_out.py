@@ -62,8 +62,9 @@ def refuse_source_code(
     source = [name for name in others if _is_source(name)]
     if len(source) > sum(not _accompanies(name) for name in text):
         found = f"of text only {_shown(text)}" if text else "no text files"
+        files = f"{len(source)} source file{'s' * (len(source) > 1)}"
         raise errors.CorpusError(
-            f"{path} has {len(source)} source files ({_shown(source)}), and {found}. Name the suffix of"
+            f"{path} has {files} ({_shown(source)}), and {found}. Name the suffix of"
             " the files that are to be read as text, or give the path of a file.",
             remedy(others),
         )

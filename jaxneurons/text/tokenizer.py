@@ -78,12 +78,22 @@ class Tokenizer:
         r"""Writes an id as a person reads it: " the", a line break, `\xe2` for part of a character."""
         return self.decode([token])
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Writes ids one after the other as a person reads them; parts of a character that meet make it whole."""
-        runs = itertools.groupby(tokens, self._decoding)
-        return "".join(decode(list(run)) for decode, run in runs)
+    def decode(self, tokens: Sequence[int], parts: str = "backslashreplace") -> str:
+        """Writes ids one after the other as a person reads them; parts of a character that meet make it whole.
 
-    def _decoding(self, token: int) -> Callable[[list[int]], str]:
+        Args:
+            tokens: the ids.
+            parts: what becomes of bytes that are part of a character, one of Python's names for it.
+        """
+        runs = itertools.groupby(tokens, self._decoding)
+        return "".join(decode(list(run), parts) for decode, run in runs)
+
+    @property
+    def separator(self) -> str:
+        """What stands between two ids that are decoded together."""
+        return " " if self.backend.decoder is None else ""
+
+    def _decoding(self, token: int) -> Callable[[list[int], str], str]:
         """How an id is decoded, together with those around it that are decoded so too."""
         # What was added to the vocabulary later is spelled as it is, not by bytes.
         if token in self._added or token not in self.vocabulary:
@@ -97,15 +107,15 @@ class Tokenizer:
     def _added(self) -> Mapping[int, tokenizers.AddedToken]:
         return self.backend.get_added_tokens_decoder()
 
-    def _spell(self, tokens: list[int]) -> str:
+    def _spell(self, tokens: list[int], parts: str) -> str:
         return "".join(map(self.token_text, tokens))
 
-    def _ask_backend(self, tokens: list[int]) -> str:
+    def _ask_backend(self, tokens: list[int], parts: str) -> str:
         return self.backend.decode(tokens, skip_special_tokens=False)
 
-    def _join_bytes(self, tokens: list[int]) -> str:
-        content = bytes(_BYTES[char] for char in self._spell(tokens))
-        return content.decode("utf-8", "backslashreplace")
+    def _join_bytes(self, tokens: list[int], parts: str) -> str:
+        spelled = self._spell(tokens, parts)
+        return bytes(_BYTES[char] for char in spelled).decode("utf-8", parts)
 
 
 def _byte_of_characters() -> dict[str, int]:

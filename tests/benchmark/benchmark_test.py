@@ -47,11 +47,11 @@ def tiny(**changes):
 @cases.each(
     "changes, message",
     [
-        ({"layers": 3}, "layers 3: wanted 1 to 2"),
-        ({"layers": 0}, "layers 0: wanted 1 to 2"),
-        ({"window": 65}, "window 65: wanted 1 to 64"),
-        ({"tokens": 500}, "tokens 500: wanted a multiple"),
-        ({"windows_per_batch": 0}, "wanted a multiple"),
+        ({"layers": 3}, "layers is 3. Choose 1 to 2"),
+        ({"layers": 0}, "layers is 0. Choose 1 to 2"),
+        ({"window": 65}, "window is 65. Choose 1 to 64"),
+        ({"tokens": 500}, "tokens is 500. Choose a multiple"),
+        ({"windows_per_batch": 0}, "Choose a multiple"),
     ],
 )
 def test_impossible_workloads_are_refused(changes, message):

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from jaxneurons import devices
-from jaxneurons.counting import ngram_counts, ngram_coverage, packed_bits, reductions
+from jaxneurons.counting import (
+    ngram_counts,
+    ngram_coverage,
+    ngram_order,
+    packed_bits,
+    reductions,
+)
 from tests.support import cases, ngram_oracle
 
 BOS = 2
@@ -225,9 +231,9 @@ def test_counting_stays_within_its_budget():
     lengths = np.full(8, 256, np.int32)
     spread = devices.spread(8, 2, number=1)
     for n in (2, 3):
-        order = ngram_coverage._order(tokens, lengths, SPECIAL, n, spread)
-        per_word = ngram_coverage._bytes_per_word(order)
-        blocks = ngram_coverage._blocks(neurons, per_word, budget, 1)
+        order = ngram_order.order_ngrams(tokens, lengths, SPECIAL, n, spread)
+        per_word = ngram_order.bytes_per_word(order)
+        blocks = ngram_order.cut_neurons(neurons, per_word, budget, 1)
         bits = jax.ShapeDtypeStruct(
             (len(order.layout.places), packed_bits.WORD, blocks.width), jnp.uint32
         )

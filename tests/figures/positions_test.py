@@ -162,7 +162,7 @@ def test_models_share_the_scale():
     pictures.assert_texts_fit(canvas)
 
 
-@cases.each("neurons", [1, 10, 40, 120])
+@cases.each("neurons", [1, 10, 40, 400])
 def test_ranges_are_drawn_neuron_by_neuron_above_their_union(neurons):
     model = section_of([shifted_waves(1024, neurons)])
     canvas = positions.position_ranges({"model": model})
@@ -172,6 +172,8 @@ def test_ranges_are_drawn_neuron_by_neuron_above_their_union(neurons):
     for bar, ranges in zip(bars, [*joined["ranges"], joined["union"]], strict=True):
         edges = [path.get_extents() for path in bar.get_paths()]
         assert [[box.x0, box.x1 - 1] for box in edges] == ranges
+    bottom, top = canvas.axes[0].get_ylim()
+    assert edges[0].height > 0.015 * (bottom - top)
     pictures.assert_texts_fit(canvas)
 
 

@@ -58,7 +58,9 @@ def test_the_table_reads_as_the_papers():
     said = pictures.words(canvas)
     assert {"opt-66b", "L=1, n=13416", "Detected tokens", "Ġtitle, title"} <= set(said)
     assert {"+0.0800", "−0.0912", "−0.0700"} <= set(said)
-    assert any(line.startswith("80.0 % of the 40 token detectors") for line in said)
+    assert any(
+        line.startswith("Of 40 token detectors, 80.0 % suppress") for line in said
+    )
     assert "55.0 % for the same neurons" in " ".join(said)
     by_words = {one.get_text(): one for one in pictures.texts(canvas)}
     bold = [w for w, one in by_words.items() if one.get_fontweight() == "bold"]

@@ -68,7 +68,7 @@ def test_large_scores_do_not_overflow_in_float16():
 
 def test_switch():
     heads = random_heads(4)
-    with pytest.raises(ValueError, match="wanted one of"):
+    with pytest.raises(ValueError, match="Choose one of"):
         attention.causal_attention(*heads, implementation="flash")
     with pytest.raises(ValueError, match="attention_mask"):
         mask = jnp.ones((2, 4), bool)

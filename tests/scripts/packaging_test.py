@@ -65,7 +65,7 @@ def test_the_source_archive_holds_what_a_developer_needs(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    assert {"BUILD.md", "tests/conftest.py", "scripts/study.py", ".ci/run"} <= names
+    assert {"BUILD.md", "tests/conftest.py", "scripts/tour.ipynb", ".ci/run"} <= names
 
 
 def test_the_long_description_has_no_link_into_the_checkout(installed, tmp_path):

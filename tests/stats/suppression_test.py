@@ -245,5 +245,5 @@ def test_the_strongest_have_most_activations_then_the_lowest_place():
 
 @cases.each("name, least", [("top", 1), ("lowest", 1), ("draws", 0), ("seed", 0)])
 def test_settings_out_of_range_are_refused(name, least):
-    with pytest.raises(errors.UsageError, match=f"{name} is {least - 1}, wanted"):
+    with pytest.raises(errors.UsageError, match=f"{name} is {least - 1}. Choose"):
         suppression.Settings(**{name: least - 1})

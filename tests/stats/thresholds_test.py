@@ -32,7 +32,7 @@ def test_a_share_is_the_decimal_that_was_written(value):
     ],
 )
 def test_what_is_no_share_is_refused_by_name_and_value(value):
-    with pytest.raises(errors.UsageError, match=f"coverage_share is {value}, wanted"):
+    with pytest.raises(errors.UsageError, match=f"coverage_share is {value}. Choose"):
         thresholds.parse_share("coverage_share", value)
 
 
@@ -57,7 +57,7 @@ def test_criteria_keep_shares_exact_and_print_them_as_written():
     ["most_unigrams", "most_ngrams", "min_occurrences", "attested_occurrences"],
 )
 def test_limits_start_at_one(name):
-    with pytest.raises(errors.UsageError, match=f"{name} is 0, wanted"):
+    with pytest.raises(errors.UsageError, match=f"{name} is 0. Choose"):
         thresholds.Criteria(**{name: 0})
 
 

@@ -4,62 +4,20 @@ import html.parser
 import json
 import math
 
-import numpy as np
 import pytest
-import tokenizers
-from tokenizers import models
 
 from jaxneurons import errors
-from jaxneurons.config import Config
-from jaxneurons.store import format, writing
 from jaxneurons.studies import results
-from tests.support import cases, planted, studies
-
-# Neurons 0 fires on two tokens, 1 on every token, 2 on no input; token 6 is hostile.
-HOSTILE = "</script>\u202e\n&"
-LAYER = planted.layer(planted.fires_on(5), planted.constant(1), planted.constant(-1))
-LAYER[0][6, 0] = 1.0
-WRITES = np.zeros((planted.NEURONS, planted.SIZE))
-WRITES[0, [5, 9, 11]] = [-1, 0.5, 0.25]
-MODEL = Config.from_json(planted.MODEL.to_json() | {"num_hidden_layers": 3})
-# With </s>, windows of 8: the first is full and has tokens 5 and 6, the last is cut short.
-TEXTS = {"wiki": [4, 5, 7, 7, 6, 7, 7] + [7] * 7 + [6, 4], "law": [8] * 7}
-NAMES = {4: "four", 5: "five", 6: HOSTILE, 7: "seven", 8: "eight", 9: "nine"}
+from tests.support import cases, known_neurons, studies
+from tests.support.known_neurons import HOSTILE, TEXTS
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A finished study of layers 0 and 1 of 3."""
     folder = tmp_path_factory.mktemp("neuron")
-    planted.write_store(folder / "neutral", [LAYER] * 3, MODEL)
-    named = {f"<{token}>": token for token in range(19)}
-    named |= {text: token for token, text in NAMES.items()}
-    named = {text: t for text, t in named.items() if NAMES.get(t, text) == text}
-    tokenizer = tokenizers.Tokenizer(models.WordLevel(named, "four")).to_str()
-    with writing.Writer(folder / "store", MODEL) as writer:
-        for name, shape in format.array_shapes(MODEL).items():
-            array = np.zeros(shape, np.float32)
-            if name.endswith("layer_norm/scale"):
-                array += 1
-            elif name == "embed/token_embedding":
-                array[:, : MODEL.vocab_size] = 4 * np.eye(MODEL.vocab_size)
-            elif "/fc1/" in name:
-                array += LAYER[name.endswith("bias")]
-            elif name == "layers/001/feed_forward/fc2/kernel":
-                array += WRITES
-            writer.write(name, array)
-        writer.add_tokenizer(tokenizer.encode())
-        writer.publish({})
-    make(folder, folder / "study", layers=(0, 1))
+    known_neurons.write(folder)
     return folder
-
-
-def make(folder, path, **chosen):
-    sources = [
-        (name, planted.write_documents(folder / f"{name}.jsonl", [document]))
-        for name, document in TEXTS.items()
-    ]
-    studies.run_study(path, folder / "store", sources, window=8, examples=2, **chosen)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +67,7 @@ def test_examples_are_text_around_the_peak(neuron):
 def test_text_shows_what_cannot_be_seen(neuron):
     text = str(neuron)
     assert "model, layer 1, neuron 0: token detector (2 triggers)" in text
-    assert "\u202e" not in text and "</script>\\u202e⏎&" in text
+    assert "\u202e" not in text and "</script>\\u202e⏎&\\x00" in text
     assert "⟦five⟧" in text and '"five" 5: active on 1 of 1 (100.0%)' in text
     assert repr(neuron) == text and all(
         line == line.rstrip() for line in text.splitlines()
@@ -181,7 +139,7 @@ def test_places_that_are_none(result, place, message):
 
 def test_what_a_study_did_not_keep_is_said(folder, tmp_path):
     path = tmp_path / "study"
-    make(folder, path, suppression=False, ngrams=False)
+    known_neurons.make(folder, path, suppression=False, ngrams=False)
     shown = str(results.open_study(path).neuron(2, 0))
     assert "Analyze the study with its model to find them." in shown
     sources = [("law", folder / "law.jsonl")]

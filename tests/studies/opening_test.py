@@ -208,7 +208,7 @@ def test_two_processes_do_not_work_on_one_study(path):
         small_study.write_layer(first, 1)
         first.finish_layer(small_study.done(1), [])
     with (
-        pytest.raises(errors.OutputExistsError, match="has gone on with this study"),
+        pytest.raises(errors.OutputExistsError, match="has continued this study"),
         second.locked(),
     ):
         pytest.fail("the block must not run")

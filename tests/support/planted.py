@@ -29,8 +29,12 @@ def write_store(
     path: pathlib.Path,
     layers: list[tuple[np.ndarray, np.ndarray]],
     model: config.Config = MODEL,
+    tokenizer: str | None = None,
 ) -> pathlib.Path:
-    """A store of a model whose layers have these fc1 (kernel [D, F], bias [F]); all else is neutral."""
+    """A store of a model whose layers have these fc1 (kernel [D, F], bias [F]); all else is neutral.
+
+    tokenizer: as JSON, where it has one.
+    """
     with writing.Writer(path, model) as writer:
         for name, shape in format.array_shapes(model).items():
             array = np.zeros(shape, np.float32)
@@ -43,6 +47,8 @@ def write_store(
             elif name.endswith("fc1/bias"):
                 array += layers[int(name.split("/")[1])][1]
             writer.write(name, array)
+        if tokenizer is not None:
+            writer.add_tokenizer(tokenizer.encode())
         writer.publish({"planted": True})
     return path
 

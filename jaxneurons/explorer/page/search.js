@@ -1,0 +1,111 @@
+// From a few letters to neurons: a place such as 12/847, a token, or part of a trigger.
+"use strict";
+
+// Detectors that are listed.
+const LISTED = 200;
+
+const search = {
+  // Layer and neuron of "12/847" or "L12N847"; null for anything else.
+  place(text) {
+    const found = text.trim().match(/^(\d+)\s*\/\s*(\d+)$|^L(\d+)\s*N(\d+)$/i);
+    if (!found) return null;
+    return { layer: Number(found[1] ?? found[3]), neuron: Number(found[2] ?? found[4]) };
+  },
+
+  async show(main, study, query) {
+    const wanted = query.get("q") ?? "";
+    const [vocabulary, triggers] = await Promise.all([study.vocabulary(), study.triggers()]);
+    const text = (ids) => tokens.decode(ids, vocabulary, study.separator);
+    const ids = search.tokens(wanted, vocabulary, text);
+    const found = search.detectors(wanted, ids, triggers, text);
+    main.append(dom.make("h1", {}, "Search: ", tokens.element(wanted)));
+    main.append(
+      dom.make("p", {}, ids.length ? `It is the token ${ids.join(", ")}.` : "It is no token of this model."),
+      search.similar(wanted, vocabulary, text),
+    );
+    app.say(`${numbers.plural(found.length, "detector")} found.`);
+    if (found.length === 0) {
+      main.append(
+        dom.make(
+          "p",
+          {},
+          study.ngrams
+            ? "No detector has a trigger with this text."
+            : "This study counted no n-grams, so it has no detectors.",
+        ),
+      );
+      return;
+    }
+    const rows = found
+      .slice(0, LISTED)
+      .map(({ layer, neuron: index, ids: trigger, active, all }) => [
+        dom.make(
+          "a",
+          { href: route.neuron(layer, index, app.query(study)) },
+          `layer ${layer}, neuron ${index}`,
+        ),
+        tokens.element(text(trigger)),
+        dom.number(active),
+        dom.number(all),
+      ]);
+    const caption =
+      found.length > LISTED
+        ? `The first ${LISTED} of ${numbers.plural(found.length, "detector")}`
+        : numbers.plural(found.length, "detector");
+    main.append(
+      dom.table(`${caption} with such a trigger`, ["detector", "trigger", "active on", "of"], rows, {
+        class: "numeric",
+      }),
+    );
+  },
+
+  // Ids that are read as the text.
+  tokens(wanted, vocabulary, text) {
+    return [...vocabulary.keys()].filter((id) => text([id]) === wanted);
+  },
+
+  // Tokens that differ by spaces or by capital letters alone; null where there are none.
+  similar(wanted, vocabulary, text) {
+    const bare = (each) => each.trim().toLowerCase();
+    const near =
+      bare(wanted) === ""
+        ? []
+        : [...vocabulary.keys()]
+            .map((id) => text([id]))
+            .filter((each) => each !== wanted && bare(each) === bare(wanted))
+            .slice(0, 8);
+    if (near.length === 0) return null;
+    return dom.make(
+      "p",
+      {},
+      "Tokens like it: ",
+      near.map((each, i) => [
+        i ? ", " : "",
+        dom.make(
+          "a",
+          { href: route.to("search", { ...app.query(app.study), q: each }) },
+          tokens.element(each),
+        ),
+      ]),
+      ".",
+    );
+  },
+
+  // Detectors of one of the ids first, then those with a trigger that contains the text.
+  detectors(wanted, ids, triggers, text) {
+    const [exact, others] = [[], []];
+    triggers.trigger_neuron.forEach((owner, i) => {
+      const trigger = Array.from(triggers.trigger_ids.subarray(3 * i, 3 * i + 3)).filter((id) => id >= 0);
+      const isExact = trigger.length === 1 && ids.includes(trigger[0]);
+      if (!isExact && (wanted === "" || !text(trigger).includes(wanted))) return;
+      (isExact ? exact : others).push({
+        layer: triggers.trigger_layer[i],
+        neuron: owner,
+        ids: trigger,
+        active: triggers.trigger_activations[i],
+        all: triggers.trigger_occurrences[i],
+      });
+    });
+    return [...exact, ...others];
+  },
+};

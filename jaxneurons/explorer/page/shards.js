@@ -1,0 +1,157 @@
+// Reads what was written beside the page: scripts that each call `explorer.receive`.
+// A page that is opened as a file may read nothing else.
+"use strict";
+
+const explorer = {
+  // What to call for the script that is being waited for, by its path without ".js".
+  waiting: new Map(),
+
+  receive(study, path, content) {
+    explorer.waiting.get(path)?.(study, content);
+  },
+};
+
+class MissingShard extends Error {}
+
+const shards = {
+  loading: new Map(),
+
+  // The content of a script. Each is read once.
+  read(path, study = "") {
+    if (!shards.loading.has(path)) shards.loading.set(path, shards.request(path, study));
+    return shards.loading.get(path);
+  },
+
+  request(path, wanted) {
+    return new Promise((resolve, reject) => {
+      const fail = (problem) => {
+        shards.loading.delete(path);
+        reject(
+          new MissingShard(
+            `${path}.js ${problem}: write the page again with ` + "python scripts/explore.py --study=DIR",
+          ),
+        );
+      };
+      explorer.waiting.set(path, (study, content) => {
+        if (study !== wanted) fail("belongs to another study, or to an earlier analysis of this one");
+        else resolve(content);
+      });
+      const finish = () => {
+        explorer.waiting.delete(path);
+        script.remove();
+      };
+      // After it has run, an answer was given unless the script is damaged; a second answer is ignored.
+      const script = dom.make("script", {
+        src: `${path}.js`,
+        load: () => {
+          finish();
+          fail("is damaged");
+        },
+        error: () => {
+          finish();
+          fail("is missing");
+        },
+      });
+      document.head.append(script);
+    });
+  },
+
+  // Arrays by name, each a typed array with its `shape`.
+  async arrays(path, study) {
+    const { fields, data } = await shards.read(path, study);
+    // The arrays are kept; the text that they were made of is half as large again.
+    shards.loading.delete(path);
+    const stream = new Blob([shards.bytes(data)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const buffer = await new Response(stream).arrayBuffer();
+    const found = {};
+    let offset = 0;
+    for (const [name, kind, shape] of fields) {
+      const size = shape.reduce((product, each) => product * each, 1);
+      found[name] = new shards.types[kind](buffer, offset, size);
+      found[name].shape = shape;
+      offset += found[name].byteLength;
+    }
+    return found;
+  },
+
+  // Browsers before 2025 read base64 as a string alone.
+  bytes(base64) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+    const letters = atob(base64);
+    const bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < bytes.length; i += 1) bytes[i] = letters.charCodeAt(i);
+    return bytes;
+  },
+
+  types: {
+    f8: Float64Array,
+    f4: Float32Array,
+    i4: Int32Array,
+    i2: Int16Array,
+    i1: Int8Array,
+    u4: Uint32Array,
+    u2: Uint16Array,
+    u1: Uint8Array,
+  },
+};
+
+// What the page has of a study; everything is read once, when it is asked for.
+class Study {
+  constructor(described) {
+    Object.assign(this, described);
+    this.tokens = described.domains.reduce((sum, domain) => sum + domain.tokens, 0);
+    this.layerTables = new Map();
+    this.scripts = new Map();
+  }
+
+  // Columns of every neuron of a layer.
+  layer(layer) {
+    if (!this.layerTables.has(layer)) this.layerTables.set(layer, this.readLayer(layer));
+    return this.layerTables.get(layer);
+  }
+
+  async readLayer(layer) {
+    const columns = await this.arrays(`layers/${String(layer).padStart(3, "0")}`);
+    return { layer, study: this, size: this.model.neurons, ...columns };
+  }
+
+  // Details of 128 neurons, of which this one may be one; null where the page has none of them.
+  async details(layer, neuron) {
+    const columns = await this.layer(layer);
+    if (!columns.told[neuron]) return null;
+    const number = Math.floor(neuron / this.neurons_per_script);
+    const found = await this.arrays(
+      `neurons/${String(layer).padStart(3, "0")}/${String(number).padStart(4, "0")}`,
+    );
+    return { ...found, row: found.neuron.indexOf(neuron) };
+  }
+
+  // A window of the text: its tokens and its domain.
+  async textWindow(window) {
+    const number = Math.floor(window / this.windows_per_script);
+    const { tokens, length, domain } = await this.arrays(`text/${String(number).padStart(4, "0")}`);
+    const place = window % this.windows_per_script;
+    let first = 0;
+    for (let i = 0; i < place; i += 1) first += length[i];
+    return { tokens: tokens.subarray(first, first + length[place]), domain: domain[place] };
+  }
+
+  // Text of each id, as Python's "surrogateescape" has it.
+  vocabulary() {
+    return shards.read(`${this.home}/tokens`, this.id);
+  }
+
+  triggers() {
+    return this.arrays("triggers");
+  }
+
+  arrays(name) {
+    const path = `${this.home}/${name}`;
+    if (!this.scripts.has(path)) {
+      const reading = shards.arrays(path, this.id);
+      reading.catch(() => this.scripts.delete(path));
+      this.scripts.set(path, reading);
+    }
+    return this.scripts.get(path);
+  }
+}

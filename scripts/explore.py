@@ -1,0 +1,56 @@
+r"""Writes a page that shows studies in a browser, offline and without a server.
+
+    python scripts/explore.py --study=studies/demo
+    python scripts/explore.py --study=small=studies/opt-125m --study=studies/opt-1.3b --out=page
+    python scripts/explore.py --study=studies/opt-125m --neuronpedia=batches
+
+Open the index.html that it names. The folder can be moved, zipped, or put on any web server.
+"""
+
+import pathlib
+
+from absl import flags
+
+from jaxneurons import errors
+from jaxneurons.command import common_flags, named_paths, script
+
+_STUDY = common_flags.required_list(
+    "study",
+    "DIR",
+    "Directory of a finished study, or NAME=DIR to give it another name than its model's",
+)
+_OUT = flags.DEFINE_string(
+    "out",
+    None,
+    "Directory to write the page to: new, empty, or holding such a page, which is replaced. Default: the "
+    "folder `explorer` of the study; of several studies, --out is required.",
+)
+_NEURONPEDIA = flags.DEFINE_string(
+    "neuronpedia",
+    None,
+    "New directory to write the study's neurons to as well, as the batches that an upload to Neuronpedia takes.",
+)
+
+
+@script.command
+def main() -> None:
+    from jaxneurons.explorer import neuronpedia, write
+
+    if _OUT.value == "":
+        raise errors.UsageError("--out is empty. Pass a directory.")
+    named = named_paths.studies(_STUDY.value)
+    if _OUT.value is None and len(named) > 1:
+        raise errors.UsageError("a page of several studies needs --out=DIR.")
+    if _NEURONPEDIA.value is not None and len(named) > 1:
+        raise errors.UsageError("--neuronpedia takes one study at a time.")
+    studies = write.open_studies(named)
+    if _NEURONPEDIA.value is not None:
+        [study] = studies.values()
+        neuronpedia.write(study, _NEURONPEDIA.value)
+        print(f"wrote batches for Neuronpedia to {_NEURONPEDIA.value}")
+    out = pathlib.Path(_OUT.value) if _OUT.value else named[0][1] / write.NAME
+    print(f"wrote the page {write.write(studies, out)}")
+
+
+if __name__ == "__main__":
+    main()
