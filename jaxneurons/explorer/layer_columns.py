@@ -29,4 +29,5 @@ def read(study: Study, layer: int) -> dict[str, np.ndarray]:
         "positional_type": study.read_layer("positional_type", layer),
         "positional_strength": study.read_layer("positional_strength", layer),
         "domain_entropy": study.read_layer("domain_entropy", layer),
+        "specific": study.read_layer("specific", layer),
     }

@@ -170,7 +170,13 @@ def test_table_is_filtered_sorted_and_saved_as_in_pandas(chromium, embedded):
     )
     read = list(csv.DictReader(io.StringIO(saved)))
     assert list(read[0]) == list(expected.columns)
-    for name in ("neuron", "frequency", "mutual_information", "domain_entropy"):
+    for name in (
+        "neuron",
+        "frequency",
+        "mutual_information",
+        "domain_entropy",
+        "specific",
+    ):
         column = [float(row[name] or "nan") for row in read]
         np.testing.assert_array_equal(column, expected[name])
     page.click("button.chip")

@@ -40,6 +40,7 @@ const columns = {
         "strength",
       ),
       columns.number("domain_entropy", (table, i) => table.domain_entropy[i], numbers.decimal, "entropy"),
+      columns.number("specific", (table, i) => columns.sum(table.specific, i, table.size)),
     );
     for (const [d, domain] of study.domains.entries()) {
       found.push(
@@ -50,19 +51,26 @@ const columns = {
         ),
       );
     }
+    for (const [d, domain] of study.domains.entries()) {
+      found.push(columns.choice(`specific_${domain.name}`, YES_NO, (table, i) => table.specific[d * size + i]));
+    }
     return found;
   },
 
-  activations(table, i) {
+  activations: (table, i) => columns.sum(table.activations, i, table.size),
+
+  // Over the domains, of neuron i.
+  sum(values, i, size) {
     let sum = 0;
-    for (let place = i; place < table.activations.length; place += table.size)
-      sum += table.activations[place];
+    for (let place = i; place < values.length; place += size) sum += values[place];
     return sum;
   },
 
   // What readers see of a name; the names of domains stay as they are.
-  label: (name) =>
-    name.startsWith("frequency_") ? `frequency ${name.slice(10)}` : name.replaceAll("_", " "),
+  label(name) {
+    const kind = ["frequency", "specific"].find((each) => name.startsWith(`${each}_`));
+    return kind ? `${kind} ${name.slice(kind.length + 1)}` : name.replaceAll("_", " ");
+  },
 
   number(name, of, show = numbers.whole, key = name) {
     return {
