@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ import jaxneurons
 from jaxneurons import errors
 from jaxneurons.ablation import ablate, controls, edits, named_sets, writing
 from jaxneurons.command.progress import Progress
+from jaxneurons.model import block
 from jaxneurons.run import models, texts
 from jaxneurons.run.resources import Resources
 from jaxneurons.studies.directory import Study
@@ -86,10 +88,21 @@ def test_dead_neurons_change_no_bit_whatever_they_would_write(study):
     chosen = named_sets.find(study, "certified_dead").neurons
     assert DEAD in map(tuple, chosen.neurons.tolist())
     model = models.open_studied(study)
-    loud = Loud(model.store)
+    model = dataclasses.replace(model, store=Loud(model.store))
     text = texts.studied_text(study)
+    windows = text.tokens[(text.tokens == ONE).any(axis=1)][:8]
+    whole, without, changed = (
+        logits(model, windows, edit)
+        for edit in (
+            edits.unchanged,
+            edits.ablating(chosen.neurons),
+            edits.ablating(np.array([SUPPRESSOR])),
+        )
+    )
+    np.testing.assert_array_equal(without, whole)
+    assert (changed != whole).any()
     found = ablate.ablate(
-        dataclasses.replace(model, store=loud),
+        model,
         text,
         chosen,
         controls=1,
@@ -97,6 +110,14 @@ def test_dead_neurons_change_no_bit_whatever_they_would_write(study):
     )
     assert found.ablated == found.base
     assert found.positions["ablated"] == found.positions["base"]
+
+
+def logits(model, windows, edit):
+    apply = jax.jit(block.Block(model.config).apply)
+    x = model.embed(windows)
+    for layer in range(model.config.num_hidden_layers):
+        x, _ = apply({"params": edit(layer, model.layer(layer))}, x)
+    return np.asarray(model.logits(x))
 
 
 class Loud:
