@@ -47,7 +47,7 @@ const app = {
     });
   },
 
-  // What an address needs so that it means a study.
+  // The part of an address that names a study.
   query: (study) => (app.studies.length > 1 ? { study: study.name } : {}),
 
   async show(isMove) {
