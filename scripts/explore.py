@@ -34,6 +34,7 @@ _NEURONPEDIA = flags.DEFINE_string(
 
 @script.command
 def main() -> None:
+    from jaxneurons.disk import files
     from jaxneurons.explorer import neuronpedia, write
 
     if _OUT.value == "":
@@ -41,15 +42,20 @@ def main() -> None:
     named = named_paths.studies(_STUDY.value)
     if _OUT.value is None and len(named) > 1:
         raise errors.UsageError("a page of several studies needs --out=DIR.")
+    if _NEURONPEDIA.value == "":
+        raise errors.UsageError("--neuronpedia is empty. Pass a new directory.")
     if _NEURONPEDIA.value is not None and len(named) > 1:
         raise errors.UsageError("--neuronpedia takes one study at a time.")
     studies = write.open_studies(named)
     if _NEURONPEDIA.value is not None:
+        files.refuse_existing(pathlib.Path(_NEURONPEDIA.value), "an export")
+    out = pathlib.Path(_OUT.value) if _OUT.value else named[0][1] / write.NAME
+    # The page first: the same command may write it again, but not the batches.
+    print(f"wrote the page {write.write(studies, out)}")
+    if _NEURONPEDIA.value is not None:
         [study] = studies.values()
         neuronpedia.write(study, _NEURONPEDIA.value)
         print(f"wrote batches for Neuronpedia to {_NEURONPEDIA.value}")
-    out = pathlib.Path(_OUT.value) if _OUT.value else named[0][1] / write.NAME
-    print(f"wrote the page {write.write(studies, out)}")
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ def file_kvstore(path: pathlib.Path) -> dict[str, str]:
         UsageError: its path has bytes that are not UTF-8, which tensorstore cannot be told.
     """
     try:
-        # Whatever the locale makes of the bytes.
-        text = os.fsencode(path.absolute()).decode()
+        # Whatever the locale makes of the bytes. tensorstore takes no path with "..".
+        text = os.fsencode(os.path.realpath(path)).decode()
     except UnicodeError as error:
         raise errors.UsageError(
             f"{path}: the path is not UTF-8. Choose another one."

@@ -1,10 +1,10 @@
-"""Which neurons a page tells everything of: all of them, or in a large model those that somebody will look at."""
+"""Which neurons a page shows in full: all of them, or in a large model those that readers look for."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-# Neurons of a page with everything about them.
+# Neurons that a page shows in full.
 MOST = 200_000
 # Of each column the neurons with its highest values, and of each layer neurons at random.
 TOPS = 16
@@ -12,7 +12,7 @@ RANDOM = 64
 
 
 def choose(layer: int, columns: Mapping[str, np.ndarray], most: int) -> np.ndarray:
-    """The neurons of a layer to tell everything of, ascending.
+    """The neurons of a layer to show in full, ascending.
 
     Those at the top of a column come first, then some at random, positional neurons by their mutual
     information, and detectors by their activations, as many as there is room for.

@@ -16,7 +16,7 @@ NONE = "none"
 
 
 def fingerprint(study: Study) -> str:
-    """What tells a study, as it was analyzed last, from others."""
+    """Identifies a study and its last analysis."""
     with files.translated("read", study.path):
         return files.digest(study.path / facts.NAME)[:16]
 

@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def position_edges(study: Study, told: int) -> list[int]:
-    """The T positions in ranges of about one length, which are shorter the fewer neurons are told of.
+    """Divides the T positions into ranges of about equal length; fewer neurons leave room for shorter ones.
 
     Args:
         study: a finished study.
@@ -61,7 +61,7 @@ def read(study: Study, layer: int, neurons: np.ndarray, edges: Sequence[int]) ->
 
 
 def _of_neurons(study: Study) -> Mapping[str, int | None]:
-    """How many elements to keep of each array that the study has: of examples, and of what neurons write."""
+    """Names of the arrays of examples and projections that the study has; how many elements to keep, None for all."""
     names: dict[str, int | None] = {
         f"{kind}_{column}": number
         for kind, number in EXAMPLES.items()

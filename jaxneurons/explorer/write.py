@@ -105,7 +105,7 @@ def write(
 def _write_study(
     study: Study, home: str, folder: pathlib.Path, progress: Progress, most: int
 ) -> dict[str, Any]:
-    """Writes everything of a study but data/study.js, and gives what that is to say of how it lies."""
+    """Writes all scripts of a study but data/study.js; returns the layout that study.js describes."""
     identity = contents.fingerprint(study)
     texts, separator = vocabulary.texts(study)
     _put(folder, identity, f"{home}/tokens", texts)

@@ -200,6 +200,27 @@ def test_previous_and_next_follow_the_table_and_back_returns(chromium, embedded)
     )
 
 
+def test_what_was_left_says_nothing_and_the_skip_link_keeps_the_address(
+    chromium, embedded
+):
+    page = chromium.open(embedded[1])
+    page.evaluate("location.hash = '#/neurons?sort=-mi'")
+    page.evaluate("new Promise((done) => setTimeout(done, 5))")
+    page.route("#/search?q=zzzq")
+    page.evaluate("Promise.all(app.study.layerTables.values())")
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert page.text("#status") == "0 detectors found."
+    assert "null" not in page.text()
+    page.click("a.skip")
+    shown = page.evaluate("[location.hash, document.activeElement.id]")
+    assert shown == ["#/search?q=zzzq", "main"]
+    for neuron in (1, 2):
+        page.route(f"#/layer/0/neuron/{neuron}")
+    vocabularies = [one for one in page.requests if one.endswith("data/tokens.js")]
+    assert len(vocabularies) == 1
+    assert page.problems == []
+
+
 def test_marks_lead_to_positional_neurons(chromium, embedded):
     result, address = embedded
     page = chromium.open(address)
@@ -225,6 +246,7 @@ def test_marks_lead_to_positional_neurons(chromium, embedded):
         ("#/neurons?frequency=often", "frequency cannot be often."),
         ("#/neurons?sort=-nothing", "There is no column -nothing to sort by."),
         ("#/elsewhere", "There is no such page."),
+        ("#/layer/x/neuron/1", "There is no such page."),
         ("#/?study=other", "This page has no study other."),
         ("#/search?q=%20qqq", "It is no token of this model."),
     ],
@@ -304,6 +326,22 @@ def test_two_studies_stand_side_by_side(chromium, embedded, planted_page, tmp_pa
     page.wait("document.querySelector('h1').innerText.endsWith('of one')")
 
 
+def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp_path):
+    result, _ = embedded
+    whole = opening.open_finished(result.path)
+    model = jaxneurons.open_model(cache=tmp_path / "cache")
+    text = jaxneurons.load_text(model, max_tokens=2000, cache=tmp_path / "cache")
+    with studies.undrawn():
+        jaxneurons.study(model, text, tmp_path / "part", layers=(1, 1), ngrams=False)
+    part = opening.open_finished(tmp_path / "part")
+    made = write.write({"whole": whole, "part": part}, tmp_path / "page")
+    page = chromium.open(f"{made.as_uri()}#/layer/0/neuron/3")
+    assert "active on" in page.text()
+    page.route("#/layer/1/neuron/3")
+    assert page.texts("section > h2") == ["whole", "part"]
+    assert page.problems == []
+
+
 def test_a_missing_or_foreign_file_is_said(chromium, embedded, planted_page, tmp_path):
     result, _ = embedded
     _, foreign = planted_page
@@ -315,11 +353,15 @@ def test_a_missing_or_foreign_file_is_said(chromium, embedded, planted_page, tmp
     )
     shutil.copy(other, data / "layers/002.js")
     (data / "layers/003.js").write_text("explorer.receive(")
+    spoiled = (data / "layers/000.js").read_text()
+    start = spoiled.index('"data": "') + len('"data": "')
+    (data / "layers/000.js").write_text(f"{spoiled[:start]}AAAA{spoiled[start + 4 :]}")
     remedy = "write the page again with python scripts/explore.py --study=DIR"
     for route, problem in (
         ("#/layer/1/neuron/3", "data/neurons/001/0000.js is missing"),
         ("#/neurons?layer=2", "data/layers/002.js belongs to another study"),
         ("#/layer/3/neuron/3?layer=3", "data/layers/003.js is damaged"),
+        ("#/layer/0/neuron/3", "data/layers/000.js is damaged"),
     ):
         shown = chromium.open(address + route).text()
         assert problem in shown and remedy in shown

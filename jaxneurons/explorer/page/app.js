@@ -32,9 +32,14 @@ const app = {
       if (found.view === "neuron") location.hash = route.neuron(found.layer, found.neuron, query);
       else location.hash = route.to(found.view === "overview" ? "neurons" : found.view, query);
     });
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      // The address says what is shown, so the link must not change it.
+      event.preventDefault();
+      document.getElementById("main").focus();
+    });
     document.getElementById("search").addEventListener("submit", (event) => {
       event.preventDefault();
-      const text = document.getElementById("query").value;
+      const text = tokens.typed(document.getElementById("query").value);
       const place = search.place(text);
       location.hash = place
         ? route.neuron(place.layer, place.neuron, app.query(app.study))
@@ -42,7 +47,7 @@ const app = {
     });
   },
 
-  // What an address needs so that it means a study.
+  // The part of an address that names a study.
   query: (study) => (app.studies.length > 1 ? { study: study.name } : {}),
 
   async show(isMove) {
@@ -89,9 +94,9 @@ const app = {
     page.append(dom.make("p", { class: "problem", role: "alert" }, error.message));
   },
 
-  // Tells those who listen, and those who look.
-  say(text) {
-    document.getElementById("status").textContent = text;
+  // Tells those who listen, and those who look, unless they have left the page that says it.
+  say(text, page = document.body) {
+    if (page.isConnected) document.getElementById("status").textContent = text;
   },
 
   async copy(text, what) {

@@ -2,8 +2,6 @@
 // Names are those of `open_study(...).neurons()`, and so is a table that is saved; `key` stands in addresses.
 "use strict";
 
-const YES_NO = ["no", "yes"];
-
 const columns = {
   // The columns of a study. `of(table, i)` is the value of neuron i of a layer's table.
   of(study) {
@@ -11,12 +9,12 @@ const columns = {
     const share = numbers.percent;
     const found = [
       columns.number("layer", (table) => table.layer),
-      columns.number("neuron", (table, i) => i),
+      columns.number("neuron", (table, i) => i, String),
       columns.number("activations", (table, i) => columns.activations(table, i)),
       columns.number("frequency", (table, i) => columns.activations(table, i) / study.tokens, share),
-      columns.choice("dead", YES_NO, (table, i) => Number(columns.activations(table, i) === 0)),
-      columns.choice("certified_dead", YES_NO, (table, i) => Number(table.certified[i] === 1)),
-      columns.choice("certified_active", YES_NO, (table, i) => Number(table.certified[i] === 2)),
+      columns.flag("dead", (table, i) => Number(columns.activations(table, i) === 0)),
+      columns.flag("certified_dead", (table, i) => Number(table.certified[i] === 1)),
+      columns.flag("certified_active", (table, i) => Number(table.certified[i] === 2)),
     ];
     for (const [order, n] of Object.keys(study.ngrams ?? {}).entries()) {
       found.push(columns.number(`coverage_${n}`, (table, i) => table.coverage[order * size + i]));
@@ -94,6 +92,12 @@ const columns = {
       text: (value) => options[value],
     };
   },
+
+  // Yes or no, which pandas writes as True and False.
+  flag: (name, of) => ({
+    ...columns.choice(name, ["no", "yes"], of),
+    text: (value) => (value ? "True" : "False"),
+  }),
 
   // The column of a name or a key; null where there is none.
   find(all, name) {

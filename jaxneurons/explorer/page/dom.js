@@ -60,8 +60,8 @@ const numbers = {
   // A share in percent, with enough digits to tell a rare neuron from a dead one.
   percent(share) {
     if (!Number.isFinite(share)) return "–";
-    const digits = share > 0 && share < 0.001 ? 4 : 2;
-    return `${(100 * share).toFixed(digits)} %`;
+    const percent = 100 * share;
+    return `${share > 0 && share < 0.001 ? percent.toPrecision(2) : percent.toFixed(2)} %`;
   },
 
   decimal: (value, digits = 4) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–"),

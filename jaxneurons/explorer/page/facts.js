@@ -186,7 +186,7 @@ const facts = {
     const [values, windows, places] = ["value", "window", "position"].map((name) =>
       facts.row(details, `${kind}_${name}`),
     );
-    if (!values) return dom.make("p", {}, "The study kept no examples.");
+    if (!values) return kind === "example" ? dom.make("p", {}, "The study kept no examples.") : null;
     const rows = [];
     for (let i = 0; i < values.length && windows[i] >= 0; i += 1) {
       const window = await study.textWindow(windows[i]);

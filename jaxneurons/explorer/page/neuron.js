@@ -12,7 +12,9 @@ const neuron = {
     }
     const steps = dom.make("nav", { class: "pager", "aria-label": "Other neurons" });
     main.append(steps);
-    const others = app.studies.filter((each) => each !== study && neuron.hasShape(each, study));
+    const others = app.studies.filter(
+      (each) => each !== study && neuron.hasShape(each, study) && each.layers.includes(layer),
+    );
     const beside =
       others.find((each) => each.name === query.get("beside")) ?? (query.get("beside") ? null : others[0]);
     if (others.length > 0) main.append(neuron.chooser(found, others, beside));
@@ -142,8 +144,8 @@ const neuron = {
         dom.make(
           "p",
           {},
-          `This page tells everything of ${numbers.whole(study.told)} neurons, and of this one only the numbers above. ` +
-            `For the rest: python scripts/neuron.py --study=${study.directory} --layer=${layer} --neuron=${index}`,
+          `This page has full details of ${numbers.whole(study.told)} neurons, and of this one only the numbers above. ` +
+            `For the rest: python scripts/neuron.py --study=${study.argument} --layer=${layer} --neuron=${index}`,
         ),
       );
     } else {

@@ -6,14 +6,13 @@ const route = {
     const [path, query = ""] = hash.replace(/^#/, "").split(/\?(.*)/s);
     const parts = path.split("/").filter((part) => part !== "");
     const found = { view: "", query: new URLSearchParams(query) };
-    const number = (text) => (/^\d+$/.test(text ?? "") ? Number(text) : NaN);
     if (parts.length === 0) found.view = "overview";
     else if (parts.length === 1 && ["neurons", "search"].includes(parts[0])) [found.view] = parts;
     else if (parts[0] === "layer" && parts.length === 2) {
       found.view = "neurons";
       found.query.set("layer", parts[1]);
-    } else if (parts[0] === "layer" && parts[2] === "neuron" && parts.length === 4) {
-      Object.assign(found, { view: "neuron", layer: number(parts[1]), neuron: number(parts[3]) });
+    } else if (/^layer\/\d+\/neuron\/\d+$/.test(parts.join("/"))) {
+      Object.assign(found, { view: "neuron", layer: Number(parts[1]), neuron: Number(parts[3]) });
     }
     return found;
   },

@@ -18,12 +18,22 @@ const search = {
     const text = (ids) => tokens.decode(ids, vocabulary, study.separator);
     const ids = search.tokens(wanted, vocabulary, text);
     const found = search.detectors(wanted, ids, triggers, text);
-    main.append(dom.make("h1", {}, "Search: ", tokens.element(wanted)));
     main.append(
+      dom.make("h1", {}, "Search: ", tokens.element(wanted)),
       dom.make("p", {}, ids.length ? `It is the token ${ids.join(", ")}.` : "It is no token of this model."),
-      search.similar(wanted, vocabulary, text),
+      ...search.similar(wanted, study, vocabulary, text),
     );
-    app.say(`${numbers.plural(found.length, "detector")} found.`);
+    app.say(`${numbers.plural(found.length, "detector")} found.`, main);
+    if (study.told < study.layers.length * study.model.neurons) {
+      main.append(
+        dom.make(
+          "p",
+          { class: "note" },
+          `Only the triggers of ${numbers.whole(study.told)} neurons are in this page. ` +
+            `For all of them: python scripts/neuron.py --study=${study.argument} --token=TEXT`,
+        ),
+      );
+    }
     if (found.length === 0) {
       main.append(
         dom.make(
@@ -64,8 +74,8 @@ const search = {
     return [...vocabulary.keys()].filter((id) => text([id]) === wanted);
   },
 
-  // Tokens that differ by spaces or by capital letters alone; null where there are none.
-  similar(wanted, vocabulary, text) {
+  // A list of what to show of tokens that differ by spaces or by capital letters alone.
+  similar(wanted, study, vocabulary, text) {
     const bare = (each) => each.trim().toLowerCase();
     const near =
       bare(wanted) === ""
@@ -74,21 +84,12 @@ const search = {
             .map((id) => text([id]))
             .filter((each) => each !== wanted && bare(each) === bare(wanted))
             .slice(0, 8);
-    if (near.length === 0) return null;
-    return dom.make(
-      "p",
-      {},
-      "Tokens like it: ",
-      near.map((each, i) => [
-        i ? ", " : "",
-        dom.make(
-          "a",
-          { href: route.to("search", { ...app.query(app.study), q: each }) },
-          tokens.element(each),
-        ),
-      ]),
-      ".",
-    );
+    if (near.length === 0) return [];
+    const links = near.map((each, i) => [
+      i ? ", " : "",
+      dom.make("a", { href: route.to("search", { ...app.query(study), q: each }) }, tokens.element(each)),
+    ]);
+    return [dom.make("p", {}, "Tokens like it: ", links, ".")];
   },
 
   // Detectors of one of the ids first, then those with a trigger that contains the text.

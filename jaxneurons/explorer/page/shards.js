@@ -26,43 +26,40 @@ const shards = {
     return new Promise((resolve, reject) => {
       const fail = (problem) => {
         shards.loading.delete(path);
-        reject(
-          new MissingShard(
-            `${path}.js ${problem}: write the page again with ` + "python scripts/explore.py --study=DIR",
-          ),
-        );
+        reject(shards.problem(path, problem));
       };
       explorer.waiting.set(path, (study, content) => {
+        explorer.waiting.delete(path);
         if (study !== wanted) fail("belongs to another study, or to an earlier analysis of this one");
         else resolve(content);
       });
-      const finish = () => {
-        explorer.waiting.delete(path);
+      const finish = (problem) => {
         script.remove();
+        if (explorer.waiting.delete(path)) fail(problem);
       };
-      // After it has run, an answer was given unless the script is damaged; a second answer is ignored.
+      // A script that has run without an answer is damaged.
       const script = dom.make("script", {
         src: `${path}.js`,
-        load: () => {
-          finish();
-          fail("is damaged");
-        },
-        error: () => {
-          finish();
-          fail("is missing");
-        },
+        load: () => finish("is damaged"),
+        error: () => finish("is missing"),
       });
       document.head.append(script);
     });
   },
+
+  problem: (path, problem) =>
+    new MissingShard(
+      `${path}.js ${problem}: write the page again with python scripts/explore.py --study=DIR`,
+    ),
 
   // Arrays by name, each a typed array with its `shape`.
   async arrays(path, study) {
     const { fields, data } = await shards.read(path, study);
     // The arrays are kept; the text that they were made of is half as large again.
     shards.loading.delete(path);
-    const stream = new Blob([shards.bytes(data)]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const buffer = await new Response(stream).arrayBuffer();
+    const buffer = await shards.decompress(data).catch(() => {
+      throw shards.problem(path, "is damaged");
+    });
     const found = {};
     let offset = 0;
     for (const [name, kind, shape] of fields) {
@@ -72,6 +69,11 @@ const shards = {
       offset += found[name].byteLength;
     }
     return found;
+  },
+
+  async decompress(data) {
+    const stream = new Blob([shards.bytes(data)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
   },
 
   // Browsers before 2025 read base64 as a string alone.
@@ -102,6 +104,13 @@ class Study {
     this.tokens = described.domains.reduce((sum, domain) => sum + domain.tokens, 0);
     this.layerTables = new Map();
     this.scripts = new Map();
+  }
+
+  // Its directory as a command line takes it.
+  get argument() {
+    return /^[\w./-]+$/.test(this.directory)
+      ? this.directory
+      : `'${this.directory.replaceAll("'", "'\\''")}'`;
   }
 
   // Columns of every neuron of a layer.

@@ -13,8 +13,8 @@ const table = {
     );
     const place = dom.make("div", {}, dom.make("p", {}, "Reading the layers."));
     main.append(place);
-    await selection.read((done, total) => app.say(`Reading layer ${done} of ${total}.`));
-    app.say(`${numbers.plural(selection.length, "neuron")} found.`);
+    await selection.read((done, total) => app.say(`Reading layer ${done} of ${total}.`, main));
+    app.say(`${numbers.plural(selection.length, "neuron")} found.`, main);
     place.replaceChildren(...table.page(study, selection, query));
   },
 
@@ -58,8 +58,11 @@ const table = {
     const chosen = () => columns.find(selection.columns, choose.value);
     const fill = () => {
       const { options, key } = chosen();
+      // Frequencies are shown in percent.
+      const placeholder = key.startsWith("frequency") ? "0.05 is 5 %" : null;
+      const attributes = { type: "number", step: "any", placeholder };
       const input = (name) =>
-        dom.make("label", {}, `${name} `, dom.make("input", { type: "number", step: "any", name }));
+        dom.make("label", {}, `${name} `, dom.make("input", { ...attributes, name }));
       const choices = key === "type" ? ["positional", ...(options ?? [])] : options;
       values.replaceChildren(
         ...(options

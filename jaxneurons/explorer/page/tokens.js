@@ -47,6 +47,9 @@ const tokens = {
       : `\\U${code.toString(16).padStart(8, "0")}`;
   },
 
+  // The text that is meant by what somebody typed, or copied from this page with its signs.
+  typed: (text) => text.replaceAll("␣", " ").replaceAll("⏎", "\n").replaceAll("⇥", "\t"),
+
   // An element that shows a token or an n-gram by itself: its spaces can be seen.
   element(text) {
     const shown = tokens.visible(text).replaceAll(" ", "␣");
