@@ -9,6 +9,7 @@ needed. What neurons promote and suppress takes the model's weights, where the s
 """
 
 import pathlib
+import shlex
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -64,7 +65,7 @@ def main() -> None:
     )
     if (page := folder / "explorer").exists():
         print(
-            f"{page} still shows what was found before. To write it again: explore.py --study={folder}"
+            f"{page} still shows what was found before. To write it again: explore.py --study={shlex.quote(str(folder))}"
         )
 
 

@@ -18,23 +18,23 @@ EXAMPLE_COLUMNS = ("value", "window", "position")
 Arrays = dict[str, np.ndarray]
 
 
-def position_edges(study: Study, told: int) -> list[int]:
+def position_edges(study: Study, detailed: int) -> list[int]:
     """Divides the T positions into ranges of about equal length; fewer neurons leave room for shorter ones.
 
     Args:
         study: a finished study.
-        told: neurons of which everything is told.
+        detailed: the number of neurons that a page has details of.
 
     Returns:
         The first position of each range, and T.
     """
     positions, domains = study.identity.settings.window, len(study.identity.corpus)
-    number = max(1, min(positions, POSITIONS // (told * domains)))
+    number = max(1, min(positions, POSITIONS // (detailed * domains)))
     return np.linspace(0, positions, number + 1).astype(int).tolist()
 
 
 def read(study: Study, layer: int, neurons: np.ndarray, edges: Sequence[int]) -> Arrays:
-    """What is told of neurons of a layer.
+    """Details of neurons of a layer.
 
     Args:
         study: a finished study.

@@ -115,12 +115,12 @@ def _write_study(
     for layer in study.asked_layers:
         columns = layer_columns.read(study, layer)
         chosen[layer] = choice.choose(layer, columns, room)
-        columns["told"] = np.isin(
+        columns["detailed"] = np.isin(
             np.arange(study.identity.model.config.ffn_dim), chosen[layer]
         )
         _put(folder, identity, f"{home}/layers/{layer:03d}", shards.packed(columns))
-    told = sum(map(len, chosen.values()))
-    edges = details.position_edges(study, told)
+    detailed = sum(map(len, chosen.values()))
+    edges = details.position_edges(study, detailed)
     triggers = details.triggers(study, chosen)
     _put(folder, identity, f"{home}/triggers", shards.packed(_joined(triggers)))
     for layer, neurons in progress.each(chosen.items()):
@@ -134,7 +134,7 @@ def _write_study(
         "windows_per_script": _windows_per_script(study),
         "neurons_per_script": NEURONS,
         "position_edges": edges,
-        "told": told,
+        "detailed": detailed,
     }
 
 
@@ -179,9 +179,9 @@ def _joined(triggers: Mapping[int, details.Arrays]) -> details.Arrays:
 
 
 def _split(
-    neurons: np.ndarray, told: details.Arrays, triggers: details.Arrays
+    neurons: np.ndarray, detailed: details.Arrays, triggers: details.Arrays
 ) -> Iterator[tuple[int, details.Arrays]]:
-    """What is told of a layer's neurons, script by script."""
+    """Details of a layer's neurons, script by script."""
     for number, group in itertools.groupby(
         range(len(neurons)), lambda i: neurons[i] // NEURONS
     ):
@@ -191,6 +191,6 @@ def _split(
         yield (
             int(number),
             {"neuron": neurons[rows]}
-            | {name: array[rows] for name, array in told.items()}
+            | {name: array[rows] for name, array in detailed.items()}
             | {name: array[mine] for name, array in triggers.items()},
         )

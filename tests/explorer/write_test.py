@@ -134,7 +134,7 @@ def test_a_large_model_tells_everything_of_some_neurons(study, tmp_path):
         .read_text()
         .removeprefix('explorer.receive("","data/study",')[:-3]
     )
-    assert described["told"] == 8
+    assert described["detailed"] == 8
     content = (page / "data/layers/001.js").read_text()
     arrays = unpacked(json.loads("[" + content[len("explorer.receive(") : -3] + "]")[2])
-    assert arrays["told"].sum() == 4
+    assert arrays["detailed"].sum() == 4

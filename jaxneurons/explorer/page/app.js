@@ -1,9 +1,13 @@
 // Starts the page: reads what is studied, and shows what the address asks for, each time it changes.
 "use strict";
 
+class NoSuchPage extends Error {}
+
 const app = {
   studies: [],
   study: null,
+  // What to focus on the next page in place of its beginning, as a selector.
+  focusNext: null,
   // Counts pages, so that one which is slow to read does not appear over a later one.
   turn: 0,
 
@@ -23,14 +27,13 @@ const app = {
   },
 
   prepareHeader() {
-    const [label, select] = ["study-label", "study"].map((id) => document.getElementById(id));
-    label.hidden = app.studies.length < 2;
+    const select = document.getElementById("study");
     select.append(...app.studies.map((study) => dom.make("option", { value: study.name }, study.name)));
     select.addEventListener("change", () => {
       const found = route.parse(location.hash);
       const query = route.changed(found.query, { study: select.value, beside: null, page: null });
       if (found.view === "neuron") location.hash = route.neuron(found.layer, found.neuron, query);
-      else location.hash = route.to(found.view === "overview" ? "neurons" : found.view, query);
+      else location.hash = route.to(found.view, query);
     });
     document.querySelector(".skip").addEventListener("click", (event) => {
       // The address says what is shown, so the link must not change it.
@@ -59,13 +62,14 @@ const app = {
     app.study = app.studies.find((study) => study.name === named) ?? app.studies[0];
     document.getElementById("study").value = app.study.name;
     document.getElementById("to-neurons").href = route.to("neurons", app.query(app.study));
+    document.getElementById("study-label").hidden = app.studies.length < 2 || found.view === "overview";
     app.say("");
     main.setAttribute("aria-busy", "true");
     const page = dom.make("div");
     try {
       // What comes first need not wait for what takes longer.
       main.replaceChildren(page);
-      if (named && app.study.name !== named) throw new Error(`This page has no study ${named}.`);
+      if (named && app.study.name !== named) throw new NoSuchPage(`This page has no study ${named}.`);
       await app.fill(page, found);
     } catch (error) {
       app.fail(page, error);
@@ -74,10 +78,15 @@ const app = {
     main.removeAttribute("aria-busy");
     document.title = `${page.querySelector("h1")?.textContent ?? "jaxneurons"} · jaxneurons`;
     charts.refresh();
-    if (isMove) {
-      main.focus({ preventScroll: true });
-      scrollTo(0, 0);
-    }
+    if (isMove) app.focus(main);
+  },
+
+  // What was pressed, where it is still there; else the beginning of the page.
+  focus(main) {
+    const pressed = app.focusNext && main.querySelector(app.focusNext);
+    app.focusNext = null;
+    (pressed ?? main).focus({ preventScroll: true });
+    if (!pressed) scrollTo(0, 0);
   },
 
   async fill(page, found) {
@@ -85,11 +94,11 @@ const app = {
     else if (found.view === "neurons") await table.show(page, app.study, found.query);
     else if (found.view === "neuron") await neuron.show(page, app.study, found);
     else if (found.view === "search") await search.show(page, app.study, found.query);
-    else throw new Error("There is no such page. Choose Overview or Neurons above.");
+    else throw new NoSuchPage("There is no such page. Choose Overview or Neurons above.");
   },
 
   fail(page, error) {
-    if (!(error instanceof MissingShard)) console.warn(error);
+    if (!(error instanceof MissingShard || error instanceof NoSuchPage)) console.warn(error);
     if (!page.querySelector("h1")) page.replaceChildren(dom.make("h1", {}, "Something is missing"));
     page.append(dom.make("p", { class: "problem", role: "alert" }, error.message));
   },

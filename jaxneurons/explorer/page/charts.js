@@ -126,72 +126,14 @@ const charts = {
 
   // Marks at layers and heights, each a link. `marks`: layer, value, shape, href and name of each.
   marks(caption, { layers, yLabel, marks, shapes }) {
-    const [width, height, left, bottom, top] = [640, 260, 56, 40, 10];
-    const highest = Math.max(...marks.map((mark) => mark.value)) * 1.05 || 1;
+    const area = { width: 640, height: 260, left: 56, right: 10, top: 10, bottom: 40 };
+    area.highest = Math.max(...marks.map((mark) => mark.value)) * 1.05 || 1;
     const [first, last] = [Math.min(...layers) - 0.5, Math.max(...layers) + 0.5];
-    const x = (layer) => left + ((layer - first) / (last - first)) * (width - left - 10);
-    const y = (value) => top + (1 - value / highest) * (height - top - bottom);
-    const text = (content, attributes) => dom.make("text", { class: "axis", ...attributes }, content);
-    const step = Math.ceil(layers.length / 12);
-    const axes = [
-      ...layers
-        .filter((_, i) => i % step === 0)
-        .map((layer) =>
-          text(String(layer), { x: x(layer), y: height - bottom + 16, "text-anchor": "middle" }),
-        ),
-      text("layer", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }),
-      ...[0, 0.25, 0.5, 0.75, 1].map((part) => [
-        dom.make("line", {
-          class: "grid",
-          x1: left,
-          x2: width - 10,
-          y1: y(part * highest),
-          y2: y(part * highest),
-        }),
-        text((part * highest).toPrecision(2), {
-          x: left - 6,
-          y: y(part * highest) + 4,
-          "text-anchor": "end",
-        }),
-      ]),
-      text(yLabel, {
-        x: 12,
-        y: (height - bottom) / 2,
-        "text-anchor": "middle",
-        transform: `rotate(-90 12 ${(height - bottom) / 2})`,
-      }),
-    ];
-    const seen = new Map();
-    const links = marks.map((mark) => {
-      // Marks of one layer stand side by side, so that they do not hide each other.
-      const number = seen.get(mark.layer) ?? 0;
-      seen.set(mark.layer, number + 1);
-      const shift = (((number * 0.618) % 1) - 0.5) * 0.8;
-      return dom.make(
-        "a",
-        { svg: true, href: mark.href, tabindex: "-1", "aria-label": mark.name },
-        dom.make(
-          "path",
-          {
-            class: `mark mark-${mark.shape}`,
-            d: charts.shape(mark.shape, x(mark.layer + shift), y(mark.value)),
-          },
-          dom.make("title", {}, mark.name),
-        ),
-      );
-    });
-    const key = shapes.map((name, i) =>
-      dom.make(
-        "li",
-        {},
-        dom.make(
-          "svg",
-          { width: 14, height: 14, "aria-hidden": "true" },
-          dom.make("path", { class: `mark mark-${i}`, d: charts.shape(i, 7, 7) }),
-        ),
-        ` ${name}`,
-      ),
-    );
+    const wide = area.width - area.left - area.right;
+    area.x = (layer) => area.left + ((layer - first) / (last - first)) * wide;
+    area.y = (value) => area.top + (1 - value / area.highest) * (area.height - area.top - area.bottom);
+    const viewBox = `0 0 ${area.width} ${area.height}`;
+    const drawn = [charts.axes(area, layers, yLabel), charts.links(area, marks)];
     return dom.make(
       "figure",
       {},
@@ -199,10 +141,57 @@ const charts = {
       dom.make(
         "div",
         { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
-        dom.make("svg", { class: "marks", viewBox: `0 0 ${width} ${height}` }, axes, links),
+        dom.make("svg", { class: "marks", viewBox }, drawn),
       ),
-      dom.make("ul", { class: "key" }, key),
+      dom.make(
+        "ul",
+        { class: "key" },
+        shapes.map((name, i) => dom.make("li", {}, charts.sampleMark(i), ` ${name}`)),
+      ),
     );
+  },
+
+  sampleMark: (i) =>
+    dom.make(
+      "svg",
+      { width: 14, height: 14, "aria-hidden": "true" },
+      dom.make("path", { class: `mark mark-${i}`, d: charts.shape(i, 7, 7) }),
+    ),
+
+  axes({ width, height, left, right, bottom, highest, x, y }, layers, yLabel) {
+    const text = (content, attributes) => dom.make("text", { class: "axis", ...attributes }, content);
+    const step = Math.ceil(layers.length / 12);
+    const middle = (height - bottom) / 2;
+    const values = [0, 0.25, 0.5, 0.75, 1].map((part) => part * highest);
+    return [
+      ...layers
+        .filter((_, i) => i % step === 0)
+        .map((layer) =>
+          text(String(layer), { x: x(layer), y: height - bottom + 16, "text-anchor": "middle" }),
+        ),
+      text("layer", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }),
+      ...values.map((value) => [
+        dom.make("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
+        text(value.toPrecision(2), { x: left - 6, y: y(value) + 4, "text-anchor": "end" }),
+      ]),
+      text(yLabel, { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }),
+    ];
+  },
+
+  // Marks of one layer stand side by side, so that they do not hide each other.
+  links({ x, y }, marks) {
+    const seen = new Map();
+    return marks.map((mark) => {
+      const number = seen.get(mark.layer) ?? 0;
+      seen.set(mark.layer, number + 1);
+      const shift = (((number * 0.618) % 1) - 0.5) * 0.8;
+      const d = charts.shape(mark.shape, x(mark.layer + shift), y(mark.value));
+      return dom.make(
+        "a",
+        { svg: true, href: mark.href, tabindex: "-1", "aria-label": mark.name },
+        dom.make("path", { class: `mark mark-${mark.shape}`, d }, dom.make("title", {}, mark.name)),
+      );
+    });
   },
 
   // A circle, a square, a triangle or a diamond around a point.

@@ -50,7 +50,7 @@ const columns = {
       );
     }
     for (const [d, domain] of study.domains.entries()) {
-      found.push(columns.choice(`specific_${domain.name}`, YES_NO, (table, i) => table.specific[d * size + i]));
+      found.push(columns.flag(`specific_${domain.name}`, (table, i) => table.specific[d * size + i]));
     }
     return found;
   },

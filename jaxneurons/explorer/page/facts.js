@@ -1,4 +1,4 @@
-// What is told of one neuron, part by part: kind, numbers, triggers, what it writes, its pattern over positions,
+// The details of one neuron, part by part: kind, numbers, triggers, what it writes, its pattern over positions,
 // its examples. Each gives an element, or null where there is nothing to show.
 "use strict";
 
@@ -52,7 +52,7 @@ const facts = {
     if (!value("dead")) {
       if (study.ngrams) {
         rows.push([
-          `${numbers.percent(study.ngrams[1].criteria.coverage_share).replace(".00", "")} of its activations on`,
+          `${study.coverageShare} of its activations on`,
           Object.keys(study.ngrams).map((n, i) => [
             i ? ", " : "",
             dom.number(value(`coverage_${n}`)),
@@ -106,7 +106,7 @@ const facts = {
     const totals = facts.row(details, "ngram_activations");
     details.trigger_neuron.forEach((owner, i) => {
       if (owner !== index) return;
-      const ids = Array.from(details.trigger_ids.subarray(3 * i, 3 * i + 3)).filter((id) => id >= 0);
+      const ids = tokens.ofTrigger(details, i);
       const [active, all] = [details.trigger_activations[i], details.trigger_occurrences[i]];
       const total = totals[ids.length - 1];
       rows.push([

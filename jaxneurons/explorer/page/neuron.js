@@ -15,8 +15,9 @@ const neuron = {
     const others = app.studies.filter(
       (each) => each !== study && neuron.hasShape(each, study) && each.layers.includes(layer),
     );
-    const beside =
-      others.find((each) => each.name === query.get("beside")) ?? (query.get("beside") ? null : others[0]);
+    const beside = query.has("alone")
+      ? null
+      : (others.find((each) => each.name === query.get("beside")) ?? others[0]);
     if (others.length > 0) main.append(neuron.chooser(found, others, beside));
     const shown = [study, ...(beside ? [beside] : [])];
     main.append(
@@ -45,10 +46,12 @@ const neuron = {
   // The study whose neuron of the same place stands beside this one.
   chooser({ layer, neuron: index, query }, others, beside) {
     const go = (event) => {
-      location.hash = route.neuron(layer, index, route.changed(query, { beside: event.target.value }));
+      const name = event.target.value;
+      const values = name === "" ? { alone: "yes", beside: null } : { alone: null, beside: name };
+      location.hash = route.neuron(layer, index, route.changed(query, values));
     };
     const option = (name, text) =>
-      dom.make("option", { value: name, selected: name === (beside?.name ?? "none") }, text);
+      dom.make("option", { value: name, selected: name === (beside?.name ?? "") }, text);
     return dom.make(
       "p",
       {},
@@ -59,7 +62,7 @@ const neuron = {
         dom.make(
           "select",
           { change: go },
-          option("none", "no other"),
+          option("", "no other"),
           others.map((each) => option(each.name, each.name)),
         ),
       ),
@@ -139,32 +142,8 @@ const neuron = {
         ),
       );
     }
-    if (!details) {
-      parts.push(
-        dom.make(
-          "p",
-          {},
-          `This page has full details of ${numbers.whole(study.told)} neurons, and of this one only the numbers above. ` +
-            `For the rest: python scripts/neuron.py --study=${study.argument} --layer=${layer} --neuron=${index}`,
-        ),
-      );
-    } else {
-      parts.push(facts.triggers(study, details, index, text), facts.written(study, details, text));
-      if (!value("dead")) {
-        parts.push(
-          facts.positions(study, details),
-          await facts.examples(study, details, "example", "Highest", "examples, the highest first", text),
-          await facts.examples(
-            study,
-            details,
-            "random_example",
-            "At random",
-            "examples, drawn at random among the windows in which it is active",
-            text,
-          ),
-        );
-      }
-    }
+    if (details) parts.push(...(await neuron.details(study, details, index, value("dead"), text)));
+    else parts.push(neuron.withoutDetails(study, layer, index));
     return dom.make(
       "section",
       { "aria-label": study.name },
@@ -172,4 +151,25 @@ const neuron = {
       parts,
     );
   },
+
+  async details(study, details, index, isDead, text) {
+    const parts = [facts.triggers(study, details, index, text), facts.written(study, details, text)];
+    if (isDead) return parts;
+    parts.push(facts.positions(study, details));
+    for (const [kind, caption, what] of [
+      ["example", "Highest", "examples, the highest first"],
+      ["random_example", "At random", "examples, drawn at random among the windows in which it is active"],
+    ]) {
+      parts.push(await facts.examples(study, details, kind, caption, what, text));
+    }
+    return parts;
+  },
+
+  withoutDetails: (study, layer, index) =>
+    dom.make(
+      "p",
+      {},
+      `This page has full details of ${numbers.whole(study.detailed)} neurons, and of this one only the numbers above. ` +
+        `For the rest: python scripts/neuron.py --study=${study.argument} --layer=${layer} --neuron=${index}`,
+    ),
 };

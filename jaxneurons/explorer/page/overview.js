@@ -135,13 +135,15 @@ const overview = {
         (layer, row) => layer.slice(1, i + 2).reduce((sum, count) => sum + count, 0) / alive[row],
       ),
     }));
-    const share = numbers.percent(study.ngrams[n].criteria.coverage_share).replace(".00", "");
-    return charts.lines(`Alive neurons of which few ${name} cover ${share} of the activations`, {
-      ...common,
-      yLabel: "share",
-      percent: true,
-      series,
-    });
+    return charts.lines(
+      `Alive neurons of which few ${name} cover ${study.coverageShare} of the activations`,
+      {
+        ...common,
+        yLabel: "share",
+        percent: true,
+        series,
+      },
+    );
   },
 
   positional(study, isOneOfSeveral, link) {

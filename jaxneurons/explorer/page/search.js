@@ -14,6 +14,13 @@ const search = {
 
   async show(main, study, query) {
     const wanted = query.get("q") ?? "";
+    if (wanted === "") {
+      main.append(
+        dom.make("h1", {}, "Search"),
+        dom.make("p", {}, "Type a token, part of a trigger, or a place."),
+      );
+      return;
+    }
     const [vocabulary, triggers] = await Promise.all([study.vocabulary(), study.triggers()]);
     const text = (ids) => tokens.decode(ids, vocabulary, study.separator);
     const ids = search.tokens(wanted, vocabulary, text);
@@ -24,12 +31,12 @@ const search = {
       ...search.similar(wanted, study, vocabulary, text),
     );
     app.say(`${numbers.plural(found.length, "detector")} found.`, main);
-    if (study.told < study.layers.length * study.model.neurons) {
+    if (study.detailed < study.layers.length * study.model.neurons) {
       main.append(
         dom.make(
           "p",
           { class: "note" },
-          `Only the triggers of ${numbers.whole(study.told)} neurons are in this page. ` +
+          `Only the triggers of ${numbers.whole(study.detailed)} neurons are in this page. ` +
             `For all of them: python scripts/neuron.py --study=${study.argument} --token=TEXT`,
         ),
       );
@@ -96,7 +103,7 @@ const search = {
   detectors(wanted, ids, triggers, text) {
     const [exact, others] = [[], []];
     triggers.trigger_neuron.forEach((owner, i) => {
-      const trigger = Array.from(triggers.trigger_ids.subarray(3 * i, 3 * i + 3)).filter((id) => id >= 0);
+      const trigger = tokens.ofTrigger(triggers, i);
       const isExact = trigger.length === 1 && ids.includes(trigger[0]);
       if (!isExact && (wanted === "" || !text(trigger).includes(wanted))) return;
       (isExact ? exact : others).push({

@@ -1,7 +1,7 @@
 // Which neurons an address asks for, in which order: filters and a sort over the tables of all layers.
 "use strict";
 
-const RESERVED = ["sort", "page", "study", "beside", "q"];
+const RESERVED = ["sort", "page", "study", "beside", "alone", "q"];
 
 class Selection {
   // Neurons of a study by a query; problems with the query are in `problems`.

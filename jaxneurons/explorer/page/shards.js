@@ -85,6 +85,8 @@ const shards = {
     return bytes;
   },
 
+  digits: (number, length) => String(number).padStart(length, "0"),
+
   types: {
     f8: Float64Array,
     f4: Float32Array,
@@ -113,6 +115,11 @@ class Study {
       : `'${this.directory.replaceAll("'", "'\\''")}'`;
   }
 
+  // "95 %": the share of a neuron's activations that its coverage accounts for.
+  get coverageShare() {
+    return `${100 * this.ngrams[1].criteria.coverage_share} %`;
+  }
+
   // Columns of every neuron of a layer.
   layer(layer) {
     if (!this.layerTables.has(layer)) this.layerTables.set(layer, this.readLayer(layer));
@@ -120,25 +127,23 @@ class Study {
   }
 
   async readLayer(layer) {
-    const columns = await this.arrays(`layers/${String(layer).padStart(3, "0")}`);
+    const columns = await this.arrays(`layers/${shards.digits(layer, 3)}`);
     return { layer, study: this, size: this.model.neurons, ...columns };
   }
 
   // Details of 128 neurons, of which this one may be one; null where the page has none of them.
   async details(layer, neuron) {
     const columns = await this.layer(layer);
-    if (!columns.told[neuron]) return null;
+    if (!columns.detailed[neuron]) return null;
     const number = Math.floor(neuron / this.neurons_per_script);
-    const found = await this.arrays(
-      `neurons/${String(layer).padStart(3, "0")}/${String(number).padStart(4, "0")}`,
-    );
+    const found = await this.arrays(`neurons/${shards.digits(layer, 3)}/${shards.digits(number, 4)}`);
     return { ...found, row: found.neuron.indexOf(neuron) };
   }
 
   // A window of the text: its tokens and its domain.
   async textWindow(window) {
     const number = Math.floor(window / this.windows_per_script);
-    const { tokens, length, domain } = await this.arrays(`text/${String(number).padStart(4, "0")}`);
+    const { tokens, length, domain } = await this.arrays(`text/${shards.digits(number, 4)}`);
     const place = window % this.windows_per_script;
     let first = 0;
     for (let i = 0; i < place; i += 1) first += length[i];

@@ -61,8 +61,7 @@ const table = {
       // Frequencies are shown in percent.
       const placeholder = key.startsWith("frequency") ? "0.05 is 5 %" : null;
       const attributes = { type: "number", step: "any", placeholder };
-      const input = (name) =>
-        dom.make("label", {}, `${name} `, dom.make("input", { ...attributes, name }));
+      const input = (name) => dom.make("label", {}, `${name} `, dom.make("input", { ...attributes, name }));
       const choices = key === "type" ? ["positional", ...(options ?? [])] : options;
       values.replaceChildren(
         ...(options
@@ -157,7 +156,14 @@ const table = {
       { scope: "col", "aria-sort": direction },
       dom.make(
         "button",
-        { type: "button", click: () => table.go(query, { sort: next }) },
+        {
+          type: "button",
+          "data-column": column.key,
+          click: () => {
+            app.focusNext = `th button[data-column=${CSS.escape(column.key)}]`;
+            table.go(query, { sort: next });
+          },
+        },
         `${column.label}${sign}`,
       ),
     );

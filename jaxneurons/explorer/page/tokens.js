@@ -31,6 +31,9 @@ const tokens = {
     }
   },
 
+  // Ids of a trigger; behind the last of them stands -1.
+  ofTrigger: ({ trigger_ids: ids }, i) => Array.from(ids.subarray(3 * i, 3 * i + 3)).filter((id) => id >= 0),
+
   // Text on one line, with signs for line breaks and tabs and escapes for what cannot be seen.
   visible(text) {
     return text.replace(/[\p{C}\p{Z}]/gu, (character) => tokens.sign(character));
