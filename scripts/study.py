@@ -9,6 +9,7 @@ tokens: a minute on two idle CPU cores, and 139 of 4,096 neurons are dead.
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -16,6 +17,9 @@ import jaxneurons
 from jaxneurons import demo
 from jaxneurons.command import backend, cache, common_flags, progress, script
 from jaxneurons.run import options
+
+if TYPE_CHECKING:
+    from jaxneurons.studies.results import Results
 
 flags.adopt_module_key_flags(options)
 
@@ -44,7 +48,6 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 
 @script.command
 def main() -> None:
-    from jaxneurons.analysis import findings
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
@@ -90,6 +93,13 @@ def main() -> None:
             resources=resources,
             progress=shown,
         )
+    _report(result)
+
+
+def _report(result: "Results") -> None:
+    """Says what was found, and names the figures and the page."""
+    from jaxneurons.analysis import findings
+
     print(findings.to_text(result.summary), "", sep="\n")
     figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
