@@ -66,11 +66,12 @@ def check(config: Config, given: Iterable[Any]) -> np.ndarray:
             "the neurons are not pairs of integers. Pass (layer, neuron) of each, such as [(0, 12), (3, 7)]."
         )
     _require_in_model(config, pairs)
-    unique, number = np.unique(pairs, axis=0, return_counts=True)
-    if (number > 1).any():
-        layer, neuron = unique[number > 1][0]
+    unique, times = np.unique(pairs, axis=0, return_counts=True)
+    if (times > 1).any():
+        first = np.flatnonzero(times > 1)[0]
+        layer, neuron = unique[first]
         raise errors.UsageError(
-            f"neuron {neuron} of layer {layer} is named {number.max()} times. Name each neuron once."
+            f"neuron {neuron} of layer {layer} is named {times[first]} times. Name each neuron once."
         )
     return unique.astype(np.int64)
 

@@ -279,7 +279,7 @@ def test_layers_outside_of_the_model(study, layers):
     [
         ([], {}, "no neurons to ablate"),
         ([(0, 99)], {}, "no neuron 99 in layer 0"),
-        ([(0, 1), (0, 1)], {}, "2 times"),
+        ([(0, 1)] * 2 + [(0, 2)] * 3, {}, "neuron 1 of layer 0 is named 2 times"),
         ("dead", {}, "are not pairs of integers"),
         (3, {}, "are not pairs of integers"),
         ([(0, 1.5)], {}, "are not pairs of integers"),
