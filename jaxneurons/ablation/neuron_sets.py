@@ -43,14 +43,17 @@ def make_set(config: Config, given: Any) -> NeuronSet:
     if "triggers" not in columns:
         return NeuronSet(neurons, {})
     rows = zip(given["layer"], given["neuron"], given["triggers"], strict=True)
-    return NeuronSet(
-        neurons,
-        {
+    try:
+        triggers = {
             (int(layer), int(neuron)): ids
             for layer, neuron, found in rows
-            if (ids := [one["ids"][0] for one in found if len(one["ids"]) == 1])
-        },
-    )
+            if (ids := [int(one["ids"][0]) for one in found if len(one["ids"]) == 1])
+        }
+    except (TypeError, KeyError, ValueError) as error:
+        raise errors.UsageError(
+            "the column triggers is not as the tables of detectors have it. Pass such a table, or leave the column out."
+        ) from error
+    return NeuronSet(neurons, triggers)
 
 
 def check(config: Config, given: Iterable[Any]) -> np.ndarray:

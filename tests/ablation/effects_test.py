@@ -5,6 +5,7 @@ import json
 
 import jax
 import numpy as np
+import pandas
 import pytest
 
 import jaxneurons
@@ -274,6 +275,12 @@ def test_layers_outside_of_the_model(study, layers):
         named_sets.find(study, "dead", layers)
 
 
+def table(triggers):
+    """A neuron as in a table of detectors, or in one that a file does not hold as it was."""
+    row = {"layer": 0, "neuron": 1, "triggers": triggers}
+    return pandas.DataFrame([row])
+
+
 @cases.each(
     "neurons, chosen, message",
     [
@@ -284,7 +291,10 @@ def test_layers_outside_of_the_model(study, layers):
         (3, {}, "are not pairs of integers"),
         ([(0, 1.5)], {}, "are not pairs of integers"),
         ([(0, 1)], {"mode": "half"}, "Choose one of zero, mean"),
-        ([(0, 1)], {"controls": -1}, "Pass at least 0"),
+        ([(0, 1)], {"controls": -1}, "controls is -1. Pass at least 0"),
+        ([(0, 1)], {"seed": -1}, "seed is -1. Pass at least 0"),
+        (table("[{'ids': [3]}]"), {}, "column triggers is not as the tables"),
+        (table(float("nan")), {}, "column triggers is not as the tables"),
     ],
 )
 def test_arguments_without_meaning(study, neurons, chosen, message):
