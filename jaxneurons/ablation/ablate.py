@@ -160,10 +160,16 @@ def _by_domain(names: tuple[str, ...], measured: Measured) -> Losses:
     total, number = measured.loss.sum(axis=1), measured.predictions.sum(axis=1)
     losses = {OVERALL: float(total.sum() / number.sum())}
     for index in np.flatnonzero(number):
-        # A domain of that name is told apart.
-        key = f"{OVERALL} (domain)" if names[index] == OVERALL else names[index]
-        losses[key] = float(total[index] / number[index])
+        losses[_key(names, int(index))] = float(total[index] / number[index])
     return losses
+
+
+def _key(names: tuple[str, ...], index: int) -> str:
+    """The name of a domain, which is told apart from all domains together and from the others."""
+    name = names[index]
+    while name == OVERALL or name in names[:index] + names[index + 1 :]:
+        name += " (domain)"
+    return name
 
 
 def _by_position(measured: Measured) -> list[float | None]:

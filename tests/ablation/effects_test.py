@@ -163,6 +163,25 @@ def test_text_in_parts_and_any_batch_give_the_same(study):
     assert parts == whole
 
 
+def test_a_domain_has_its_own_loss_whatever_its_name(study):
+    text = texts.studied_text(study)
+    names = ("overall (domain)", "overall", *text.names[2:])
+    named = text._replace(names=names)
+    losses = [
+        ablate.ablate(
+            models.open_studied(study),
+            each,
+            [SUPPRESSOR],
+            controls=0,
+            windows_per_batch=8,
+            progress=Progress(shown=False),
+        ).base
+        for each in (text, named)
+    ]
+    assert list(losses[0].values()) == list(losses[1].values())
+    assert len(losses[0]) == len(names) + 1
+
+
 def test_controls_are_of_the_same_layer_and_decile_and_alive():
     rng = np.random.default_rng(0)
     count = {layer: rng.permutation(200) for layer in (1, 4)}
