@@ -84,6 +84,11 @@ def main() -> None:
     sources, resources = _TEXT.sources(), Resources(**_MACHINE.given())
     if _MAX_TOKENS.present and not sources:
         raise errors.UsageError("--max_tokens needs --corpus.")
+    of_model = (_REVISION, _STEP, _IGNORE_ATTRIBUTES)
+    if _MODEL.value is None and any(flag.present for flag in of_model):
+        raise errors.UsageError(
+            "--revision, --step and --ignore_attributes need --model."
+        )
     out = pathlib.Path(_OUT.value)
     writing.refuse_taken(out)
     study = opening.open_finished(pathlib.Path(_STUDY.value))

@@ -69,7 +69,7 @@ def ablate(
     """
     check_kinds(model, text)
     chosen = neuron_sets.make_set(model.config, neurons)
-    _check(model, text, mode, controls)
+    _check(model, text, mode, controls, seed)
     resolved = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
@@ -102,7 +102,7 @@ def ablate(
     return _result(model, text, chosen, mode, base, ablated, drawn, others)
 
 
-def _check(model: Model, text: Windows, mode: str, controls: int) -> None:
+def _check(model: Model, text: Windows, mode: str, controls: int, seed: int) -> None:
     if mode not in edits.MODES:
         raise errors.UsageError(
             f"mode is {mode!r}. Choose one of {', '.join(edits.MODES)}."
@@ -113,6 +113,8 @@ def _check(model: Model, text: Windows, mode: str, controls: int) -> None:
         )
     if controls < 0:
         raise errors.UsageError(f"controls is {controls}. Pass at least 0.")
+    if seed < 0:
+        raise errors.UsageError(f"seed is {seed}. Pass at least 0.")
     valid = np.arange(text.tokens.shape[1])[None, :] < text.lengths[:, None]
     special = np.isin(text.tokens, model.config.special_tokens)
     if not (valid & ~special)[:, 1:].any():
@@ -158,10 +160,16 @@ def _by_domain(names: tuple[str, ...], measured: Measured) -> Losses:
     total, number = measured.loss.sum(axis=1), measured.predictions.sum(axis=1)
     losses = {OVERALL: float(total.sum() / number.sum())}
     for index in np.flatnonzero(number):
-        # A domain of that name is told apart.
-        key = f"{OVERALL} (domain)" if names[index] == OVERALL else names[index]
-        losses[key] = float(total[index] / number[index])
+        losses[_key(names, int(index))] = float(total[index] / number[index])
     return losses
+
+
+def _key(names: tuple[str, ...], index: int) -> str:
+    """The name of a domain, which is told apart from all domains together and from the others."""
+    name = names[index]
+    while name == OVERALL or name in names[:index] + names[index + 1 :]:
+        name += " (domain)"
+    return name
 
 
 def _by_position(measured: Measured) -> list[float | None]:

@@ -43,14 +43,17 @@ def make_set(config: Config, given: Any) -> NeuronSet:
     if "triggers" not in columns:
         return NeuronSet(neurons, {})
     rows = zip(given["layer"], given["neuron"], given["triggers"], strict=True)
-    return NeuronSet(
-        neurons,
-        {
+    try:
+        triggers = {
             (int(layer), int(neuron)): ids
             for layer, neuron, found in rows
-            if (ids := [one["ids"][0] for one in found if len(one["ids"]) == 1])
-        },
-    )
+            if (ids := [int(one["ids"][0]) for one in found if len(one["ids"]) == 1])
+        }
+    except (TypeError, KeyError, ValueError) as error:
+        raise errors.UsageError(
+            "the column triggers is not as the tables of detectors have it. Pass such a table, or leave the column out."
+        ) from error
+    return NeuronSet(neurons, triggers)
 
 
 def check(config: Config, given: Iterable[Any]) -> np.ndarray:
@@ -66,11 +69,12 @@ def check(config: Config, given: Iterable[Any]) -> np.ndarray:
             "the neurons are not pairs of integers. Pass (layer, neuron) of each, such as [(0, 12), (3, 7)]."
         )
     _require_in_model(config, pairs)
-    unique, number = np.unique(pairs, axis=0, return_counts=True)
-    if (number > 1).any():
-        layer, neuron = unique[number > 1][0]
+    unique, times = np.unique(pairs, axis=0, return_counts=True)
+    if (times > 1).any():
+        first = np.flatnonzero(times > 1)[0]
+        layer, neuron = unique[first]
         raise errors.UsageError(
-            f"neuron {neuron} of layer {layer} is named {number.max()} times. Name each neuron once."
+            f"neuron {neuron} of layer {layer} is named {times[first]} times. Name each neuron once."
         )
     return unique.astype(np.int64)
 

@@ -37,7 +37,7 @@ def losses(found: Section) -> figure.Figure:
     ]
     labels = [
         f"neurons: {found['neurons']:,}, mode {found['mode']}",
-        "controls: others that fire as often",
+        "controls: others of the same layers",
     ]
     style.legend(
         canvas,

@@ -48,6 +48,7 @@ def findings(studies: Summaries) -> figure.Figure:
         style.count_axis(panel)
     for panel in grid.flat:
         panel.set_xlabel("training step")
+        panel.xaxis.set_major_locator(style.whole_numbers())
     handles += map(depth.sample, DETECTOR_LINES.values())
     terms = [f"{coverage.TERMS[int(n)]} detectors" for n in DETECTOR_LINES]
     style.legend(canvas, handles, [*runs, *terms])

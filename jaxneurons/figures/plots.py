@@ -67,6 +67,13 @@ def _position_criteria(summary: Section) -> Section:
     return summary["positions"]["criteria"]
 
 
+def _training_criteria(summary: Section) -> Section:
+    """The criteria of detectors, where n-grams were counted, and of positional neurons."""
+    ngrams = summary["ngrams"]
+    of_detectors = ngrams["1"]["criteria"] if ngrams else {}
+    return {**of_detectors, **_position_criteria(summary)}
+
+
 # Where a neuron of class 0 fires, by n.
 _BESIDE_NGRAMS = {
     1: "only on special tokens",
@@ -272,6 +279,7 @@ OVER_TRAINING = Plot(
     has=lambda summary: "step" in summary["model"],
     lacks="no training steps",
     draw=over_training.findings,
+    thresholds=_training_criteria,
 )
 
 

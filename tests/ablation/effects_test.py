@@ -5,6 +5,7 @@ import json
 
 import jax
 import numpy as np
+import pandas
 import pytest
 
 import jaxneurons
@@ -162,6 +163,25 @@ def test_text_in_parts_and_any_batch_give_the_same(study):
     assert parts == whole
 
 
+def test_a_domain_has_its_own_loss_whatever_its_name(study):
+    text = texts.studied_text(study)
+    names = ("overall (domain)", "overall", *text.names[2:])
+    named = text._replace(names=names)
+    losses = [
+        ablate.ablate(
+            models.open_studied(study),
+            each,
+            [SUPPRESSOR],
+            controls=0,
+            windows_per_batch=8,
+            progress=Progress(shown=False),
+        ).base
+        for each in (text, named)
+    ]
+    assert list(losses[0].values()) == list(losses[1].values())
+    assert len(losses[0]) == len(names) + 1
+
+
 def test_controls_are_of_the_same_layer_and_decile_and_alive():
     rng = np.random.default_rng(0)
     count = {layer: rng.permutation(200) for layer in (1, 4)}
@@ -274,17 +294,26 @@ def test_layers_outside_of_the_model(study, layers):
         named_sets.find(study, "dead", layers)
 
 
+def table(triggers):
+    """A neuron as in a table of detectors, or in one that a file does not hold as it was."""
+    row = {"layer": 0, "neuron": 1, "triggers": triggers}
+    return pandas.DataFrame([row])
+
+
 @cases.each(
     "neurons, chosen, message",
     [
         ([], {}, "no neurons to ablate"),
         ([(0, 99)], {}, "no neuron 99 in layer 0"),
-        ([(0, 1), (0, 1)], {}, "2 times"),
+        ([(0, 1)] * 2 + [(0, 2)] * 3, {}, "neuron 1 of layer 0 is named 2 times"),
         ("dead", {}, "are not pairs of integers"),
         (3, {}, "are not pairs of integers"),
         ([(0, 1.5)], {}, "are not pairs of integers"),
         ([(0, 1)], {"mode": "half"}, "Choose one of zero, mean"),
-        ([(0, 1)], {"controls": -1}, "Pass at least 0"),
+        ([(0, 1)], {"controls": -1}, "controls is -1. Pass at least 0"),
+        ([(0, 1)], {"seed": -1}, "seed is -1. Pass at least 0"),
+        (table("[{'ids': [3]}]"), {}, "column triggers is not as the tables"),
+        (table(float("nan")), {}, "column triggers is not as the tables"),
     ],
 )
 def test_arguments_without_meaning(study, neurons, chosen, message):

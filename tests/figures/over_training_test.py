@@ -75,6 +75,16 @@ def test_each_finding_is_drawn_over_the_steps_of_each_run(studied, tmp_path):
         "figure_T_findings_over_training.svg",
         "captions.md",
     ]
+    captions = (tmp_path / "figures" / "captions.md").read_text()
+    for threshold in ("`coverage_share` 0.95", "`information_threshold` 0.05"):
+        assert threshold in captions
+
+
+def test_ticks_stand_at_whole_steps(studied):
+    canvas = over_training.findings(read(studied, "wide", "other"))
+    for panel in canvas.axes:
+        panel.set_xlim(4, 6)
+        assert all(tick == round(tick) for tick in panel.get_xticks())
 
 
 @cases.each(
