@@ -4,6 +4,7 @@ The paper reads the role of a neuron off what it writes (§4.4); this takes the 
 """
 
 import dataclasses
+import numbers
 from typing import Any
 
 import numpy as np
@@ -111,10 +112,11 @@ def _check(model: Model, text: Windows, mode: str, controls: int, seed: int) -> 
         raise errors.UsageError(
             f"{model.name} has no biases, which would write the means. Ablate in mode zero."
         )
-    if controls < 0:
-        raise errors.UsageError(f"controls is {controls}. Pass at least 0.")
-    if seed < 0:
-        raise errors.UsageError(f"seed is {seed}. Pass at least 0.")
+    for name, value in (("controls", controls), ("seed", seed)):
+        if not isinstance(value, numbers.Integral) or value < 0:
+            raise errors.UsageError(
+                f"{name} is {value!r}. Pass a whole number, at least 0."
+            )
     valid = np.arange(text.tokens.shape[1])[None, :] < text.lengths[:, None]
     special = np.isin(text.tokens, model.config.special_tokens)
     if not (valid & ~special)[:, 1:].any():

@@ -24,7 +24,7 @@ class Ablation:
         base, ablated: cross-entropy in nats per token, "overall" and by domain.
         controls: the same without each draw of other neurons.
         control_neurons: how many neurons each draw has; fewer where a layer has no more alive.
-        triggers: what was done to the triggers of token detectors (`triggers.effects`); {} without any.
+        triggers: what was done to the triggers of token detectors (`triggers.effects`); {} without detectors.
         positions: "base", "ablated" and "controls" as above, but by the position that predicts.
     """
 
@@ -113,14 +113,18 @@ class Ablation:
 
     def _sentences(self) -> Iterator[str]:
         if not self.controls:
-            yield "There are no controls."
+            yield (
+                "There are no controls: none were asked for, or these layers have no other neurons that are alive."
+            )
         elif min(self.control_neurons) < self.neurons:
             yield (
                 f"Controls have {min(self.control_neurons):,} neurons, not {self.neurons:,}: these layers have no more "
                 "alive ones outside of the set."
             )
-        if self.triggers:
+        if self.triggers.get("detectors"):
             yield from self._about_triggers()
+        elif self.triggers:
+            yield "No trigger of these token detectors occurs in this text."
 
     def _about_triggers(self) -> Iterator[str]:
         found = self.triggers

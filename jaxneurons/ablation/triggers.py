@@ -82,11 +82,12 @@ def effects(base: Sums, ablated: Sums, controls: Sequence[Sums]) -> dict[str, An
     """What ablating did to the triggers of detectors, and what ablating each of the controls did to the same.
 
     Every number is a change from the base, averaged over occurrences and then over detectors; `expected_share` is
-    the share of detectors whose change has the sign of `EXPECTED`. Nothing where no trigger occurs.
+    the share of detectors whose change has the sign of `EXPECTED`. Where no trigger occurs there are only the numbers of
+    detectors and occurrences, both 0, and nothing where there are no detectors.
     """
     before = base.means()
     if not before:
-        return {}
+        return {"detectors": 0, "occurrences": 0} if base.layers else {}
     changes = _changes(before, ablated)
     return {
         "detectors": len(before),

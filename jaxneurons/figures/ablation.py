@@ -25,7 +25,7 @@ TICKS = 4
 def losses(found: Section) -> figure.Figure:
     """Change of the loss by domain; of what is predicted after triggers, and by position, where these were measured."""
     panels = [_by_domain]
-    panels += [_by_trigger] if found["triggers"] else []
+    panels += [_by_trigger] if found["triggers"].get("detectors") else []
     panels += [_by_position] if found["positions"] else []
     height = max(2.7, 0.9 + 0.26 * len(found["base"]))
     canvas, grid = style.new_figure(1, len(panels), 4.6, height)

@@ -84,6 +84,18 @@ def test_the_suppressor_alone(study):
     assert found["ablated"]["expected_share"] == {"logit": 1, "rank": 1, "cosine": 1}
 
 
+def test_triggers_that_do_not_occur_are_said(study, tmp_path):
+    absent = sorted(set(range(64)) - set(study.read("tokens").ravel().tolist()))
+    table = pandas.DataFrame(
+        {"layer": [0], "neuron": [0], "triggers": [[{"ids": absent[:1]}]]}
+    )
+    found = run(study, table, controls=0)
+    assert found.triggers == {"detectors": 0, "occurrences": 0}
+    assert "No trigger of these token detectors occurs in this text." in str(found)
+    assert "There are no controls: none were asked for" in str(found)
+    writing.write(found, tmp_path / "out")
+
+
 def test_dead_neurons_change_no_bit_whatever_they_would_write(study):
     """Certified dead here; their rows are made large, or nothing could change."""
     chosen = named_sets.find(study, "certified_dead").neurons
@@ -310,8 +322,9 @@ def table(triggers):
         (3, {}, "are not pairs of integers"),
         ([(0, 1.5)], {}, "are not pairs of integers"),
         ([(0, 1)], {"mode": "half"}, "Choose one of zero, mean"),
-        ([(0, 1)], {"controls": -1}, "controls is -1. Pass at least 0"),
-        ([(0, 1)], {"seed": -1}, "seed is -1. Pass at least 0"),
+        ([(0, 1)], {"controls": -1}, "controls is -1. Pass a whole number"),
+        ([(0, 1)], {"controls": "3"}, "controls is '3'. Pass a whole number"),
+        ([(0, 1)], {"seed": -1}, "seed is -1. Pass a whole number"),
         (table("[{'ids': [3]}]"), {}, "column triggers is not as the tables"),
         (table(float("nan")), {}, "column triggers is not as the tables"),
     ],
