@@ -135,9 +135,8 @@ def _run_part(
         batches,
         reduction,
         range(config.num_hidden_layers),
-        residual,
+        hidden.Reporting(residual, lambda index: progress.advance(tokens[index])),
         job.settings.dtype,
-        lambda index: progress.advance(tokens[index]),
         edit,
     ):
         for name, found in result.found.items():

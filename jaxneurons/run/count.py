@@ -81,7 +81,9 @@ def _counted(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What `count` yields; the layers below the first that is asked for count nothing."""
     tokens = [int(batch.valid.sum()) for batch in batches]
-    residual = hidden.InMemory()
+    residual = hidden.Reporting(
+        hidden.InMemory(), lambda index: shown.advance(tokens[index])
+    )
     first, stop = chosen.first_layer, chosen.last_layer + 1
     with progress as shown:
         shown.start(sum(tokens) * stop, "tokens x layers", "tokens")
@@ -96,7 +98,6 @@ def _counted(
                 some,
                 residual,
                 chosen.dtype,
-                lambda index: shown.advance(tokens[index]),
             ):
                 if result.layer >= first:
                     yield result.layer, result.found

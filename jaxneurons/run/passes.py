@@ -167,12 +167,13 @@ def _count_layers(
     """Runs the layers from `start` on; those below the first that is asked for count nothing."""
     settings = job.settings
     first = max(start, settings.first_layer)
+    reporting = hidden.Reporting(residual, on_batch)
     for counted, layers in (
         (reductions.chain(), range(start, first)),
         (reduction, range(first, settings.last_layer + 1)),
     ):
         yield from loop.run_layers(
-            source, batches, counted, layers, residual, settings.dtype, on_batch
+            source, batches, counted, layers, reporting, settings.dtype
         )
 
 

@@ -8,7 +8,7 @@ may be wrong; then it counts as missing, and the layers below it run again.
 
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import Protocol, Self
 
@@ -32,6 +32,19 @@ class HiddenStates(Protocol):
 
     def finish_layer(self, layer: int) -> list[str]:
         """Waits for what is under way; gives the digest of each part if the layer was copied to disk."""
+
+
+class Reporting:
+    """Hidden states that call `on_batch` with the index of each batch that is kept, for progress."""
+
+    def __init__(self, hidden: HiddenStates, on_batch: Callable[[int], object]):
+        self.take, self.finish_layer = hidden.take, hidden.finish_layer
+        self._put, self._on_batch = hidden.put, on_batch
+
+    def put(self, layer: int, batch: int, x: jax.Array) -> None:
+        """Keeps the residual stream, and reports it."""
+        self._put(layer, batch, x)
+        self._on_batch(batch)
 
 
 class Checkpoint:

@@ -64,7 +64,6 @@ def run_layers(
     layers: range,
     hidden: HiddenStates,
     dtype: str = "float32",
-    on_batch: Callable[[int], None] = lambda index: None,
     edit: Callable[[int, Parameters], Parameters] = lambda layer, params: params,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields what was counted in each.
@@ -76,7 +75,6 @@ def run_layers(
         layers: to run, ascending, or none. Unless they begin at 0, `hidden` holds what comes before.
         hidden: where the residual stream is kept between layers.
         dtype: to compute in: "float32", "bfloat16" or "float16".
-        on_batch: called with its index after each batch, for progress.
         edit: from a layer and its parameters, on the devices and in the type to compute in, to the parameters
             that run in their place, of the same shapes and types; so no executable is compiled anew.
 
@@ -102,7 +100,6 @@ def run_layers(
             # Dispatch must not run ahead of the device, or progress would lie.
             finite.append(jax.block_until_ready(is_finite))
             hidden.put(layer, index, x)
-            on_batch(index)
         _check_finite(layer, finite, dtype)
         states = reduction.merge(states)
         found, copied = reduction.finalize(states), hidden.finish_layer(layer)

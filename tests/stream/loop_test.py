@@ -78,12 +78,11 @@ def keep_activations(text):
     )
 
 
-def run(source, text, layers=LAYERS, **more):
+def run(source, text, layers=LAYERS, on_batch=lambda index: None, **more):
     reduction = keep_activations(text)
     batches = make_batches(text)
-    results = loop.run_layers(
-        source, batches, reduction, layers, hidden.InMemory(), **more
-    )
+    residual = hidden.Reporting(hidden.InMemory(), on_batch)
+    results = loop.run_layers(source, batches, reduction, layers, residual, **more)
     return [result.found["activation"] for result in results]
 
 
