@@ -11,7 +11,7 @@ WHAT = "an ablation"
 
 def refuse_taken(folder: pathlib.Path) -> None:
     """Raises OutputExistsError where something is, before hours of work and not after; imports what draws."""
-    import jaxneurons.figures  # noqa: F401
+    import jaxneurons.figures  # noqa: F401  its import checks Matplotlib
 
     files.refuse_existing(folder, WHAT)
 

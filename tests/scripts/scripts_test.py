@@ -89,6 +89,12 @@ def test_study_says_what_it_works_with(finished):
     [
         ("study", [], "--study=DIR is required"),
         ("explore", [], "--study=DIR is required"),
+        ("explore", ["--study=a", "--neuronpedia="], "--neuronpedia is empty"),
+        (
+            "ablate",
+            ["--study=a", "--neurons=dead", "--out=b", "--step=7"],
+            "--step and --ignore_attributes need --model.",
+        ),
         ("explore", ["--study=a", "--study=b"], "several studies needs --out=DIR"),
         (
             "explore",
