@@ -107,6 +107,7 @@ def _values(name, shape, spec, sizes, random) -> np.ndarray:
         "window": sizes["window"],
         "position": sizes["position"],
         "ngram_coverage": 5000,
+        "specific": 2,
         "positional_type": 5,
         "positional_strength": 3,
         "activation_count": sizes["window"] * sizes["position"] // len(DOMAINS),
