@@ -42,12 +42,14 @@ _EXPLORER = flags.DEFINE_bool(
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
     "model that comes with the package.",
 )
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
 
 @script.command
 def main() -> None:
+    from jaxneurons import processes
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
@@ -59,7 +61,9 @@ def main() -> None:
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
-        backend.start(_COMPILATION_CACHE.value, cache_directory)
+        backend.start(
+            _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
+        )
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
                 _MODEL.value,
@@ -93,7 +97,8 @@ def main() -> None:
             resources=resources,
             progress=shown,
         )
-    _report(result)
+    if processes.is_first():
+        _report(result)
 
 
 def _report(result: "Results") -> None:

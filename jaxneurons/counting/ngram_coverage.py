@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import devices, terms
+from jaxneurons import devices, processes, terms
 from jaxneurons.counting import (
     ngram_counts,
     ngram_order,
@@ -145,11 +145,11 @@ def _count_order(
             masks, block, order.places, order.occupied, blocks.width, mesh
         )
         counts = ngram_counts.count(bits, order.owners, shape)
-        total = np.asarray(counts.total).astype(np.int64)
+        total = devices.whole(counts.total).astype(np.int64)
         for share, found in coverages.items():
             needed = _needed(total, share).astype(np.int32)
             coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
-            found.append(np.asarray(coverage))
+            found.append(devices.whole(coverage))
         totals.append(total)
     joined = [blocks.by_neuron(coverages[share]) for share in shares]
     return *joined, blocks.by_neuron(totals)
@@ -202,7 +202,9 @@ def _candidates(
         ranks, activations = np.unique(slot_ranks, return_counts=True)
         pair = np.stack([np.full_like(ranks, neuron), ranks, activations])
         pairs.append(pair.astype(np.int32))
-    neurons, ranks, activations = np.concatenate(pairs, axis=1)
+    # Each process has looked at the neurons of its own devices.
+    of_all = processes.exchange(np.concatenate(pairs, axis=1))
+    neurons, ranks, activations = np.concatenate(of_all, axis=1)
     by_neuron = np.argsort(neurons, kind="stable")
     ranks = ranks[by_neuron]
     return {
@@ -219,7 +221,7 @@ def _neuron_bits(
     blocks: ngram_order.Blocks,
     chosen: np.ndarray,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each `chosen` neuron, block by block, with its bits uint32[U] in slot order."""
+    """Each `chosen` neuron of this process's devices, block by block, with its bits uint32[U] in slot order."""
     mesh = devices.mesh_of(masks)
     grid = np.zeros(packed_bits.WORD * blocks.words, bool)
     grid[: blocks.neurons] = chosen
@@ -235,12 +237,14 @@ def _neuron_bits(
         for first in range(0, max(map(len, columns)), NEURONS_AT_ONCE):
             some = [found[first : first + NEURONS_AT_ONCE] for found in columns]
             padded = np.stack([np.resize(found, NEURONS_AT_ONCE) for found in some])
-            on_host = np.asarray(
+            own = devices.own_places(devices.sharded(mesh))
+            on_host = devices.own_part(
                 ngram_counts.select_neurons(bits, padded.astype(np.int32), mesh)
             )
-            for device, found in enumerate(some):
+            for row, device in enumerate(range(mesh.size)[own]):
+                found = some[device]
                 yield from zip(
                     numbers[:, device, block].reshape(-1)[found],
-                    on_host[device, : len(found)],
+                    on_host[row, : len(found)],
                     strict=True,
                 )

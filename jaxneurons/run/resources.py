@@ -27,7 +27,7 @@ class Resources:
             their own copy.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
-        devices: of this host; None is all.
+        devices: of each process; None is all.
     """
 
     device_memory_bytes: int | None = None
