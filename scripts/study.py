@@ -92,6 +92,7 @@ def main() -> None:
             text,
             _STUDY.value,
             **chosen,
+            part=options.PART.value,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,

@@ -167,6 +167,16 @@ def _arrays(name: str, kept: Examples) -> dict[str, np.ndarray]:
     }
 
 
+def moved(found: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:
+    """The same arrays, with the windows of examples among them counted from another one."""
+    return {
+        name: np.where(array < 0, array, array + np.int32(by))
+        if name.endswith("example_window") and by
+        else array
+        for name, array in found.items()
+    }
+
+
 def merge_passes(
     before: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:

@@ -149,7 +149,8 @@ def _run_pass(
     reduction: Reduction,
     progress: Progress,
 ) -> None:
-    batches = loop.make_batches(job.text, job.model.config, job.spread, job.first)
+    first = job.offset + job.first
+    batches = loop.make_batches(job.text, job.model.config, job.spread, first)
     tokens = loop.batch_tokens(job.text, job.spread)
     source = layer_end.BoundedSource(job.model, job.settings.first_layer)
     writes = processes.is_first()

@@ -45,6 +45,7 @@ def study(
     examples: int = 16,
     candidate_share: float | str = 0.95,
     candidate_coverage: int = 64,
+    part: str | None = None,
     suppression: bool = True,
     figures: bool = True,
     resume: bool = False,
@@ -72,6 +73,8 @@ def study(
         candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this
             share is at most that: the lowest share, and the largest coverage, that another analysis
             of the study may ask for.
+        part: the share of the windows to study, such as "2/4", where each share is studied on a
+            machine of its own and `scripts/merge.py` makes one study of all; without n-grams.
         suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one
@@ -103,12 +106,12 @@ def study(
         candidate_share=candidate_share,
         candidate_coverage=candidate_coverage,
     )
-    check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
-    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch)
+    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch, part=part)
+    check_passes(chosen, resources)
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, chosen, resources, mesh)
-    identity = beginning.identify(model.store, model.name, text, chosen)
+    identity = beginning.identify(model.store, model.name, work.windows, chosen)
     _agree(identity, work)
     # Before anything is written: a study that cannot run should not be begun.
     if figures:

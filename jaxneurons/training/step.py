@@ -86,9 +86,7 @@ def abstract_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
 def put_windows(mesh: Mesh, windows: np.ndarray, parts: int) -> jax.Array:
     """Windows int32[B, T + 1] onto the devices as int32[parts, B / parts, T + 1], sharded."""
     stacked = windows.reshape(parts, -1, windows.shape[1])
-    return devices.put(
-        stacked, NamedSharding(mesh, PartitionSpec(None, devices.AXIS))
-    )
+    return devices.put(stacked, NamedSharding(mesh, PartitionSpec(None, devices.AXIS)))
 
 
 @functools.partial(
