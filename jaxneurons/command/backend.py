@@ -1,6 +1,5 @@
 """JAX's start, which the environment can spoil, with the cache of compiled programs and, if asked for, other processes."""
 
-import logging
 import os
 import pathlib
 import re
@@ -9,8 +8,6 @@ import sys
 
 from jaxneurons import errors
 from jaxneurons.command import compilation_cache, distributed, script
-
-_logger = logging.getLogger(__name__)
 
 
 def start(
@@ -25,11 +22,7 @@ def start(
     """
     if several:
         _check_xla_flags()
-        distributed.start()
-        # A process that dies leaves the others no time to say it.
-        _logger.info(
-            "if a process is lost, all end; to resume: %s", script.command_to_resume()
-        )
+        distributed.start(script.command_to_resume())
     find_devices()
     compilation_cache.enable(compiled, cache_directory)
 

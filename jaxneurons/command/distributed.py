@@ -6,10 +6,13 @@ runtime's coordinator, and all exit alike; one that dies takes the others with i
 """
 
 import logging
+import math
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from typing import Any, NoReturn
 
 from jaxneurons import errors
@@ -18,16 +21,22 @@ from jaxneurons import errors
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Seconds without a sign of life after which a process counts as dead.
 HEARTBEAT = 30
-# Seconds between two looks at whether another process ends, and those that one which ends waits for the others.
+# Seconds between two looks at whether another process ends; those that one which is interrupted has to end in good
+# order, which it cannot while it waits for another one; and those that it then waits for the others to know.
 _PERIOD = 0.3
+_GRACE = 3
 _PATIENCE = 10
 _KEY = "jaxneurons/end"
 # Taken by the thread that ends this process.
 _ending = threading.Lock()
+_logger = logging.getLogger(__name__)
 
 
-def start() -> None:
+def start(to_resume: str) -> None:
     """Joins the processes, unless that is done; to be called before JAX looks for devices.
+
+    Args:
+        to_resume: the command with which an interrupted run continues.
 
     Raises:
         UsageError: nothing says which processes there are, or they cannot be joined.
@@ -52,7 +61,13 @@ def start() -> None:
     if jax.process_index():
         # The first one speaks for all.
         logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.WARNING)
-    threading.Thread(target=_watch, daemon=True, name="other-processes").start()
+    # A process that dies leaves the others no time to say it.
+    _logger.info("if a process is lost, all end. To resume: %s", to_resume)
+    signals, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+    line = f"interrupted. To resume: {to_resume}"
+    threading.Thread(target=_watch, args=(signals, line), daemon=True).start()
 
 
 def is_started() -> bool:
@@ -78,12 +93,18 @@ def end(code: int, line: str) -> NoReturn:
     import jax
 
     if not _ending.acquire(blocking=False):
-        # Another process has ended all at this moment.
+        # The other thread ends this process at this moment.
         threading.Event().wait()
     if code == 0:
         # Waits for the others.
         jax.distributed.shutdown()
         sys.exit(0)
+    _end_all(code, line)
+
+
+def _end_all(code: int, line: str) -> NoReturn:
+    import jax
+
     try:
         said = f"{code} process {jax.process_index()}: {line}"
         _coordinator().key_value_set(_KEY, said, allow_overwrite=True)
@@ -93,20 +114,26 @@ def end(code: int, line: str) -> NoReturn:
     _leave(code)
 
 
-def _watch() -> None:
-    """Ends this process when another one has."""
+def _watch(signals: int, interrupted: str) -> None:
+    """Ends this process when another one has, or when the main thread does not see that it is interrupted."""
     import jax
 
-    pause = threading.Event()
+    deadline = math.inf
     while not _ending.locked():
-        pause.wait(_PERIOD)
+        if select.select([signals], [], [], _PERIOD)[0]:
+            received = os.read(signals, 64)
+            if {signal.SIGINT, signal.SIGTERM} & set(received):
+                deadline = min(deadline, time.monotonic() + _GRACE)
         try:
             said = _coordinator().key_value_try_get(_KEY)
         except RuntimeError as error:
-            if "NOT_FOUND" in str(error):
+            if "NOT_FOUND" not in str(error):
+                # The coordinator has gone, and JAX ends this process.
+                return
+            if time.monotonic() < deadline or not _ending.acquire(blocking=False):
                 continue
-            # The coordinator has gone, and JAX ends this process.
-            return
+            print(interrupted, file=sys.stderr, flush=True)
+            _end_all(errors.InterruptedRunError.exit_code, interrupted)
         if _ending.acquire(blocking=False):
             code, _, line = said.partition(" ")
             if jax.process_index() == 0:

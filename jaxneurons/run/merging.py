@@ -84,13 +84,9 @@ def _in_order(parts: Sequence[Study]) -> list[Study]:
         by_place[settings.part] = study
     number = next(iter(by_place)).partition("/")[2]
     places = [f"{index + 1}/{number}" for index in range(int(number))]
-    if missing := [place for place in places if place not in by_place]:
+    if by_place.keys() != set(places):
         raise errors.UsageError(
-            f"there is no part {', '.join(missing)}. Pass all of them."
-        )
-    if others := [place for place in by_place if place not in places]:
-        raise errors.UsageError(
-            f"{by_place[others[0]].path} is part {others[0]}, and others are of {number}. Pass parts of one number."
+            f"the parts are {', '.join(by_place)}, which are not all of {number}. Pass each of them."
         )
     return [by_place[place] for place in places]
 

@@ -68,7 +68,7 @@ def test_parts_make_the_study_of_all(folder, tmp_path):
 @cases.each(
     "names, message",
     [
-        (["part1", "part3"], "no part 2/3. Pass all of them"),
+        (["part1", "part3"], "the parts are 1/3, 3/3, which are not all of 3"),
         (["part1", "part1"], "are both part 1/3"),
         (["part1", "whole"], "whole is a study of all its windows"),
     ],
@@ -84,7 +84,11 @@ def test_what_is_not_all_parts_is_refused(folder, tmp_path, names, message):
     [
         ({"ngrams": True}, errors.UsageError, "does not follow from that of parts"),
         ({"dtype": "bfloat16"}, errors.MismatchError, "settings.dtype was 'float32'"),
-        ({"part": "1/2"}, errors.UsageError, "is part 1/2, and others are of 3"),
+        (
+            {"part": "1/2"},
+            errors.UsageError,
+            "the parts are 1/3, 2/3, 1/2, which are not all of 3",
+        ),
     ],
 )
 def test_parts_that_differ_are_refused(folder, tmp_path, changed, kind, message):

@@ -78,7 +78,7 @@ def test_without_anything_that_says_which_processes_there_are(monkeypatch):
     for name in [*distributed.VARIABLES, "SLURM_JOB_ID"]:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(errors.UsageError, match="set JAX_COORDINATOR_ADDRESS, "):
-        distributed.start()
+        distributed.start("")
 
 
 def _codes(number, target, *arguments):
