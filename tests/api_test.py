@@ -53,7 +53,6 @@ def test_every_public_name_is_documented_with_an_example(name):
         assert examples(name, thing)
 
 
-@pytest.mark.slow
 def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNEURONS_CACHE", str(tmp_path / "cache"))

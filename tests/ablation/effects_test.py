@@ -150,7 +150,6 @@ class Loud:
         return params
 
 
-@pytest.mark.slow
 def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
     model = jaxneurons.open_model()
     text = jaxneurons.load_text(model, window=64, max_tokens=2000)

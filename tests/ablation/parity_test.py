@@ -113,7 +113,6 @@ def our_logits(model, tokens, edit):
     return np.asarray(model.logits(x))
 
 
-@pytest.mark.slow
 @cases.each("make, variant", VARIANTS)
 def test_losses_and_logits_are_those_of_torch_hooks(make, variant, tmp_path):
     theirs = Theirs(make(variant) if variant else make())

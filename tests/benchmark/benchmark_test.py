@@ -309,7 +309,6 @@ def run_command(*flags):
     return helpers.run_script("", "benchmark", *flags)
 
 
-@pytest.mark.slow
 def test_command(tmp_path, campaign):
     """All contenders, each in a process of its own, in the campaign; otherwise the few of the roofline."""
     mode = "comparison" if campaign else "roofline"

@@ -82,11 +82,9 @@ def test_figures_found_before_a_failure_are_kept():
     assert parts.run(part, 0).problem == "not run: no time left"
 
 
-@pytest.mark.slow
-def test_command(tmp_path, campaign):
+@pytest.mark.campaign
+def test_command(tmp_path):
     pytest.importorskip("torch")
-    if not campaign:
-        pytest.skip("a process per check: part of the campaign")
     out = tmp_path / "found.json"
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/gpu_check.py", "--toy", f"--out={out}"],

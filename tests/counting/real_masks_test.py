@@ -30,7 +30,6 @@ def demo_study(demo_store, tmp_path_factory):
     )
 
 
-@pytest.mark.slow
 def test_trained_model_by_brute_force(demo_study):
     record, masks = demo_study
     assert len(record.read("tokens")) > 150
@@ -45,7 +44,6 @@ def test_trained_model_by_brute_force(demo_study):
     mask_oracle.assert_information(record, masks, chosen)
 
 
-@pytest.mark.slow
 def test_masks_are_those_of_transformers(demo_study):
     """On the text of the study, wherever the pre-activation is not within rounding of 0."""
     torch = pytest.importorskip("torch")
@@ -71,7 +69,6 @@ def test_masks_are_those_of_transformers(demo_study):
         np.testing.assert_array_equal(mask[clear], expected[clear] > 0)
 
 
-@pytest.mark.slow
 def test_batch_size_changes_no_bit(demo_store, tmp_path):
     one, sixteen = (
         studies.integer_arrays(

@@ -26,7 +26,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=23)
 def test_killed_at_random_instants(folder, tmp_path, campaign):
@@ -46,7 +45,6 @@ def test_killed_at_random_instants(folder, tmp_path, campaign):
     print(f"case 24: {kills} kills of {studies} studies, none lost")
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=23)
 def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):

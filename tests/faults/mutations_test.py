@@ -59,7 +59,6 @@ KINDS: dict[str, tuple[Callable[[pathlib.Path], Arrays], tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=21)
 @cases.each("kind", KINDS)
 def test_mutants_are_found_or_read_as_before(folder, tmp_path, campaign, kind):

@@ -194,7 +194,6 @@ FAMILIES = (
 )
 
 
-@pytest.mark.slow
 def test_galactica_and_gpt2_agree_with_transformers(tmp_path):
     for index, (make, attributes, written) in enumerate(FAMILIES):
         model = make(seed=index, **attributes)

@@ -48,7 +48,6 @@ def plain():
     return losses_of(PLAIN, 4)
 
 
-@pytest.mark.slow
 @cases.each("variant", [{}, {"positions": "none", "do_layer_norm_before": False}])
 def test_overfits_one_batch(variant):
     losses = losses_of(PLAIN, 100, dataclasses.replace(CONFIG, **variant))
@@ -86,7 +85,6 @@ print(json.dumps([jax.device_count(), test.losses_of(test.RECIPE, 4)]))
 """
 
 
-@pytest.mark.slow
 def test_four_devices_give_the_same_losses():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
