@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from jaxneurons.stats import domains, position_types, suppression, thresholds
-from tests.support import cases, helpers
+from tests.support import cases, helpers, studies
 
 README = helpers.REPOSITORY / "README.md"
 PAGES = [
@@ -32,8 +32,9 @@ def names(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("JAXNEURONS_CACHE", str(folder / "cache"))
         patch.setenv("MPLBACKEND", "agg")
-        for code in code_blocks("python"):
-            exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
+        with studies.undrawn():
+            for code in code_blocks("python"):
+                exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
     return names | {"folder": folder}
 
 

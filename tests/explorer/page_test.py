@@ -327,7 +327,9 @@ def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp
     result, _ = embedded
     whole = opening.open_finished(result.path)
     model = jaxneurons.open_model(cache=tmp_path / "cache")
-    text = jaxneurons.load_text(model, max_tokens=2000, cache=tmp_path / "cache")
+    text = jaxneurons.load_text(
+        model, window=64, max_tokens=2000, cache=tmp_path / "cache"
+    )
     with studies.undrawn():
         jaxneurons.study(model, text, tmp_path / "part", layers=(1, 1), ngrams=False)
     part = opening.open_finished(tmp_path / "part")

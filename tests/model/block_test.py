@@ -50,26 +50,22 @@ def test_vmap_over_layers_with_other_weights(layer):
     stacked = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
     out, _ = jax.vmap(lambda p: apply({"params": p}, x))(stacked)
     doubled = jax.tree.map(lambda p: 2 * p, params)
-    np.testing.assert_allclose(
-        out[1], apply({"params": doubled}, x)[0], atol=1e-5
-    )
+    np.testing.assert_allclose(out[1], apply({"params": doubled}, x)[0], atol=1e-5)
 
 
 def test_vmap_over_examples(layer):
     apply, params, x = layer
     out, _ = jax.vmap(lambda one: apply({"params": params}, one[None]))(x)
-    np.testing.assert_allclose(
-        out[:, 0], apply({"params": params}, x)[0], atol=1e-5
-    )
+    np.testing.assert_allclose(out[:, 0], apply({"params": params}, x)[0], atol=1e-5)
 
 
 def test_grad_of_one_neuron_by_the_input(layer):
     apply, params, x = layer
     _, activation = apply({"params": params}, x)
     position, index = np.argwhere(np.asarray(activation[0]) > 0)[-1]
-    gradient = jax.grad(
-        lambda x: apply({"params": params}, x)[1][0, position, index]
-    )(x)
+    gradient = jax.grad(lambda x: apply({"params": params}, x)[1][0, position, index])(
+        x
+    )
     # Causal: only this text, only up to this position.
     assert np.any(gradient[0, : position + 1])
     assert not np.any(gradient[0, position + 1 :])

@@ -24,9 +24,7 @@ def run(
         seconds: after so many it is killed; None: never.
         calls: after so many renames and syncs it is killed at the next; None: never.
     """
-    process = forked.CONTEXT.Process(
-        target=_call, args=(calls, target, *arguments)
-    )
+    process = forked.CONTEXT.Process(target=_call, args=(calls, target, *arguments))
     process.start()
     process.join(seconds)
     process.kill()
