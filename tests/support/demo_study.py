@@ -4,7 +4,6 @@ Tests leave it as it is.
 """
 
 import fcntl
-import pathlib
 import subprocess
 
 import pytest
