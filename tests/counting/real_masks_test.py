@@ -26,13 +26,13 @@ def demo_study(demo_store, tmp_path_factory):
         demo_store,
         demo.sources(),
         window=128,
-        max_tokens=20_000,
+        max_tokens=5000,
     )
 
 
 def test_trained_model_by_brute_force(demo_study):
     record, masks = demo_study
-    assert len(record.read("tokens")) > 150
+    assert len(record.read("tokens")) > 35
     mask_oracle.assert_counts(record, masks)
     neurons = record.identity.model.config.ffn_dim
     chosen = set(np.random.default_rng(0).choice(neurons, CHOSEN).tolist())
@@ -69,6 +69,7 @@ def test_masks_are_those_of_transformers(demo_study):
         np.testing.assert_array_equal(mask[clear], expected[clear] > 0)
 
 
+@pytest.mark.campaign
 def test_batch_size_changes_no_bit(demo_store, tmp_path):
     one, sixteen = (
         studies.integer_arrays(

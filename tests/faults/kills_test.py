@@ -3,7 +3,6 @@
 import pathlib
 import time
 
-import jax
 import numpy as np
 import pytest
 from matplotlib import figure
@@ -68,8 +67,6 @@ def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
     chosen = {"cache": cache, "window": 8, "windows_per_batch": 8, "figures": True}
     chosen["resources"] = Resources(checkpoint_minutes=0)
     # What takes most of the time here is not what is tested.
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
     try:
         studies.run_study(path, folder / "store", sources, **chosen)

@@ -156,6 +156,7 @@ def study_in_child(folder, stored, text, *flags):
     return opening.open_any(folder), int(re.search(r"peak (\d+)", done.stdout)[1])
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
     gigabytes = 0.1

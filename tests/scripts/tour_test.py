@@ -28,6 +28,7 @@ def kinds(cell):
     return [(out.output_type, sorted(out.get("data", ()))) for out in cell.outputs]
 
 
+@pytest.mark.campaign
 def test_every_cell_runs_and_gives_what_is_committed(elsewhere):
     committed = nbformat.read(notebook.TOUR, as_version=4)
     ran = notebook.run(notebook.TOUR, elsewhere)

@@ -48,7 +48,11 @@ def plain():
     return losses_of(PLAIN, 4)
 
 
-@cases.each("variant", [{}, {"positions": "none", "do_layer_norm_before": False}])
+@cases.each(
+    "variant",
+    [{}, {"positions": "none", "do_layer_norm_before": False}],
+    every_day=[{}],
+)
 def test_overfits_one_batch(variant):
     losses = losses_of(PLAIN, 100, dataclasses.replace(CONFIG, **variant))
     assert losses[0] > 3
