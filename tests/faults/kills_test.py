@@ -56,7 +56,7 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
         dying.run(_study, folder, path, calls=calls // 2)
         _go_on(folder, path)
         tries += 1
-        calls += 1 if campaign else 45
+        calls += 1 if campaign else 90
     assert calls > 60
     print(f"case 24: killed at {tries} renames and syncs and once more, none lost")
 
