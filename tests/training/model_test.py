@@ -64,6 +64,7 @@ def test_parts_and_recomputing_change_nothing(plain):
     np.testing.assert_allclose(plain, losses_of(chosen, 4), rtol=1e-5)
 
 
+@pytest.mark.campaign
 def test_bfloat16_is_near_float32(plain):
     rounded = losses_of(dataclasses.replace(PLAIN, dtype="bfloat16"), 4)
     np.testing.assert_allclose(plain, rounded, rtol=0.02)
