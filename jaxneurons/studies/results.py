@@ -39,7 +39,7 @@ class Results:
         corpus: the domains of its text.
         special_tokens: ids that only windows put into text, ascending.
         settings: what else decides the numbers: window, layers, type.
-        versions: version of each package that may change a bit, by name.
+        versions: version of each package that may change a bit, by name; None for one that runs from a checkout.
         device: what it was computed on.
     """
 
@@ -48,7 +48,7 @@ class Results:
     corpus: tuple[Domain, ...]
     special_tokens: tuple[int, ...]
     settings: Settings
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     device: Device
     _study: Study
 
