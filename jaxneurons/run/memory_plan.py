@@ -13,7 +13,7 @@ import jax
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.counting import ngram_coverage, packed_bits, promoted
+from jaxneurons.counting import ngram_coverage, ngram_order, packed_bits, promoted
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
 from jaxneurons.run import host_memory
@@ -24,8 +24,10 @@ from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
 
 GIB = 2**30
-# Of what the machine or the device has, where no flag says how much of it to use.
+# Of what the machine has, or of what JAX may take of an accelerator (its own reserve is left out
+# of that), where no flag says how much of it to use.
 DEFAULT_SHARE = 0.8
+DEVICE_SHARE = 0.95
 # Batches of hidden states on their way: in, out, ahead, and waiting for the disk.
 BATCHES_AT_ONCE = 8
 # Bytes a token, measured: windows while they are cut; the n-grams and their slots while they are
@@ -39,8 +41,10 @@ CANDIDATE_BYTES = 80
 BLOCK_BYTES = 160
 # Bytes of a neuron that is a detector: its triggers and the tokens it is compared on.
 DETECTOR_BYTES = 5000
-# More than this does not count n-grams any faster.
+# More than this does not count n-grams any faster on a CPU. On accelerators every block costs calls
+# and waits, whatever its size.
 MOST_NGRAM_WORK = 2**28
+MOST_NGRAM_WORK_ON_DEVICE = 2**32
 
 
 class Plan(NamedTuple):
@@ -88,8 +92,9 @@ def make_plan(job: Job) -> Plan:
     left = free[counting] - (taken[place] if place == counting else 0)
     if shared:
         left //= spread.mesh.size
+    most = MOST_NGRAM_WORK if shared else MOST_NGRAM_WORK_ON_DEVICE
     least = NGRAM_WORK_BYTES * job.text.tokens.size
-    return Plan(place, least + min(left, max(0, MOST_NGRAM_WORK - least)))
+    return Plan(place, least + min(left, max(0, most - least)))
 
 
 def find_needs(job: Job) -> dict[str, Need]:
@@ -162,7 +167,7 @@ def budgets(resources: Resources) -> Need:
     """What may be used of device and host: as asked for, else a share of what is there."""
     device, host = resources.device_memory_bytes, resources.host_memory_bytes
     return Need(
-        int(DEFAULT_SHARE * _device_memory()) if device is None else device,
+        _device_budget() if device is None else device,
         int(DEFAULT_SHARE * host_memory.available()) if host is None else host,
     )
 
@@ -176,13 +181,25 @@ def _example_need(config: Config, settings: Settings, spread: Spread) -> Need:
 
 def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
     count, length = windows.tokens.shape
-    words = packed_bits.word_count(config.ffn_dim)
-    masks = 4 * words * spread.windows_per_device * length
+    masks = (
+        4
+        * most_words(config.ffn_dim, spread.mesh.size)
+        * spread.windows_per_device
+        * length
+    )
     if spread.mesh.size > 1:
         # When devices exchange them they have what they send and what they get.
         masks *= 2
     per_token = NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES
     return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
+
+
+def most_words(neurons: int, number_of_devices: int) -> int:
+    """Words of a mask, whatever the budget for counting cuts them into: equal blocks have a few more words."""
+    return max(
+        ngram_order.cut_neurons(neurons, 1, widest, number_of_devices).words
+        for widest in range(1, packed_bits.word_count(neurons) + 1)
+    )
 
 
 def _most_candidates(config: Config, windows: Windows) -> int:
@@ -254,7 +271,16 @@ def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def _device_memory() -> int:
-    """Bytes that JAX may take of the device; of a CPU, those of the machine."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    return statistics.get("bytes_limit", host_memory.available())
+def _device_budget() -> int:
+    """Bytes that may be used of an accelerator where nobody says how many; of a CPU, of the machine."""
+    if _host_pool() == "memory":
+        return int(DEFAULT_SHARE * host_memory.available())
+    device = jax.local_devices()[0]
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" not in statistics:
+        raise errors.UsageError(
+            f"{device.device_kind} does not say how much memory it has. Say how much of it may be used, or "
+            "unset XLA_PYTHON_CLIENT_ALLOCATOR.",
+            remedy={"device_memory_gb": "GIB"},
+        )
+    return int(DEVICE_SHARE * statistics["bytes_limit"])

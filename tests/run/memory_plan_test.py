@@ -11,7 +11,7 @@ import pytest
 from flax import traverse_util
 
 from jaxneurons import config, devices, errors
-from jaxneurons.counting import paper, reductions
+from jaxneurons.counting import ngram_order, paper, reductions
 from jaxneurons.model import block
 from jaxneurons.run import job, memory_plan, settings
 from jaxneurons.run.resources import Resources
@@ -98,6 +98,40 @@ def test_defaults_are_a_share_of_what_there_is():
     assert memory_plan.budgets(Resources())[1] > 2**28
     given = Resources(device_memory_bytes=5, host_memory_bytes=0)
     assert memory_plan.budgets(given) == (5, 0)
+
+
+class Accelerator:
+    device_kind = "Fast 1"
+
+    def __init__(self, statistics):
+        self._statistics = statistics
+
+    def memory_stats(self):
+        return self._statistics
+
+
+def test_an_accelerator_is_planned_by_what_jax_may_take_of_it(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        jax, "local_devices", lambda: [Accelerator({"bytes_limit": 2000})]
+    )
+    assert memory_plan.budgets(Resources()).device == 1900
+    monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator(None)])
+    with pytest.raises(errors.UsageError, match="^Fast 1 does not say how") as caught:
+        memory_plan.budgets(Resources())
+    assert caught.value.remedy == {"device_memory_gb": "GIB"}
+    given = Resources(device_memory_bytes=5)
+    assert memory_plan.budgets(given).device == 5
+
+
+@cases.each("neurons, number", [(3072, 1), (3072, 5), (300, 1), (20, 8)])
+def test_masks_take_no_more_than_is_planned(neurons, number):
+    planned = memory_plan.most_words(neurons, number)
+    words = [
+        ngram_order.cut_neurons(neurons, 100, memory, number).words
+        for memory in range(1, 10_000, 37)
+    ]
+    assert max(words) <= planned < -(-neurons // 32) + 2 * number + 20
 
 
 @cases.each(
