@@ -173,7 +173,13 @@ def _count_layers(
         (reduction, range(first, settings.last_layer + 1)),
     ):
         yield from loop.run_layers(
-            source, batches, counted, layers, reporting, settings.dtype
+            source,
+            batches,
+            counted,
+            layers,
+            reporting,
+            settings.dtype,
+            settings.precision,
         )
 
 

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneurons import devices, errors
-from jaxneurons.config import Config
+from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.devices import Spread
 from jaxneurons.disk import ahead
-from jaxneurons.model import embed
+from jaxneurons.model import block, embed
 from jaxneurons.stream.hidden import HiddenStates
 from jaxneurons.stream.step import Parameters, init_states, step
 from jaxneurons.text.windows import Windows
@@ -64,6 +64,7 @@ def run_layers(
     layers: range,
     hidden: HiddenStates,
     dtype: str = "float32",
+    precision: str = "highest",
     edit: Callable[[int, Parameters], Parameters] = lambda layer, params: params,
 ) -> Iterator[LayerResult]:
     """Runs all batches through consecutive layers and yields what was counted in each.
@@ -75,6 +76,7 @@ def run_layers(
         layers: to run, ascending, or none. Unless they begin at 0, `hidden` holds what comes before.
         hidden: where the residual stream is kept between layers.
         dtype: to compute in: "float32", "bfloat16" or "float16".
+        precision: of the matrix products, one of `config.PRECISIONS`.
         edit: from a layer and its parameters, on the devices and in the type to compute in, to the parameters
             that run in their place, of the same shapes and types; so no executable is compiled anew.
 
@@ -89,7 +91,8 @@ def run_layers(
         stored = jax.device_put(model.read_layer(layer), devices.replicated(mesh))
         return jax.block_until_ready(edit(layer, cast_parameters(stored, dtype)))
 
-    run_step = functools.partial(step, model.config, reduction.update, mesh)
+    layer_block = block.Block(model.config, precision=PRECISIONS[precision])
+    run_step = functools.partial(step, layer_block, reduction.update, mesh)
     take = hidden.take if layers.start else _embed_batches(model, batches, dtype)
     for layer, params, waited in ahead.load_ahead(load, layers):
         began = time.perf_counter() - waited

@@ -222,7 +222,7 @@ class Results:
             f"  layers  {settings.first_layer} to {settings.last_layer} of "
             f"{config.num_hidden_layers}, {config.ffn_dim:,} neurons each\n"
             f"  tokens  {tokens}; in windows of {settings.window:,}\n"
-            f"  run     {settings.dtype} on {self.device.kind}, {ngrams} n-grams"
+            f"  run     {settings.arithmetic} on {self.device.kind}, {ngrams} n-grams"
         )
 
 

@@ -161,7 +161,7 @@ def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, 
     params = traverse_util.unflatten_dict(flat, sep="/")
     states = jax.eval_shape(lambda: step.init_states(reduction.init, spread.mesh))
     lowered = step.step.lower(
-        model, reduction.update, spread.mesh, params, x, states, batch
+        block.Block(model), reduction.update, spread.mesh, params, x, states, batch
     )
     taken = lowered.compile().memory_analysis().temp_size_in_bytes
     assert 0 < taken <= memory_plan.step_bytes(model, chosen)

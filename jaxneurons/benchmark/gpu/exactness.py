@@ -114,8 +114,8 @@ def fused_attention(sizes: Sizes) -> Iterator[Figure]:
     for head_size in sizes.head_sizes:
         for dtype in ("float16", "bfloat16"):
             name = f"head size {head_size}, {dtype}: cuDNN against chunked"
-            if not attention.cudnn_runs(jnp.dtype(dtype)):
-                yield Figure(name, "not run: no CUDA GPU")
+            if not attention.cudnn_runs(jnp.dtype(dtype), head_size):
+                yield Figure(name, "not run: no cuDNN")
                 continue
             shape = (2, sizes.positions, sizes.heads, head_size)
             keys = jax.random.split(jax.random.key(head_size), 3)
