@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from jaxneurons import devices, errors
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
@@ -107,4 +109,4 @@ def _counted(
                 chosen.precision,
             ):
                 if result.layer >= first:
-                    yield result.layer, result.found
+                    yield result.layer, jax.device_get(result.found)

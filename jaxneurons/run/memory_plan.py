@@ -13,7 +13,13 @@ import jax
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.counting import ngram_coverage, ngram_order, packed_bits, promoted
+from jaxneurons.counting import (
+    ngram_candidates,
+    ngram_coverage,
+    ngram_order,
+    packed_bits,
+    promoted,
+)
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
 from jaxneurons.run import host_memory
@@ -119,8 +125,10 @@ def find_needs(job: Job) -> dict[str, Need]:
         "a batch of windows": Need(
             step_bytes(config, settings) + moving, spread.mesh.size * moving
         ),
-        # On the host those of the layer before, which are written while this one computes.
-        "position counts": Need(counts, counts),
+        # Those of the layer before too, which are copied and written while this one computes.
+        "position counts": Need(
+            counts * (1 if _host_pool() == "memory" else 2), counts
+        ),
         "examples": _example_need(config, settings, spread),
         "text": Need(text, text),
     }
@@ -191,7 +199,9 @@ def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
         # When devices exchange them they have what they send and what they get.
         masks *= 2
     per_token = NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES
-    return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
+    ahead = 0 if _host_pool() == "memory" else ngram_candidates.BYTES_AHEAD
+    host = NGRAM_HOST_BYTES * count * length + ahead
+    return Need(masks + per_token * count * length, host)
 
 
 def most_words(neurons: int, number_of_devices: int) -> int:
