@@ -167,8 +167,15 @@ def hidden_bytes(job: Job) -> Need:
 def step_bytes(config: Config, settings: Settings) -> int:
     """What the layer's executable takes beside arguments and results; not below XLA's account."""
     tokens = settings.windows_per_batch * settings.window
-    scores = min(settings.window, attention.CHUNK)
-    return 4 * tokens * (5 * config.hidden_size + 2 * config.ffn_dim + 5 * scores)
+    scores = 4 * 5 * min(settings.window, attention.CHUNK)
+    if _host_pool() == "memory":
+        # A CPU multiplies 16-bit types in 32 bits.
+        rows = 4 * (5 * config.hidden_size + 2 * config.ffn_dim)
+    else:
+        itemsize = jax.numpy.dtype(settings.dtype).itemsize
+        # The values of neurons and, in bytes, which are active.
+        rows = itemsize * 5 * config.hidden_size + (itemsize + 2) * config.ffn_dim
+    return tokens * (rows + scores)
 
 
 def budgets(resources: Resources) -> Need:
