@@ -8,7 +8,7 @@ so that the masks may be gone long before the last piece is made.
 import collections
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -96,7 +96,7 @@ def _bits(
     blocks: ngram_order.Blocks,
     rows: np.ndarray,
     at_once: int,
-) -> Iterator[Bits]:
+) -> Generator[Bits, None, None]:
     """The bits of all candidates' neurons, piece by piece; each piece begins with those of none."""
     for (n, order), most in zip(orders.items(), rows, strict=True):
         most = np.minimum(most, len(order.distinct.tokens))

@@ -123,7 +123,8 @@ def find_needs(job: Job) -> dict[str, Need]:
         # On the host until the devices have it, before the weights come.
         "the embedding": Need(embedding, max(0, embedding - 2 * stored * weights)),
         "a batch of windows": Need(
-            step_bytes(config, settings) + moving, spread.mesh.size * moving
+            step_bytes(config, settings, _host_pool() == "memory") + moving,
+            spread.mesh.size * moving,
         ),
         # Those of the layer before too, which are copied and written while this one computes.
         "position counts": Need(
@@ -164,11 +165,11 @@ def hidden_bytes(job: Job) -> Need:
     return Need(spread.windows_per_device * window, spread.windows_padded * window)
 
 
-def step_bytes(config: Config, settings: Settings) -> int:
+def step_bytes(config: Config, settings: Settings, on_cpu: bool) -> int:
     """What the layer's executable takes beside arguments and results; not below XLA's account."""
     tokens = settings.windows_per_batch * settings.window
     scores = 4 * 5 * min(settings.window, attention.CHUNK)
-    if _host_pool() == "memory":
+    if on_cpu:
         # A CPU multiplies 16-bit types in 32 bits.
         rows = 4 * (5 * config.hidden_size + 2 * config.ffn_dim)
     else:

@@ -231,9 +231,8 @@ class OnHost:
 
     def _bring(self, layer: int, batch: int) -> jax.Array:
         x = self._batches.pop(batch, None)
-        if x is None:
-            x = self._checkpoint.read(layer - 1, batch)
-        return jax.device_put(x, self._checkpoint.sharding)
+        kept = self._checkpoint.read(layer - 1, batch) if x is None else x
+        return jax.device_put(kept, self._checkpoint.sharding)
 
 
 class OnDisk:

@@ -10,7 +10,16 @@ import sys
 import numpy as np
 import pytest
 
-from jaxneurons.benchmark.gpu import exactness, parts, sizes, streaming
+from jaxneurons import errors
+from jaxneurons.benchmark.gpu import (
+    ends,
+    exactness,
+    parts,
+    run,
+    sizes,
+    speed,
+    streaming,
+)
 from tests.support import cases
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -80,6 +89,31 @@ def test_figures_found_before_a_failure_are_kept():
     assert len(outcome.figures) == 2 * len(exactness.arithmetics())
     assert outcome.problem.startswith("failed: ConfigError: not a model that is")
     assert parts.run(part, 0).problem == "not run: no time left"
+
+
+@cases.each(
+    "chosen, message",
+    [
+        ((False, []), "no accelerator to check: JAX finds the CPU alone. Install"),
+        ((True, ["step", "speed"]), "no part 'speed'. Choose of float64, attention, "),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(monkeypatch, chosen, message):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with pytest.raises(errors.UsageError, match=message):
+        run.run(*chosen, 60.0, None, print)
+
+
+def test_a_layers_end_and_a_step_are_timed():
+    figures = [
+        *speed.layer_step(sizes.TOY, "toy"),
+        *speed.copies(sizes.TOY),
+        *ends.layer_end(sizes.TOY, "toy"),
+    ]
+    assert values(figures, "counted") and values(figures, "pinned to device")[0] > 0
+    # The rare neurons are not active at all in so short a text.
+    assert values(figures, "candidates looked through")
+    assert all(np.isfinite(figure.value) for figure in figures)
 
 
 @pytest.mark.slow

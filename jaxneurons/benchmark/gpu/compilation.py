@@ -33,14 +33,16 @@ class Program(NamedTuple):
 
 def read(compiled: jax.stages.Compiled) -> Program:
     """Reads a compiled program."""
-    text = compiled.as_text()
+    text, memory = compiled.as_text(), compiled.memory_analysis()
+    # XLA tells of all that it compiled itself.
+    assert text is not None and memory is not None
     lines = list(_instructions(text))
     calls: dict[str, int] = {}
     for line in lines:
         if called := re.search(r'custom_call_target="([^"]+)"', line):
             calls[called[1]] = calls.get(called[1], 0) + 1
     return Program(
-        temporaries=compiled.memory_analysis().temp_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
         calls=calls,
         kernels=sum(bool(_STARTED.search(line)) for line in lines),
         integers=max(map(_largest, lines), default=0),

@@ -107,8 +107,8 @@ def compile_all(
             yield _compiled(case, size, "attention", lowered, None)
         budget = memory_plan.MOST_NGRAM_WORK_ON_DEVICE
         for name, lowered, runs in programs.lower_ends(case, mesh, budget):
-            planned = budget if "grams" in name else None
-            yield _compiled(case, size, name, lowered, planned, runs)
+            of_ngrams = budget if "grams" in name else None
+            yield _compiled(case, size, name, lowered, of_ngrams, runs)
 
 
 def _step_bytes(case: Workload) -> int:
@@ -118,7 +118,7 @@ def _step_bytes(case: Workload) -> int:
         windows_per_batch=case.windows_per_batch,
         dtype=case.dtype,
     )
-    return memory_plan.step_bytes(case.config, chosen)
+    return memory_plan.step_bytes(case.config, chosen, on_cpu=False)
 
 
 def _compiled(

@@ -124,7 +124,7 @@ def lower_ends(
     slots = jax.tree.map(
         lambda leaf: lay((1, *leaf.shape), leaf.dtype), jax.eval_shape(kept.init)
     )
-    yield "examples merged", kept.merge.lower(slots), 1
+    yield "examples merged", jax.jit(kept.merge).lower(slots), 1
     yield from _lower_ngrams(case, mesh, ngram_bytes)
 
 
@@ -190,7 +190,7 @@ def _shape(
     shape: tuple[int, ...],
     dtype: Any,
     spec: PartitionSpec | None = None,
-) -> jax.ShapeDtypeStruct:
+) -> Any:
     """An array that is nowhere yet, by default spread as windows are."""
     spec = PartitionSpec(devices.AXIS) if spec is None else spec
     sharding = jax.sharding.NamedSharding(mesh, spec)

@@ -3,6 +3,7 @@
 Sizes in, figures out, one by one as they are found. Many calls are made before one is waited for, as a study does.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ def layer_step(sizes: Sizes, shape: str) -> Iterator[Figure]:
     for counted in ("nothing", "everything"):
         call = _stepping(case, counted, params)
         free = _seconds(sizes, call)
-        waiting = _seconds(sizes, lambda call=call: jax.block_until_ready(call()))
+        waiting = _seconds(sizes, functools.partial(_wait_for, call))
         taken.append(free)
         yield Figure(f"{counted} counted", 1e3 * free, "ms per batch")
         share = 100 * operations / free / ceiling
@@ -118,6 +119,10 @@ def _stepping(
         return finite
 
     return call
+
+
+def _wait_for(call: Callable[[], jax.Array]) -> None:
+    jax.block_until_ready(call())
 
 
 def draw_layer(case: Workload) -> loop.Parameters:
