@@ -72,7 +72,29 @@ def test_switch():
     with pytest.raises(ValueError, match="attention_mask"):
         mask = jnp.ones((2, 4), bool)
         attention.causal_attention(*heads, mask, implementation="cudnn")
-    if not attention.cudnn_runs(jnp.bfloat16):
+    if not attention.cudnn_runs(jnp.bfloat16, 8):
         auto = attention.causal_attention(*heads)
         chunked = attention.causal_attention(*heads, implementation="chunked")
         np.testing.assert_array_equal(auto, chunked)
+
+
+class Card:
+    device_kind = "NVIDIA H100"
+
+
+def test_where_cudnn_refuses_the_plain_form_runs_and_one_line_says_so(
+    monkeypatch, caplog
+):
+    """A CPU refuses as a card does that cuDNN does not know; also while JAX traces, as in a step."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda *kind: [Card()])
+    for _ in range(2):
+        heads = random_heads(4, size=4, dtype=jnp.float16)
+        auto = jax.jit(attention.causal_attention)(*heads)
+        chunked = attention.causal_attention(*heads, implementation="chunked")
+        np.testing.assert_array_equal(auto, chunked)
+        jax.clear_caches()
+    (message,) = caplog.messages
+    assert message.startswith(
+        "cuDNN's attention does not run in float16 with heads of 4: "
+    )
