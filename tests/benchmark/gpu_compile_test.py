@@ -41,11 +41,9 @@ def test_without_the_compiler_one_line_says_what_to_install():
         programs.make_mesh("h100")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.skipif(not HAS_COMPILER, reason="wants the extra cuda13")
-def test_all_programs_of_a_size_are_as_planned(campaign):
-    if not campaign:
-        pytest.skip("compiles for minutes: part of the campaign")
+def test_all_programs_of_a_size_are_as_planned():
     done = subprocess.run(
         [sys.executable, REPOSITORY / "scripts/gpu_compile.py", "--size=opt-125m"],
         check=False,
