@@ -179,7 +179,7 @@ def at_hand(tree: Any) -> Any:
     return jax.tree.map(own_copy, tree)
 
 
-def own_places(sharding: NamedSharding) -> slice:
+def own_places(sharding: jax.sharding.Sharding) -> slice:
     """Where this process's devices are on the axis that `sharded` spreads an array over."""
     own = sharding.addressable_devices_indices_map((sharding.num_devices,))
     places = [index[0].start or 0 for index in own.values() if index]

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxneurons import devices, errors, processes
 from jaxneurons.command.progress import Progress
-from jaxneurons.counting import paper, reductions
+from jaxneurons.counting import ngram_candidates, paper, reductions
 from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.disk import files
 from jaxneurons.run import layer_end, memory_plan
@@ -155,7 +155,10 @@ def _run_pass(
     source = layer_end.BoundedSource(job.model, job.settings.first_layer)
     writes = processes.is_first()
 
-    def finish(result: LayerResult) -> None:
+    def finish(result: LayerResult, found: ngram_candidates.Candidates | None) -> None:
+        if found is not None:
+            with contextlib.closing(found), devices.unguarded():
+                candidates.save(study, result.layer, found)
         bounds = source.bounds.pop(result.layer, None)
         layer_end.finish_layer(study, job, result, bounds, plan.hidden_states)
         progress.log_line(layer_end.describe(result, job, sum(tokens)))
@@ -176,20 +179,32 @@ def _run_pass(
         for result in results:
             if result.layer not in done:
                 progress.describe(f"{result.layer + 1} of {layers} layers")
-                pieces = result.found.pop("candidates", ())
-                if not writes:
-                    # Finding candidates takes all processes.
-                    collections.deque(pieces, maxlen=0)
-                elif pieces:
-                    candidates.save(study, result.layer, pieces)
+                found = result.found.pop("candidates", None)
+                if found is not None and processes.number() > 1:
+                    _save_together(study, result.layer, found)
+                    found = None
                 if writes:
-                    finisher.submit(finish, result)
+                    finisher.submit(finish, result, found)
+                if found is not None:
+                    # There is no room for the masks of two layers.
+                    found.released.wait()
             if checkpoint.begin(result.layer + 1):
                 # The copy that study.json names must stand until the next one is named.
                 finisher.wait()
     if writes and not job.is_last:
         study.finish_pass(job.stop)
         contents.remove_counts(study, but=job.stop)
+
+
+def _save_together(
+    study: Study, layer: int, found: ngram_candidates.Candidates
+) -> None:
+    """Finds a layer's candidates, which takes the main threads of all processes; the first one saves them."""
+    with contextlib.closing(found):
+        if processes.is_first():
+            candidates.save(study, layer, found)
+        else:
+            collections.deque(found, maxlen=0)
 
 
 def _count_layers(
@@ -210,7 +225,13 @@ def _count_layers(
         (reduction, range(first, settings.last_layer + 1)),
     ):
         yield from loop.run_layers(
-            source, batches, counted, layers, reporting, settings.dtype
+            source,
+            batches,
+            counted,
+            layers,
+            reporting,
+            settings.dtype,
+            settings.precision,
         )
 
 

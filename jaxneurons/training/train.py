@@ -7,14 +7,13 @@ model together, and the first one writes all but the checkpoints.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
 from typing import Any
 
 import jax
 
 from jaxneurons import devices, errors, processes
-from jaxneurons.command import agreement, compilation_cache
+from jaxneurons.command import agreement, compilation_cache, versions
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest
@@ -177,7 +176,7 @@ def _prepare(request: Request, content: bytes) -> tuple[runs.Identity, data.Data
         windows={"training": len(text.training), "validation": len(text.validation)},
         validation_share=request.validation_share,
         tokenizer=found.digest,
-        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        versions=versions.find(VERSIONED),
         device=_device(),
     )
     return identity, text
