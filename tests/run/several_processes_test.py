@@ -1,5 +1,6 @@
 """Several processes make one study together: the bits of one process, whichever end early and however many go on."""
 
+import dataclasses
 import functools
 import os
 import pickle
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxneurons
-from jaxneurons import errors
+from jaxneurons import errors, processes
 from jaxneurons.command import backend, distributed, script
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
@@ -20,7 +21,10 @@ from jaxneurons.run import models, texts
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
 from jaxneurons.studies import opening
-from tests.support import planted, planted_ngrams, several, studies
+from jaxneurons.training import losses, train
+from jaxneurons.training import run as runs
+from jaxneurons.training.request import Cadence
+from tests.support import planted, planted_ngrams, several, studies, training_runs
 
 PHRASES = [(4,), (5, 6), (7, 8, 9), (9,), (8, 7), (10, 11, 12)]
 INTERRUPTED = errors.InterruptedRunError.exit_code
@@ -69,9 +73,45 @@ def test_whichever_ends_the_others_end_and_any_number_goes_on(folder, path):
     assert (record.read("random_example_window") > 6).any()
 
 
-def test_processes_that_would_do_different_things_are_told_what_differs(folder, path):
-    assert _codes(2, _run, folder, path, _quiet, _differ) == [0, 0]
+@pytest.mark.fault(case=24)
+def test_killed_at_ten_random_instants(folder, tmp_path, campaign):
+    """Any of two or three processes; the others end too, and another number of them goes on to the same bits."""
+    if not campaign:
+        pytest.skip("takes --campaign")
+    random = np.random.default_rng(0)
+    began = time.monotonic()
+    timed = tmp_path / "timed"
+    timed.mkdir()
+    assert _codes(2, _run, folder, timed / "study", _quiet) == [0, 0]
+    longest = time.monotonic() - began
+    killed = []
+    for number in range(10):
+        path = tmp_path / str(number) / "study"
+        path.parent.mkdir()
+        started = several.start(2 + number % 2, _run, folder, path, _quiet)
+        victim = random.integers(len(started))
+        time.sleep(random.uniform(0, longest))
+        started[victim].kill()
+        codes = several.codes(started)
+        assert None not in codes and 0 not in codes or set(codes) == {0}, codes
+        if set(codes) != {0}:
+            killed.append((int(victim), codes))
+            assert not set(_codes(3 - number % 2, _run, folder, path, _quiet)) - {0}
+        studies.assert_same(path, folder / "whole")
+    print(f"case 24: several processes killed, and how all ended: {killed}")
+
+
+def test_processes_that_differ_are_told_how_and_those_that_agree_train(folder, path):
+    together, apart = path.parent / "together", path.parent / "apart"
+    train.train(_training(folder, apart))
+    assert _codes(2, _run, folder, path, None, _train, together) == [0, 0]
     assert not path.exists()
+    found, expected = (losses.read(each / "loss.jsonl") for each in (together, apart))
+    assert [line["step"] for line in found] == [0, 2, 4]
+    for line, other in zip(found, expected, strict=True):
+        # The sum of gradients is in another order.
+        assert line == pytest.approx(other, rel=1e-4)
+    assert runs.open_run(together).finished
 
 
 def test_without_anything_that_says_which_processes_there_are(monkeypatch):
@@ -85,17 +125,17 @@ def _codes(number, target, *arguments):
     return several.codes(several.start(number, target, *arguments))
 
 
-def _run(folder, path, make_progress, then=lambda *_: None):
-    """One of several processes, as a command: it makes the study, or goes on with it."""
+def _run(folder, path, make_progress, then=lambda *_: None, *arguments):
+    """One of several processes, as a command: makes the study or goes on with it, if any, and then does the rest."""
     index = os.environ["SLURM_PROCID"]
     (path.parent / f"pid{index}").write_text(str(os.getpid()))
 
     @script.command
     def main():
         backend.start(None, folder / "cache", several=True)
-        if then is not _differ:
+        if make_progress is not None:
             _study(folder, path, make_progress())
-        then(folder, path)
+        then(folder, path, *arguments)
 
     main()
 
@@ -133,11 +173,27 @@ class _Signal(Progress):
             time.sleep(several.PATIENCE)
 
 
-def _differ(folder, path):
+def _train(folder, path, out):
+    """Refuses a study of two types; trains a model, in two runs, of which the second continues the first."""
     dtype = ("float32", "bfloat16")[jax.process_index()]
     said = "settings.dtype is 'float32' in process 0 and 'bfloat16' in process 1"
     with pytest.raises(errors.MismatchError, match=said):
         _study(folder, path, dtype=dtype)
+    train.train(_training(folder, out))
+    if processes.is_first():
+        training_runs.interrupted(out, path.parent / "again", 2)
+    processes.exchange(None)
+    train.train(_training(folder, path.parent / "again"))
+    first, again = map(training_runs.outcome, (out, path.parent / "again"))
+    assert first == again
+
+
+def _training(folder, out):
+    recipe = dataclasses.replace(
+        training_runs.RECIPE, steps=4, warmup_steps=2, windows_per_step=4
+    )
+    cadence = Cadence(log_every=2, validate_every=4, checkpoint_every=2)
+    return training_runs.request(folder, out, recipe=recipe, cadence=cadence)
 
 
 def _others(folder, path):
