@@ -161,6 +161,7 @@ def test_two_processes_do_not_train_in_one_directory(folder, tmp_path):
 
 
 @pytest.mark.fault(case=30)
+@pytest.mark.campaign
 def test_divergence_stops_and_saves_no_broken_state(folder, tmp_path):
     path = tmp_path / "run"
     wild = dataclasses.replace(RECIPE, learning_rate=1e15, warmup_steps=0, steps=5)
