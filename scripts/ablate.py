@@ -106,6 +106,7 @@ def main() -> None:
             seed=_SEED.value,
             windows_per_batch=study.identity.settings.windows_per_batch,
             dtype=study.identity.settings.dtype,
+            precision=study.identity.settings.precision,
             resources=resources,
             progress=shown,
         )

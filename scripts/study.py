@@ -75,6 +75,7 @@ def main() -> None:
             model.config,
             window=options.WINDOW.value,
             max_tokens=options.MAX_TOKENS.value,
+            stored=model.store.dtype,
             **chosen,
         )
         announcement.say_model(model.name, model.store, resolved, resources, shown)

@@ -137,6 +137,7 @@ def _run_part(
         range(config.num_hidden_layers),
         hidden.Reporting(residual, lambda index: progress.advance(tokens[index])),
         job.settings.dtype,
+        job.settings.precision,
         edit,
     ):
         for name, found in result.found.items():

@@ -9,6 +9,8 @@ import sys
 from jaxneurons import errors
 from jaxneurons.command import compilation_cache
 
+GPU_SHARE = ".92"
+
 
 def start(compiled: str | None, cache_directory: pathlib.Path) -> None:
     """Finds JAX's devices and has it keep what it compiles; raises as `find_devices`.
@@ -22,12 +24,13 @@ def start(compiled: str | None, cache_directory: pathlib.Path) -> None:
 
 
 def find_devices() -> None:
-    """Imports JAX and lets it find its devices.
+    """Imports JAX and lets it find its devices, and asks for more of a GPU's memory than JAX does by itself.
 
     Raises:
         UsageError: the environment asks for devices that are not here, or has settings that JAX refuses.
     """
     _check_xla_flags()
+    _ask_for_memory()
     try:
         import jax
 
@@ -46,6 +49,18 @@ def find_devices() -> None:
             f"JAX cannot start{settings}: {reason}. Change or unset these variables, or install what the "
             "device needs (for an NVIDIA GPU, the extra cuda12 or cuda13)."
         ) from error
+
+
+def _ask_for_memory() -> None:
+    """Sets what JAX reads when it starts, unless the environment has settings of its own.
+
+    The share of a GPU's memory, of which JAX takes 75 % by itself, and the most of the machine's that may be pinned
+    for it, by itself 64 GB.
+    """
+    if "XLA_CLIENT_MEM_FRACTION" not in os.environ:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", GPU_SHARE)
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    os.environ.setdefault("XLA_PJRT_GPU_HOST_MEMORY_LIMIT_GB", str(physical >> 30))
 
 
 def _check_xla_flags() -> None:

@@ -39,7 +39,7 @@ def define() -> MachineFlags:
             "device_memory_gb",
             None,
             "Memory of each accelerator that may be used, in GiB; without an accelerator, memory of the machine. "
-            "Default: four fifths of all there is.",
+            "Default: 95 % of what JAX may take of an accelerator, or four fifths of the machine's.",
             lower_bound=0,
         ),
         flags.DEFINE_float(

@@ -34,7 +34,7 @@ def model(name: str, store: reading.Store, settings: Settings) -> str:
         )
     return (
         f"{name}: {layers}; {config.ffn_dim:,} neurons per layer; weights in {store.dtype}, "
-        f"computed in {settings.dtype}"
+        f"computed in {settings.arithmetic}"
     )
 
 

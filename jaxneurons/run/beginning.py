@@ -3,11 +3,11 @@
 In: model, windows and settings. Out: a study directory whose layers are all still to run.
 """
 
-import importlib.metadata
 import pathlib
 
 import jax
 
+from jaxneurons.command import versions
 from jaxneurons.store import reading
 from jaxneurons.studies import contents, coordinates, opening, vocabulary
 from jaxneurons.studies.directory import Study
@@ -36,7 +36,7 @@ def identify(
         corpus=tuple(_describe(windows, index) for index in range(len(windows.names))),
         special_tokens=model.config.special_tokens,
         settings=settings,
-        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        versions=versions.find(VERSIONED),
         device=Device(platform=device.platform, kind=device.device_kind),
     )
 

@@ -99,7 +99,8 @@ def finish_layer(
 ) -> None:
     """Adds what a pass found in a layer to the passes before; the last one writes the layer."""
     layer = result.layer
-    sums = result.found | {name: np.asarray(getattr(result, name)) for name in TIMES}
+    found = {name: np.asarray(array) for name, array in result.found.items()}
+    sums = found | {name: np.asarray(getattr(result, name)) for name in TIMES}
     if job.first:
         before = contents.read_counts(study, layer, job.first)
         sums = _add_passes(before, sums)

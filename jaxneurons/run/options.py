@@ -7,7 +7,7 @@ from absl import flags
 
 from jaxneurons import demo
 from jaxneurons.command import common_flags, machine_flags, text_flags
-from jaxneurons.config import DTYPES
+from jaxneurons.config import DTYPES, PRECISIONS
 from jaxneurons.run.resources import Resources
 from jaxneurons.text.sources import Source
 
@@ -29,7 +29,18 @@ WINDOWS_PER_BATCH = flags.DEFINE_integer(
     "on a CPU and 16,384 on other devices.",
 )
 DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", DTYPES, "Floating-point type to compute in."
+    "dtype",
+    "auto",
+    ("auto", *DTYPES),
+    "Floating-point type to compute in. auto is float32 on a CPU, and on accelerators, where float32 is many times "
+    "slower, the type that the weights are stored in.",
+)
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    "highest",
+    list(PRECISIONS),
+    "How float32 is multiplied: highest is float32 throughout; tf32x3, bf16x3 and bf16x6 add 3 or 6 products of "
+    "shorter terms, which a GPU multiplies faster.",
 )
 MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
@@ -116,6 +127,7 @@ def chosen() -> dict[str, Any]:
         "layers": layers(),
         "windows_per_batch": WINDOWS_PER_BATCH.value,
         "dtype": DTYPE.value,
+        "precision": PRECISION.value,
         "ngrams": NGRAMS.value,
         "examples": EXAMPLES.value,
         "candidate_share": CANDIDATE_SHARE.value,

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxneurons import devices
 from jaxneurons.command.progress import Progress
-from jaxneurons.counting import paper, reductions
+from jaxneurons.counting import ngram_candidates, paper, reductions
 from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.disk import files
 from jaxneurons.run import layer_end, memory_plan
@@ -123,7 +123,10 @@ def _run_pass(
     tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
     source = layer_end.BoundedSource(job.model, job.settings.first_layer)
 
-    def finish(result: LayerResult) -> None:
+    def finish(result: LayerResult, found: ngram_candidates.Candidates | None) -> None:
+        if found is not None:
+            with contextlib.closing(found), devices.unguarded():
+                candidates.save(study, result.layer, found)
         bounds = source.bounds.pop(result.layer, None)
         layer_end.finish_layer(study, job, result, bounds, plan.hidden_states)
         progress.log_line(layer_end.describe(result, job, sum(tokens)))
@@ -144,9 +147,11 @@ def _run_pass(
         for result in results:
             if result.layer not in done:
                 progress.describe(f"{result.layer + 1} of {layers} layers")
-                if pieces := result.found.pop("candidates", None):
-                    candidates.save(study, result.layer, pieces)
-                finisher.submit(finish, result)
+                found = result.found.pop("candidates", None)
+                finisher.submit(finish, result, found)
+                if found is not None:
+                    # There is no room for the masks of two layers.
+                    found.released.wait()
             if checkpoint.begin(result.layer + 1):
                 # The copy that study.json names must stand until the next one is named.
                 finisher.wait()
@@ -173,7 +178,13 @@ def _count_layers(
         (reduction, range(first, settings.last_layer + 1)),
     ):
         yield from loop.run_layers(
-            source, batches, counted, layers, reporting, settings.dtype
+            source,
+            batches,
+            counted,
+            layers,
+            reporting,
+            settings.dtype,
+            settings.precision,
         )
 
 

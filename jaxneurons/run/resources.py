@@ -17,7 +17,7 @@ class Resources:
 
     Attributes:
         device_memory_bytes: most memory of each accelerator, or of the machine where there is none;
-            None is four fifths of what there is.
+            None is 95 % of what JAX may take of an accelerator, four fifths of a machine's.
         host_memory_bytes: most memory of the machine, not counting 0.7 GiB for Python and JAX; None
             is four fifths of what there is.
         spill_directory: where hidden states are written that no memory has room for, and the copies

@@ -37,7 +37,8 @@ def study(
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
+    precision: str = "highest",
     ngrams: bool = True,
     examples: int = 16,
     candidate_share: float | str = 0.95,
@@ -60,7 +61,10 @@ def study(
         layers: first and last to report, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
-        dtype: to compute in: "float32", "bfloat16" or "float16".
+        dtype: to compute in: "float32", "bfloat16", "float16", or "auto": float32 on a CPU, on
+            accelerators the type that the weights are stored in.
+        precision: of float32 products: "highest", or "tf32x3", "bf16x3" or "bf16x6", which a GPU
+            multiplies faster; `config.PRECISIONS` explains them.
         ngrams: whether n-grams are counted.
         examples: windows kept for each neuron in which it is at its highest, and as many in which
             it is active chosen at random; 0 keeps none.
@@ -89,6 +93,8 @@ def study(
         layers=layers,
         windows_per_batch=windows_per_batch,
         dtype=dtype,
+        precision=precision,
+        stored=model.store.dtype,
         max_tokens=text.max_tokens,
         ngrams=ngrams,
         examples=examples,

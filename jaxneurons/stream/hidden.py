@@ -196,7 +196,7 @@ class InMemory:
 
 
 class OnHost:
-    """The residual stream in host memory; the next batch comes to the device while one computes.
+    """The residual stream in pinned memory of the host, which devices copy from and to while they compute.
 
     Args:
         checkpoint: where to copy it.
@@ -206,9 +206,9 @@ class OnHost:
     def __init__(self, checkpoint: Checkpoint, batches: int):
         self._checkpoint = checkpoint
         self._number = batches
-        self._batches: dict[int, np.ndarray] = {}
+        self._pinned = checkpoint.sharding.with_memory_kind("pinned_host")
+        self._batches: dict[int, jax.Array] = {}
         self._coming: dict[int, jax.Array] = {}
-        self._leaving: dict[int, jax.Array] = {}
 
     def take(self, layer: int, batch: int) -> jax.Array:
         """A batch before a layer, whose transfer has begun before; that of the next one begins."""
@@ -220,27 +220,19 @@ class OnHost:
         return x
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
-        """Begins to take a batch after a layer to the host, and ends so with the one before."""
-        x.copy_to_host_async()
-        self._settle()
-        self._leaving[batch] = x
-        self._checkpoint.save(layer, batch, x)
+        """Begins to take a batch after a layer to the host."""
+        self._batches[batch] = jax.device_put(x, self._pinned)
+        self._checkpoint.save(layer, batch, self._batches[batch])
 
     def finish_layer(self, layer: int) -> list[str]:
         """Waits for transfers and copies of the layer; gives the copies' digests."""
-        self._settle()
+        jax.block_until_ready(self._batches)
         return self._checkpoint.finish_layer(layer)
 
     def _bring(self, layer: int, batch: int) -> jax.Array:
         x = self._batches.pop(batch, None)
-        if x is None:
-            x = self._checkpoint.read(layer - 1, batch)
-        return jax.device_put(x, self._checkpoint.sharding)
-
-    def _settle(self) -> None:
-        while self._leaving:
-            batch, x = self._leaving.popitem()
-            self._batches[batch] = np.asarray(x)
+        kept = self._checkpoint.read(layer - 1, batch) if x is None else x
+        return jax.device_put(kept, self._checkpoint.sharding)
 
 
 class OnDisk:

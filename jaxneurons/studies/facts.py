@@ -96,7 +96,7 @@ class Identity:
         corpus: the domains of the text, in the order of the arrays.
         special_tokens: ids that only windows put into text, ascending.
         settings: what else decides the numbers.
-        versions: version of each package that may change a bit, by name.
+        versions: version of each package that may change a bit, by name; None for one that runs from a checkout.
         device: what it is computed on.
     """
 
@@ -104,7 +104,7 @@ class Identity:
     corpus: tuple[Domain, ...]
     special_tokens: tuple[int, ...]
     settings: Settings
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     device: Device
 
     def to_json(self) -> dict[str, Any]:

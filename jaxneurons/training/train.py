@@ -4,14 +4,13 @@ The same request again continues an interrupted run. Another request for the sam
 refused, naming what differs, and nothing there is touched.
 """
 
-import importlib.metadata
 import os
 from typing import Any
 
 import jax
 
 from jaxneurons import devices, errors
-from jaxneurons.command import compilation_cache
+from jaxneurons.command import compilation_cache, versions
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest
@@ -153,7 +152,7 @@ def _prepare(request: Request, content: bytes) -> tuple[runs.Identity, data.Data
         windows={"training": len(text.training), "validation": len(text.validation)},
         validation_share=request.validation_share,
         tokenizer=found.digest,
-        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        versions=versions.find(VERSIONED),
         device=_device(),
     )
     return identity, text
