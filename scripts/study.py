@@ -1,6 +1,7 @@
 r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
+    python scripts/study.py --model=planted --study=studies/planted
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py
 
@@ -28,7 +29,8 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Model to study: a Hugging Face directory, an id on its hub such as facebook/opt-125m, a layer store, "
-    "or a directory that train.py wrote. Default: the model that comes with the package.",
+    "or a directory that train.py wrote; or planted, a model that comes with the package and whose neurons were "
+    "set by hand, so that every figure has something in it. Default: the trained model that comes with the package.",
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
@@ -40,7 +42,7 @@ _EXPLORER = flags.DEFINE_bool(
     "explorer",
     None,
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
-    "model that comes with the package.",
+    "models that come with the package.",
 )
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
@@ -104,7 +106,8 @@ def _report(result: "Results") -> None:
     print(findings.to_text(result.summary), "", sep="\n")
     figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
-    if _EXPLORER.value or (_EXPLORER.value is None and _MODEL.value is None):
+    embedded = demo.embedded(_MODEL.value) is not None
+    if _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path)}")
