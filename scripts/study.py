@@ -44,12 +44,14 @@ _EXPLORER = flags.DEFINE_bool(
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
     "models that come with the package.",
 )
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
 
 @script.command
 def main() -> None:
+    from jaxneurons import processes
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
@@ -61,7 +63,9 @@ def main() -> None:
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
-        backend.start(_COMPILATION_CACHE.value, cache_directory)
+        backend.start(
+            _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
+        )
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
                 _MODEL.value,
@@ -91,12 +95,14 @@ def main() -> None:
             text,
             _STUDY.value,
             **chosen,
+            part=options.PART.value,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,
             progress=shown,
         )
-    _report(result)
+    if processes.is_first():
+        _report(result)
 
 
 def _report(result: "Results") -> None:

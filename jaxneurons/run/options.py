@@ -76,6 +76,12 @@ DOCUMENT_START = flags.DEFINE_integer(
     "config.json says.",
     lower_bound=0,
 )
+PART = flags.DEFINE_string(
+    "part",
+    None,
+    "Share of the windows to study, as I/N with I from 1 to N, such as 2/4. Machines that are not connected can study "
+    "one share each, and merge.py makes one study of them. It needs --nongrams. Default: all windows.",
+)
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
     True,

@@ -115,6 +115,7 @@ KEEP = flags.DEFINE_list(
 )
 CACHE = common_flags.cache()
 COMPILATION_CACHE = common_flags.compilation_cache()
+DISTRIBUTED = common_flags.distributed()
 
 
 def _define(kind: type) -> list[str]:
@@ -139,7 +140,8 @@ def start(doing: str) -> Progress:
     """Says what is done and starts JAX; raises UsageError where that cannot start."""
     progress = Progress()
     progress.log_line(doing)
-    backend.start(COMPILATION_CACHE.value, cache_directory())
+    several = DISTRIBUTED.value == "auto"
+    backend.start(COMPILATION_CACHE.value, cache_directory(), several)
     return progress
 
 
