@@ -22,12 +22,12 @@ def planted_directory() -> pathlib.Path:
     return _FOLDER / PLANTED
 
 
-def embedded(name: str | None) -> tuple[str, pathlib.Path] | None:
-    """Title and directory of the model that a user means who names none, or the planted one; None for all others.
+def embedded(name: str) -> tuple[str, pathlib.Path] | None:
+    """Title and directory of the model that a user means by "", or of the planted one; None for all others.
 
     A directory of the planted one's name is that directory.
     """
-    if name is None:
+    if name == "":
         return MODEL_NAME, model_directory()
     if name == PLANTED and not pathlib.Path(name).exists():
         return PLANTED, planted_directory()
