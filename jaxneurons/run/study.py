@@ -5,6 +5,7 @@ In: a model, its text, a place. Out: a finished study on disk.
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 
 from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze, drawing
+from jaxneurons.command import cache as caches
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files
+from jaxneurons.disk import files, places
+from jaxneurons.disk.places import Folder, Place
 from jaxneurons.run import (
     announcement,
     beginning,
@@ -24,7 +27,7 @@ from jaxneurons.run import (
 )
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
-from jaxneurons.studies import candidates, opening, results
+from jaxneurons.studies import candidates, mirror, opening, results
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.results import Results
 from jaxneurons.text.windows import Windows
@@ -33,7 +36,7 @@ from jaxneurons.text.windows import Windows
 def study(
     model: Model,
     text: Windows,
-    path: os.PathLike | str,
+    path: os.PathLike | str | Place,
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
@@ -56,7 +59,9 @@ def study(
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
-        path: the study's directory, which must not exist or be empty unless `resume`.
+        path: the study's directory, which must not exist or be empty unless `resume`; or its address,
+            gs://BUCKET/PATH or s3://BUCKET/PATH. The latter is worked on in a local folder, in the
+            spill directory or the cache, and sent there after every layer.
         layers: first and last to report, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
@@ -105,20 +110,47 @@ def study(
         drawing.require_matplotlib()
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
-    begun = _begin(model, work, pathlib.Path(path), resume)
+    path = places.parse(path)
+    begun = _begin(model, work, path, resume)
     with begun.locked(), _interruptible(begun), devices.unguarded(), progress:
-        progress.keep_log(begun.path / "study.log")
+        progress.keep_log(begun.folder / "study.log")
         _finish(begun, work, suppression, figures, progress)
+    if isinstance(path, Place):
+        files.remove_tree(begun.path)
     return results.open_study(path)
 
 
-def _begin(model: Model, work: job.Job, path: pathlib.Path, resume: bool) -> Study:
+def _begin(model: Model, work: job.Job, path: Folder, resume: bool) -> Study:
     """A new study, or with `resume` the one that is there."""
     identity = beginning.identify(model.store, model.name, work.windows, work.settings)
-    if not resume or files.is_free(path):
-        tokenizer = model.store.read_tokenizer()
-        beginning.create(path, work.windows, tokenizer, identity)
-    return opening.resume(path, identity)
+    is_new = not resume or files.is_free(path)
+    tokenizer = model.store.read_tokenizer() if is_new else None
+    if isinstance(path, pathlib.Path):
+        if is_new:
+            beginning.create(path, work.windows, tokenizer, identity)
+        return opening.resume(path, identity)
+    copy = mirror.Mirror(_local_folder(path, work.resources), path)
+    if is_new:
+        opening.refuse_taken(path)
+        copy.clear()
+        beginning.create(copy.folder, work.windows, tokenizer, identity)
+    else:
+        opening.resume(path, identity)
+        copy.fetch()
+    begun = opening.resume(copy.folder, identity)
+    if is_new:
+        copy.begin(begun.facts)
+    begun.saved = copy.send
+    return begun
+
+
+def _local_folder(place: Place, resources: Resources) -> pathlib.Path:
+    """Where a study is worked on that is to be in an object store."""
+    above = (resources.spill_directory or caches.directory() / "studies").absolute()
+    with files.translated("write", above):
+        above.mkdir(parents=True, exist_ok=True)
+    address = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return above / f"{place.name[:100]}-{address}"
 
 
 def _announce(
