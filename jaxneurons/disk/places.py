@@ -101,7 +101,8 @@ class Place:
             return False
         condition = found.stamp.generation
         done = self._do("write", "write", self.name, data, if_equal=condition)
-        return bool(done.generation)
+        # The store may have done it, and its answer been lost.
+        return bool(done.generation) or self.read() == data
 
     def remove(self) -> None:
         """Removes a file, if it is there."""
@@ -112,9 +113,10 @@ class Place:
         found = (self / "")._do("read", "list")
         return sorted(key.decode(errors="replace") for key in found)
 
-    def remove_all(self) -> None:
-        """Removes all files below a folder."""
-        (self / "")._do("write", "delete_range", _range("", ""))
+    def remove_all(self, but: str = "") -> None:
+        """Removes all files below a folder, or all but one."""
+        for first, last in (("", but), (f"{but}\0", "")) if but else (("", ""),):
+            (self / "")._do("write", "delete_range", _range(first, last))
 
     def is_free(self) -> bool:
         """Whether a folder holds nothing, or only what a killed run left."""
@@ -177,9 +179,7 @@ def filling(place: Place) -> Iterator[None]:
     """Replaces what a killed run left; what the block writes counts from `publish` on, and goes if it fails."""
     marker = place / MARKER
     marker.write(_token())
-    for key in place.files():
-        if key != MARKER:
-            (place / key).remove()
+    place.remove_all(but=MARKER)
     try:
         yield
     except errors.InputOutputError:
@@ -235,7 +235,7 @@ def first_line(error: ValueError) -> str:
 
 
 def _require_answer(kvstore: dict[str, Any], where: str) -> None:
-    asked, limit = opened(kvstore).read(MARKER), _seconds()
+    asked, limit = opened(kvstore).read(MARKER), patience()
     try:
         with contextlib.suppress(ValueError):
             asked.result(timeout=min(_SILENT, limit))
@@ -252,7 +252,7 @@ def _require_answer(kvstore: dict[str, Any], where: str) -> None:
         ) from None
 
 
-def _seconds() -> float:
+def patience() -> float:
     text = os.environ.get(VARIABLE) or SECONDS
     try:
         seconds = float(text)

@@ -27,10 +27,11 @@ def running(scheme: str) -> Iterator[dict[str, str]]:
     if found is None or found.origin is None:
         pytest.skip(f"{package} is not installed")
     port = _free_port()
-    command = {
-        "s3": [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        "gs": [*_binary(pathlib.Path(found.origin).parent), "-port", str(port)],
-    }[scheme]
+    if scheme == "s3":
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1"]
+        command += ["-p", str(port)]
+    else:
+        command = [*_binary(pathlib.Path(found.origin).parent), "-port", str(port)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
         try:
