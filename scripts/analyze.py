@@ -46,7 +46,7 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     from jaxneurons.analysis import analyze, findings
-    from jaxneurons.disk import files, places
+    from jaxneurons.disk import folders, places
     from jaxneurons.studies import opening, summary
 
     if _OUT.value == "":
@@ -64,7 +64,7 @@ def main() -> None:
     print(
         f"{done} the tables, arrays of findings, summary.json and figures in {folder}"
     )
-    if pages := files.find(folder, "explorer"):
+    if pages := folders.find(folder, "explorer"):
         print(
             f"{pages[0]} still shows what was found before. To write it again: explore.py --study={shlex.quote(str(folder))}"
         )

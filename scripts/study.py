@@ -110,10 +110,10 @@ def main() -> None:
 def _report(result: "Results") -> None:
     """Says what was found, and names the figures and the page."""
     from jaxneurons.analysis import findings
-    from jaxneurons.disk import files
+    from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
-    figures = files.find(result.path / "figures", "*")
+    figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
     if not isinstance(result.path, pathlib.Path):
         print(f"To see it in a browser: explore.py --study={result.path} --out=page")

@@ -24,7 +24,7 @@ from jaxneurons.analysis import (
     promoted,
 )
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files, places, strict_json
+from jaxneurons.disk import files, folders, places, strict_json
 from jaxneurons.disk.places import Folder, Place
 from jaxneurons.stats import domains as domain_stats
 from jaxneurons.stats import position_information, position_types, thresholds
@@ -204,9 +204,9 @@ def _staged(folder: Folder) -> Iterator[pathlib.Path]:
         former = drawing.drawn_before(folder / "figures").difference(placed.values())
         with files.translated("write", folder):
             for old in former:
-                files.remove(old)
+                folders.remove(old)
             for path in sorted(made, key=lambda path: path.name == summary.NAME):
-                files.move(path, placed[path])
+                folders.move(path, placed[path])
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jaxneurons import errors
 from jaxneurons.command import named_paths
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files
+from jaxneurons.disk import files, folders
 from jaxneurons.disk.places import Folder
 from jaxneurons.studies import summary
 
@@ -153,7 +153,7 @@ def _replace(
     drawn = save(summaries, folder, wanted)
     with files.translated("write", folder):
         for path in former.difference(drawn.paths):
-            files.remove(path)
+            folders.remove(path)
     return drawn
 
 
@@ -166,7 +166,7 @@ def drawn_before(folder: Folder) -> set[Folder]:
     names = {plot.file_name for plot in known}
     return {
         path
-        for path in files.find(folder, "figure_*")
+        for path in folders.find(folder, "figure_*")
         if (name := pathlib.PurePath(path.name)).stem in names
         and name.suffix in (".png", ".svg", ".md")
     }

@@ -81,46 +81,6 @@ def reading(path: Folder) -> BinaryIO:
     return io.BytesIO(path.read()) if isinstance(path, Place) else open(path, "rb")
 
 
-def find(folder: Folder, pattern: str) -> list[Folder]:
-    """What is in a folder and fits a pattern of as many parts, sorted; nothing where there is no folder."""
-    if not isinstance(folder, Place):
-        return [*sorted(folder.glob(pattern))]
-    depth = pattern.count("/") + 1
-    found = {"/".join(key.split("/")[:depth]) for key in folder.files()}
-    return [
-        folder / name
-        for name in sorted(found)
-        if pathlib.PurePosixPath(name).match(pattern)
-    ]
-
-
-def remove(path: Folder) -> None:
-    """Removes a file."""
-    if isinstance(path, Place):
-        path.remove()
-    else:
-        path.unlink()
-
-
-def move(path: pathlib.Path, target: Folder) -> None:
-    """Puts a whole file in place of one that may be there; its folder is made."""
-    if isinstance(target, Place):
-        target.write(read_file(path))
-        path.unlink()
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
-        sync_directory(target.parent)
-
-
-def remove_tree(path: Folder) -> None:
-    """Removes a folder, as far as the system lets it."""
-    if isinstance(path, Place):
-        path.remove_all()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def digest(path: Folder) -> str:
     """SHA-256 of a file's content, as hex; raises OSError."""
     with reading(path) as file:
@@ -215,18 +175,6 @@ def sync_tree(path: pathlib.Path) -> None:
         sync_directory(pathlib.Path(folder))
 
 
-def publish(path: Folder, data: bytes, what: str) -> None:
-    """Writes the manifest of a directory that `partial_directory` gave, after all else.
-
-    Raises:
-        OutputExistsError: another process has filled a place in an object store meanwhile.
-    """
-    if not isinstance(path, Place):
-        write_atomically(path, data)
-    elif not places.publish(path, data):
-        raise _taken(path.parent, what)
-
-
 def is_free(path: Folder) -> bool:
     """Whether nothing stands at a path, or where a link there leads to, or an empty directory."""
     if isinstance(path, Place):
@@ -240,7 +188,7 @@ def is_free(path: Folder) -> bool:
 def refuse_existing(path: Folder, what: str) -> None:
     """Raises OutputExistsError unless path is free or an empty directory."""
     if not is_free(path):
-        raise _taken(path, what)
+        raise taken(path, what)
 
 
 @contextlib.contextmanager
@@ -259,18 +207,6 @@ def locked_directory(path: Folder, doing: str) -> Iterator[None]:
             refusal = f"{path}: another process is {doing}"
             stack.enter_context(locks.locked(path, refusal))
         yield
-
-
-@contextlib.contextmanager
-def filling(path: Folder, what: str) -> Iterator[Folder]:
-    """As `partial_directory`; a place in an object store is filled under its own name, and counts from `publish` on."""
-    if isinstance(path, Place):
-        refuse_existing(path, what)
-        with places.filling(path):
-            yield path
-    else:
-        with partial_directory(path, what) as partial:
-            yield partial
 
 
 @contextlib.contextmanager
@@ -329,11 +265,12 @@ def _publish(partial: pathlib.Path, path: pathlib.Path, what: str) -> None:
         os.rename(partial, path)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise _taken(path, what) from error
+            raise taken(path, what) from error
         raise
 
 
-def _taken(path: Folder, what: str) -> errors.OutputExistsError:
+def taken(path: Folder, what: str) -> errors.OutputExistsError:
+    """The error for a path that something stands at."""
     return errors.OutputExistsError(
         f"{path} exists: {what} is never overwritten. Choose another path."
     )

@@ -15,7 +15,7 @@ from jaxneurons import devices, errors
 from jaxneurons.analysis import analyze, drawing
 from jaxneurons.command import cache as caches
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files, places
+from jaxneurons.disk import files, folders, places
 from jaxneurons.disk.places import Folder, Place
 from jaxneurons.run import (
     announcement,
@@ -116,7 +116,7 @@ def study(
         progress.keep_log(begun.folder / "study.log")
         _finish(begun, work, suppression, figures, progress)
     if isinstance(path, Place):
-        files.remove_tree(begun.path)
+        folders.remove_tree(begun.path)
     return results.open_study(path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files, manifest, places
+from jaxneurons.disk import arrays, files, folders, manifest, places
 from jaxneurons.disk.places import Place
 from jaxneurons.store import format
 from jaxneurons.store.format import DTYPES, FORMAT, MANIFEST, TOKENIZER, array_shapes
@@ -50,7 +50,9 @@ class Writer:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._partial = self._stack.enter_context(files.filling(self._path, "a store"))
+        self._partial = self._stack.enter_context(
+            folders.filling(self._path, "a store")
+        )
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
@@ -92,7 +94,7 @@ class Writer:
             "source": dict(source),
         }
         sealed = manifest.seal(FORMAT, entries)
-        files.publish(self._partial / MANIFEST, sealed, "a store")
+        folders.publish(self._partial / MANIFEST, sealed, "a store")
         self._published = True
 
     def _check(self, name: str, data: np.ndarray) -> None:

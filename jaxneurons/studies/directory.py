@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from jaxneurons import errors
-from jaxneurons.disk import arrays, files, strict_json
+from jaxneurons.disk import arrays, files, folders, strict_json
 from jaxneurons.disk.places import Folder
 from jaxneurons.studies import array, facts
 from jaxneurons.studies.array import ArraySpec, StudyArray
@@ -93,7 +93,7 @@ class Study:
         """Makes `arrays` a zarr3 group, which tells xarray and zarr of all arrays that are there."""
         found = {
             path.parent.name: strict_json.read_object(path, errors.StudyError)
-            for path in files.find(self.arrays_path, f"*/{arrays.METADATA_NAME}")
+            for path in folders.find(self.arrays_path, f"*/{arrays.METADATA_NAME}")
         }
         content: dict[str, Any] = {
             "zarr_format": 3,
@@ -258,7 +258,7 @@ class Study:
             self._note(complete=True, resume_from=None, files=kept)
         self.write_group()
         self.save()
-        files.remove_tree(self.partial)
+        folders.remove_tree(self.partial)
 
     def _note(self, **changed: Any) -> None:
         self.facts = dataclasses.replace(self.facts, **changed)

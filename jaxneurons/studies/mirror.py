@@ -12,7 +12,7 @@ from concurrent import futures
 from typing import Any
 
 from jaxneurons import errors
-from jaxneurons.disk import files, places, strict_json
+from jaxneurons.disk import files, folders, places, strict_json
 from jaxneurons.disk.places import Place
 from jaxneurons.studies import facts
 from jaxneurons.studies.directory import PARTIAL
@@ -47,10 +47,10 @@ class Mirror:
 
     def begin(self, said: Facts) -> None:
         """Sends a new study; raises OutputExistsError where something is at the place by now."""
-        with files.filling(self.place, "a study"):
+        with folders.filling(self.place, "a study"):
             self._send(said)
             self._there = self._sealed()
-            files.publish(self.place / facts.NAME, self._there, "a study")
+            folders.publish(self.place / facts.NAME, self._there, "a study")
         self._remember()
 
     def send(self, said: Facts) -> None:

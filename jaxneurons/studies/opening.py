@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 from jaxneurons import errors
-from jaxneurons.disk import files
+from jaxneurons.disk import files, folders
 from jaxneurons.disk.places import Folder
 from jaxneurons.studies import facts
 from jaxneurons.studies.directory import ARRAYS, PARTIAL, Study
@@ -48,7 +48,7 @@ def resume(path: Folder, identity: Identity) -> Study:
     study = open_any(path)
     if study.facts.complete:
         # A process killed in its last moment may have left this.
-        files.remove_tree(study.path / PARTIAL)
+        folders.remove_tree(study.path / PARTIAL)
         raise errors.OutputExistsError(f"{path} is finished: nothing to resume")
     if differences := facts.differences(study.identity, identity):
         raise errors.MismatchError(
