@@ -77,7 +77,7 @@ class Mirror:
         if self.folder.exists():
             with files.locked_directory(self.folder, "working on this study"):
                 self._sent = self._remembered()
-                if self._sent:
+                if self._sent and not self._is_complete():
                     return
                 shutil.rmtree(self.folder, ignore_errors=True)
         with files.partial_directory(self.folder, "a copy of a study") as partial:
@@ -139,6 +139,13 @@ class Mirror:
         except (errors.StudyError, errors.InputOutputError):
             return {}
         return said["sent"] if said["study"] == _digest(self._there) else {}
+
+    def _is_complete(self) -> bool:
+        """Whether the folder's study is, and was killed before the place's was; or is not to be read."""
+        try:
+            return facts.read(self.folder).complete
+        except errors.StudyError:
+            return True
 
 
 def _digest(sealed: bytes | None) -> str:
