@@ -14,6 +14,14 @@ from jaxneurons import errors
 
 # Types that weights are stored in, and that a model computes in.
 DTYPES = ("float32", "bfloat16", "float16")
+# How float32 matrices are multiplied, and JAX's name for it. "highest" is float32 throughout; the others split
+# each number into terms of TF32 or bfloat16, for hardware that multiplies these faster, and add 3 or 6 products.
+PRECISIONS = {
+    "highest": "highest",
+    "tf32x3": "TF32_TF32_F32_X3",
+    "bf16x3": "BF16_BF16_F32_X3",
+    "bf16x6": "BF16_BF16_F32_X6",
+}
 ACTIVATION_FUNCTIONS = ("relu", "gelu", "gelu_new")
 POSITIONS = ("learned", "none")
 _LARGEST = 2**31 - 1

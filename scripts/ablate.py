@@ -69,6 +69,7 @@ _MAX_TOKENS = flags.DEFINE_integer(
     "Largest number of tokens to read of --corpus, shared out over the domains. Default: all text is read.",
 )
 _MACHINE = machine_flags.define()
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
@@ -76,6 +77,7 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     import jaxneurons
+    from jaxneurons import processes
     from jaxneurons.ablation import named_sets, writing
     from jaxneurons.disk import places
     from jaxneurons.run.resources import Resources
@@ -95,7 +97,8 @@ def main() -> None:
     study = opening.open_finished(places.parse(_STUDY.value))
     chosen = named_sets.find(study, _NEURONS.value, layers)
     with progress.Progress() as shown:
-        backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
+        several = _DISTRIBUTED.value == "auto"
+        backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value), several)
         model = _open_model(study)
         text = _read_text(study, model, sources)
         found = jaxneurons.ablate(
@@ -107,9 +110,12 @@ def main() -> None:
             seed=_SEED.value,
             windows_per_batch=study.identity.settings.windows_per_batch,
             dtype=study.identity.settings.dtype,
+            precision=study.identity.settings.precision,
             resources=resources,
             progress=shown,
         )
+    if not processes.is_first():
+        return
     if not chosen.positional:
         found = dataclasses.replace(found, positions={})
     paths = writing.write(found, out)

@@ -1,6 +1,7 @@
 r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
+    python scripts/study.py --model=planted --study=studies/planted
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py
 
@@ -33,7 +34,8 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Model to study: a Hugging Face directory, an id on its hub such as facebook/opt-125m, a layer store, "
-    "or a directory that train.py wrote. Default: the model that comes with the package.",
+    "or a directory that train.py wrote; or planted, a model that comes with the package and whose neurons were "
+    "set by hand, so that every figure has something in it. Default: the trained model that comes with the package.",
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
@@ -45,14 +47,16 @@ _EXPLORER = flags.DEFINE_bool(
     "explorer",
     None,
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
-    "model that comes with the package.",
+    "models that come with the package.",
 )
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
 
 @script.command
 def main() -> None:
+    from jaxneurons import processes
     from jaxneurons.disk import places
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
@@ -70,7 +74,9 @@ def main() -> None:
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
-        backend.start(_COMPILATION_CACHE.value, cache_directory)
+        backend.start(
+            _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
+        )
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
                 _MODEL.value,
@@ -84,6 +90,7 @@ def main() -> None:
             model.config,
             window=options.WINDOW.value,
             max_tokens=options.MAX_TOKENS.value,
+            stored=model.store.dtype,
             **chosen,
         )
         announcement.say_model(model.name, model.store, resolved, resources, shown)
@@ -99,12 +106,14 @@ def main() -> None:
             text,
             place,
             **chosen,
+            part=options.PART.value,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,
             progress=shown,
         )
-    _report(result)
+    if processes.is_first():
+        _report(result)
 
 
 def _report(result: "Results") -> None:
@@ -115,9 +124,10 @@ def _report(result: "Results") -> None:
     print(findings.to_text(result.summary), "", sep="\n")
     figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
+    embedded = demo.embedded(_MODEL.value or "") is not None
     if not isinstance(result.path, pathlib.Path):
         print(f"To see it in a browser: explore.py --study={result.path} --out=page")
-    elif _EXPLORER.value or (_EXPLORER.value is None and _MODEL.value is None):
+    elif _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path)}")

@@ -6,13 +6,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import jaxneurons
 from jaxneurons import counting
 from jaxneurons.run import models
 from jaxneurons.studies import results
-from tests.support import cases
+from tests.support import cases, studies
 
 # What docstrings call `text`; `load_text` shows how it is made.
 TEXT = {"window": 64, "max_tokens": 2000}
@@ -53,7 +52,6 @@ def test_every_public_name_is_documented_with_an_example(name):
         assert examples(name, thing)
 
 
-@pytest.mark.slow
 def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNEURONS_CACHE", str(tmp_path / "cache"))
@@ -63,7 +61,8 @@ def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     names |= {"jax": jax, "jnp": jnp, "np": np}
     runner = doctest.DocTestRunner()
     # First what writes the study that others open.
-    for name, thing in {"study": jaxneurons.study, **public()}.items():
-        for example in examples(name, thing, **names):
-            runner.run(example)
+    with studies.undrawn():
+        for name, thing in {"study": jaxneurons.study, **public()}.items():
+            for example in examples(name, thing, **names):
+                runner.run(example)
     assert runner.tries > 50 and not runner.failures

@@ -31,8 +31,17 @@ def pytest_addoption(parser):
     parser.addoption(
         "--campaign",
         action="store_true",
-        help="run tests of faults with all their tries, which takes minutes each",
+        help="run the tests marked campaign too, and those of faults with all their tries: minutes each",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what is marked `campaign`, unless it is asked for."""
+    if config.getoption("--campaign"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

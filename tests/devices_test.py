@@ -49,7 +49,6 @@ def test_devices_that_are_not_there(number):
         devices.spread(5, 2, number)
 
 
-@pytest.mark.slow
 def test_number_of_devices_changes_no_bit(tmp_path):
     rng = np.random.default_rng(0)
     with writing.Writer(tmp_path / "store", MODEL) as writer:

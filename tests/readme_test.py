@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from jaxneurons.stats import domains, position_types, suppression, thresholds
-from tests.support import cases, helpers
+from tests.support import cases, helpers, studies
 
 README = helpers.REPOSITORY / "README.md"
 PAGES = [
@@ -32,19 +32,18 @@ def names(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("JAXNEURONS_CACHE", str(folder / "cache"))
         patch.setenv("MPLBACKEND", "agg")
-        for code in code_blocks("python"):
-            exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
+        with studies.undrawn():
+            for code in code_blocks("python"):
+                exec(compile(code, str(README), "exec"), names)  # noqa: S102 (our own README)
     return names | {"folder": folder}
 
 
-@pytest.mark.slow
 def test_a_study_is_made_and_read(names):
     assert len(names["neurons"]) == 4 * 1024
     assert names["dead_share"].between(0, 1).all() and len(names["dead_share"]) == 4
     assert names["counts"].sum() > 0
 
 
-@pytest.mark.slow
 def test_the_model_runs_with_real_weights_and_is_differentiable(names):
     config = names["model"].config
     assert names["logits"].shape == (8, 64, config.vocab_size)
@@ -55,7 +54,6 @@ def test_the_model_runs_with_real_weights_and_is_differentiable(names):
     assert abs(names["saliency"]).max() > 0
 
 
-@pytest.mark.slow
 def test_a_statistic_of_ones_own_is_counted(names):
     firing = names["result"].arrays["activation_count"].sum("domain")
     together = names["found"]["together"]
@@ -63,7 +61,6 @@ def test_a_statistic_of_ones_own_is_counted(names):
     assert (together.diagonal() == firing.sel(layer=names["layer"])).all()
 
 
-@pytest.mark.slow
 def test_the_page_of_a_study_lists_its_arrays_and_files(names):
     page = (README.parent / "jaxneurons" / "studies" / "README.md").read_text()
     named = set(re.findall(r"`(\w+(?:\{n\}\w+)?)`", page))
@@ -87,7 +84,6 @@ def test_first_commands_are_one_line_each():
     assert "pytest" in tests
 
 
-@pytest.mark.slow
 def test_commands_name_scripts_and_flags_that_exist(tmp_path):
     used = {}
     for page in PAGES:

@@ -30,7 +30,8 @@ def ablate(
     controls: int = 5,
     seed: int = 0,
     windows_per_batch: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
+    precision: str = "highest",
     resources: Resources | None = None,
     progress: Progress | None = None,
 ) -> Ablation:
@@ -58,7 +59,10 @@ def ablate(
         seed: of the draws.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
-        dtype: to compute in: "float32", "bfloat16" or "float16".
+        dtype: to compute in: "float32", "bfloat16", "float16", or "auto": float32 on a CPU, on
+            accelerators the type that the weights are stored in.
+        precision: of float32 products: "highest", or "tf32x3", "bf16x3" or "bf16x6", which a GPU
+            multiplies faster; `config.PRECISIONS` explains them.
         resources: what may be used of the machine; None is the defaults of `Resources`. Nothing is
             written to disk: text whose hidden states do not fit in memory runs in parts.
         progress: what reports progress; None shows a bar on a terminal and in a notebook.
@@ -76,6 +80,8 @@ def ablate(
         window=text.tokens.shape[1],
         windows_per_batch=windows_per_batch,
         dtype=dtype,
+        precision=precision,
+        stored=model.store.dtype,
         ngrams=False,
         examples=0,
     )

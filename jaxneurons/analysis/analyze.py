@@ -128,7 +128,7 @@ def _sections(
         },
         "study": {
             "window": settings.window,
-            "dtype": settings.dtype,
+            "dtype": settings.arithmetic,
         },
         "activation": activation.summarize(study),
         "ngrams": found.ngrams,

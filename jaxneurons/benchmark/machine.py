@@ -1,11 +1,12 @@
 """Where and with what a benchmark was run, as JSON values."""
 
-import importlib.metadata
 import os
 import pathlib
 import platform
 import re
 from typing import Any
+
+from jaxneurons.command import versions
 
 PACKAGES = (
     "jaxneurons",
@@ -27,7 +28,7 @@ def describe() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": versions.find(PACKAGES),
     }
 
 
@@ -45,10 +46,3 @@ def _processor() -> str:
         if found:
             return found[1]
     return platform.processor()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

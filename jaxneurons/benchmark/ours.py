@@ -95,7 +95,13 @@ def compiled_step(workload: Workload, counted: str) -> jax.stages.Compiled:
     states = step.init_states(reduction.init, spread.mesh)
     params = layer_parameters(workload, 0)
     lowered = step.step.lower(
-        workload.config, reduction.update, spread.mesh, params, x, states, batch
+        block.Block(workload.config),
+        reduction.update,
+        spread.mesh,
+        params,
+        x,
+        states,
+        batch,
     )
     return lowered.compile()
 

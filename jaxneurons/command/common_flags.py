@@ -94,6 +94,18 @@ def ignore_attributes() -> flags.FlagHolder:
     )
 
 
+def distributed() -> flags.FlagHolder:
+    """Whether the command runs in several processes."""
+    return flags.DEFINE_enum(
+        "distributed",
+        "off",
+        ["auto", "off"],
+        "With `auto` this is one of several processes, each with devices of its own, that were started with the same "
+        "command under SLURM, Open MPI or Kubernetes, or with $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and "
+        "$JAX_PROCESS_ID. They share the work and a disk, and give the same results as one.",
+    )
+
+
 def parse_layers(flag: flags.FlagHolder) -> tuple[int, int] | None:
     """First and last of a flag's FIRST:LAST; None without it; raises UsageError for what is no such range."""
     if flag.value is None:

@@ -33,13 +33,13 @@ def define() -> MachineFlags:
         flags.DEFINE_integer(
             "devices",
             None,
-            "Number of local devices to use. Results are bit-identical for any number. Default: all devices.",
+            "Number of devices to use, of each process where there are several. Results are bit-identical for any number. Default: all devices.",
         ),
         flags.DEFINE_float(
             "device_memory_gb",
             None,
             "Memory of each accelerator that may be used, in GiB; without an accelerator, memory of the machine. "
-            "Default: four fifths of all there is.",
+            "Default: 95 % of what JAX may take of an accelerator, or four fifths of the machine's.",
             lower_bound=0,
         ),
         flags.DEFINE_float(

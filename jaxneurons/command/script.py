@@ -19,7 +19,7 @@ from types import FrameType
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.command import allocator, progress
+from jaxneurons.command import allocator, distributed, progress
 from jaxneurons.disk import places
 
 _INTERRUPTED = (
@@ -38,7 +38,8 @@ def run(main: Callable[[], None]) -> None:
 
     Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted;
     1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
-    standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
+    standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once. Of several processes all exit
+    with the code of the first that does not exit with 0.
     """
     _fill_closed_streams()
     _handle_signals(_interrupt)
@@ -53,12 +54,15 @@ def run(main: Callable[[], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding lacks is no reason to fail after hours.
         sys.stdout.reconfigure(errors="backslashreplace")
-    code = _exit_code(main)
+    code, line = _outcome(main)
     _drop_unwritable_output()
+    if distributed.is_started():
+        distributed.end(code, line)
     sys.exit(code)
 
 
-def _exit_code(main: Callable[[], None]) -> int:
+def _outcome(main: Callable[[], None]) -> tuple[int, str]:
+    """The exit code, and what was said of it."""
     try:
         if _HELP_FLAGS & (given := _flag_names(sys.argv)):
             print(_help(main, everything="helpfull" in given))
@@ -71,16 +75,22 @@ def _exit_code(main: Callable[[], None]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         expected = _expected(error)
         if expected is None:
-            raise
-        return _fail(*expected)
-    return 0
+            if not distributed.is_started():
+                raise
+            traceback.print_exc()
+            return 1, f"{type(error).__name__}"
+        return _fail(*expected), expected[0]
+    return 0, ""
 
 
 def _expected(error: BaseException) -> tuple[str, int] | None:
     """The line and the exit code for an error; None for a fault of ours."""
     match error:
         case errors.InterruptedRunError():
-            return f"{error}. To resume: {_command_to_resume()}", error.exit_code
+            return f"{error}. To resume: {command_to_resume()}", error.exit_code
+        case Exception() if distributed.is_of_others(error):
+            line = f"another process of the run has ended. To resume: {command_to_resume()}"
+            return line, errors.InterruptedRunError.exit_code
         case errors.JaxneuronsError():
             return _with_advice(error), error.exit_code
         case BrokenPipeError():
@@ -161,7 +171,8 @@ def _command_line() -> list[str]:
     return ["python", path] if path.endswith(".py") else [os.path.basename(path)]
 
 
-def _command_to_resume() -> str:
+def command_to_resume() -> str:
+    """The running command, with --resume where it has that flag."""
     resume = "resume" in flags.FLAGS and not flags.FLAGS.resume
     arguments = [*sys.argv[1:], *["--resume"] * resume]
     return shlex.join([*_command_line(), *arguments])

@@ -8,7 +8,7 @@ device keeps the masks of its own windows until the layer is done; then they are
 each has all windows of its own share of the neurons.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxneurons import devices, terms
 from jaxneurons.counting import (
+    ngram_candidates,
     ngram_counts,
     ngram_order,
     packed_bits,
@@ -26,8 +27,6 @@ from jaxneurons.counting import (
 )
 from jaxneurons.devices import Spread
 
-# Neurons whose bits come to the host at a time, in the second visit.
-NEURONS_AT_ONCE = 64
 # Candidates of a piece, beside those of one neuron.
 CANDIDATES_AT_ONCE = 2**20
 
@@ -47,8 +46,8 @@ def ngram_coverage(
 ) -> reductions.Reduction:
     """Coverage, activations on n-gram occurrences, and candidates, for n = 1, 2, 3.
 
-    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, an
-    iterator of pieces: for each n at least one, with one row for each n-gram that a neuron of
+    Gives `ngram_coverage` int32[3, F], `ngram_activation_count` int64[3, F] and `candidates`, which
+    yields pieces once: for each n at least one, with one row for each n-gram that a neuron of
     coverage 1 to `most_candidates`, at the share for candidates, was active on, sorted by neuron,
     then n-gram, over all pieces of that n: `candidate_{n}_neuron`, `_activations`, `_occurrences`
     int32[candidates], `_ngram` int32[candidates, n].
@@ -99,7 +98,9 @@ def ngram_coverage(
         return {
             "ngram_coverage": coverage,
             "ngram_activation_count": total,
-            "candidates": _pieces(masks, orders, blocks, rows, candidates_at_once),
+            "candidates": ngram_candidates.Candidates(
+                masks, orders, blocks, rows, candidates_at_once
+            ),
         }
 
     return reductions.Reduction(init, update, finalize, merge)
@@ -145,11 +146,11 @@ def _count_order(
             masks, block, order.places, order.occupied, blocks.width, mesh
         )
         counts = ngram_counts.count(bits, order.owners, shape)
-        total = np.asarray(counts.total).astype(np.int64)
+        total = devices.whole(counts.total).astype(np.int64)
         for share, found in coverages.items():
             needed = _needed(total, share).astype(np.int32)
             coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
-            found.append(np.asarray(coverage))
+            found.append(devices.whole(coverage))
         totals.append(total)
     joined = [blocks.by_neuron(coverages[share]) for share in shares]
     return *joined, blocks.by_neuron(totals)
@@ -168,79 +169,3 @@ def _most_rows(
     Those that cover it, and one for each activation left.
     """
     return coverage + total - _needed(total, coverage_share)
-
-
-def _pieces(
-    masks: jax.Array,
-    orders: list[ngram_order.Order],
-    blocks: ngram_order.Blocks,
-    rows: np.ndarray,
-    at_once: int,
-) -> Iterator[dict[str, np.ndarray]]:
-    """The candidates of neurons: at most `rows` int64[3, F] of each, 0 of those left out."""
-    for n, order, most in zip(terms.ORDERS, orders, rows, strict=True):
-        most = np.minimum(most, len(order.distinct.tokens))
-        piece = (np.cumsum(most) - most) // at_once
-        for number in np.unique(piece[most > 0]) if most.any() else [0]:
-            chosen = (piece == number) & (most > 0)
-            found = _candidates(masks, order, blocks, chosen)
-            yield {f"candidate_{n}_{name}": array for name, array in found.items()}
-
-
-def _candidates(
-    masks: jax.Array,
-    order: ngram_order.Order,
-    blocks: ngram_order.Blocks,
-    chosen: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Every n-gram that a `chosen` bool[F] neuron was active on, as arrays, one row per pair."""
-    pairs = [np.zeros((3, 0), np.int32)]
-    for neuron, bits in _neuron_bits(masks, order, blocks, chosen):
-        words = np.flatnonzero(bits)
-        active = packed_bits.unpack_on_host(bits[words])
-        slot_ranks = order.layout.ranks[words][active]
-        ranks, activations = np.unique(slot_ranks, return_counts=True)
-        pair = np.stack([np.full_like(ranks, neuron), ranks, activations])
-        pairs.append(pair.astype(np.int32))
-    neurons, ranks, activations = np.concatenate(pairs, axis=1)
-    by_neuron = np.argsort(neurons, kind="stable")
-    ranks = ranks[by_neuron]
-    return {
-        "neuron": neurons[by_neuron],
-        "ngram": order.distinct.tokens[ranks],
-        "activations": activations[by_neuron],
-        "occurrences": order.distinct.occurrences[ranks],
-    }
-
-
-def _neuron_bits(
-    masks: jax.Array,
-    order: ngram_order.Order,
-    blocks: ngram_order.Blocks,
-    chosen: np.ndarray,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Each `chosen` neuron, block by block, with its bits uint32[U] in slot order."""
-    mesh = devices.mesh_of(masks)
-    grid = np.zeros(packed_bits.WORD * blocks.words, bool)
-    grid[: blocks.neurons] = chosen
-    by_block = grid.reshape(blocks.grid)
-    numbers = np.arange(grid.size).reshape(blocks.grid)
-    for block in np.flatnonzero(by_block.any(axis=(0, 1, 3))):
-        columns = [
-            np.flatnonzero(by_block[:, device, block]) for device in range(mesh.size)
-        ]
-        bits = ngram_counts.slot_bits(
-            masks, block, order.places, order.occupied, blocks.width, mesh
-        )
-        for first in range(0, max(map(len, columns)), NEURONS_AT_ONCE):
-            some = [found[first : first + NEURONS_AT_ONCE] for found in columns]
-            padded = np.stack([np.resize(found, NEURONS_AT_ONCE) for found in some])
-            on_host = np.asarray(
-                ngram_counts.select_neurons(bits, padded.astype(np.int32), mesh)
-            )
-            for device, found in enumerate(some):
-                yield from zip(
-                    numbers[:, device, block].reshape(-1)[found],
-                    on_host[device, : len(found)],
-                    strict=True,
-                )

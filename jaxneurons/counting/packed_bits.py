@@ -31,9 +31,12 @@ def pack(active: jax.Array, words: int) -> jax.Array:
     """Packs bool[..., F] to uint32[..., words], F <= 32 * words; absent neurons have 0."""
     *leading, neurons = active.shape
     padding = [(0, 0)] * len(leading) + [(0, WORD * words - neurons)]
-    bits = jnp.pad(active, padding).reshape(*leading, WORD, words).astype(jnp.uint32)
-    shifts = jnp.arange(WORD, dtype=jnp.uint32).reshape((1,) * len(leading) + (WORD, 1))
-    return jnp.sum(bits << shifts, axis=-2, dtype=jnp.uint32)
+    bits = jnp.pad(active, padding).reshape(*leading, WORD, words)
+    packed = jnp.zeros((*leading, words), jnp.uint32)
+    # Written out as in `transpose`: a sum over 32 rows writes the mask in 32 bits on a GPU first.
+    for bit in range(WORD):
+        packed |= bits[..., bit, :].astype(jnp.uint32) << np.uint32(bit)
+    return packed
 
 
 def pack_on_host(bits: np.ndarray) -> np.ndarray:

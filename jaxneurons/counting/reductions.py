@@ -49,6 +49,13 @@ def add_states(states: State) -> State:
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), states)
 
 
+def to_host(x: jax.Array) -> jax.Array:
+    """Begins to copy an array to the host's pinned memory, to which a device copies beside computing."""
+    if x.is_fully_replicated:
+        x = x.addressable_data(0)
+    return jax.device_put(x, x.sharding.with_memory_kind("pinned_host"))
+
+
 class Init(Protocol):
     """Makes a device's state before a layer's first batch."""
 
@@ -75,7 +82,7 @@ class Finalize(Protocol):
     """Turns the state after a layer's last batch into results."""
 
     def __call__(self, state: State, /) -> dict[str, Any]:
-        """Returns host arrays by name.
+        """Returns host arrays by name, NumPy's or those that `to_host` gives.
 
         Args:
             state: that of all devices, as `Merge` gives it. What may be too much to hold at once

@@ -113,11 +113,18 @@ def position_information(
     Returns:
         float64[domain + 1, F], nats; the last row is over all domains. NaN below 2 windows.
     """
+    return np.asarray(begin_position_information(position_count, windows))
+
+
+def begin_position_information(
+    position_count: jax.Array | np.ndarray, windows: Sequence[int]
+) -> jax.Array:
+    """What `position_information` gives, on the device; does not wait for it."""
     several = len(windows) > 1
     numbers = np.array([*windows, sum(windows)][: None if several else 1])
     with jax.enable_x64(True):
-        found = jax.device_get(_by_blocks(position_count, jax.device_put(numbers)))
-    return found if several else np.concatenate([found, found])
+        found = _by_blocks(position_count, jax.device_put(numbers))
+        return found if several else jnp.concatenate([found, found])
 
 
 @jax.jit

@@ -5,7 +5,7 @@ that a file which differs from what was written in any of them is refused, not i
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
@@ -85,7 +85,10 @@ def read(kind: Format, path: Folder, absent: str) -> dict[str, Any]:
 
 
 def differences(
-    key: str, there: Any, here: Any, ignored: Collection[str] = ()
+    key: str,
+    there: Any,
+    here: Any,
+    phrase: str = "{key} was {there!r} and is now {here!r}",
 ) -> list[str]:
     """All that differs below a key, dotted, "" for the top, between two JSON values, each as a phrase."""
     if isinstance(there, dict) and isinstance(here, dict):
@@ -93,12 +96,12 @@ def differences(
             difference
             for name in sorted(there.keys() | here.keys())
             for difference in differences(
-                f"{key}.{name}".lstrip("."), there.get(name), here.get(name), ignored
+                f"{key}.{name}".lstrip("."), there.get(name), here.get(name), phrase
             )
         ]
-    if there == here or key in ignored:
+    if there == here:
         return []
-    return [f"{key} was {there!r} and is now {here!r}"]
+    return [phrase.format(key=key, there=there, here=here)]
 
 
 def _is_seal_of(kind: Format, entries: Mapping[str, Any], content: bytes) -> bool:

@@ -55,7 +55,7 @@ def describe(study: Study, name: str) -> dict[str, Any]:
             for domain in study.identity.corpus
         ],
         "window": settings.window,
-        "dtype": settings.dtype,
+        "dtype": settings.arithmetic,
         "device": study.identity.device.kind,
         "versions": dict(study.identity.versions),
         "examples": {"kept": settings.examples, **details.EXAMPLES},

@@ -5,6 +5,8 @@ chunks of queries, which never holds the whole T x T table of scores.
 """
 
 import functools
+import logging
+from concurrent import futures
 
 import chex
 import jax
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 IMPLEMENTATIONS = ("auto", "cudnn", "chunked")
 # Queries per chunk: 256 was the fastest of 128, 256 and 512 on CPU (benchmark/README.md).
 CHUNK = 256
+_logger = logging.getLogger(__name__)
 
 
 def causal_attention(
@@ -53,21 +56,47 @@ def causal_attention(
             f"attention implementation is {implementation!r}. Choose one of {IMPLEMENTATIONS}."
         )
     if implementation == "auto":
-        fits = attention_mask is None and cudnn_runs(query.dtype)
+        fits = attention_mask is None and cudnn_runs(query.dtype, query.shape[-1])
         implementation = "cudnn" if fits else "chunked"
     if implementation == "chunked":
         return _chunked(query, key, value, attention_mask, precision)
     if attention_mask is not None:
         raise ValueError("cuDNN attention takes no attention_mask; use chunked")
+    return _cudnn(query, key, value)
+
+
+def cudnn_runs(dtype: jnp.dtype, head_size: int) -> bool:
+    """Whether cuDNN's fused attention runs here on this type and K, by one small call."""
+    on_cuda = jax.default_backend() == "gpu" and bool(_cuda_devices())
+    if not on_cuda or dtype not in (jnp.float16, jnp.bfloat16):
+        return False
+    return _try_cudnn(jnp.dtype(dtype), head_size)
+
+
+@functools.cache
+def _try_cudnn(dtype: jnp.dtype, head_size: int) -> bool:
+    def call() -> None:
+        heads = jnp.ones((1, CHUNK, 1, head_size), dtype)
+        jax.block_until_ready(jax.jit(_cudnn)(heads, heads, heads))
+
+    # Who asks may be traced, which is a matter of its own thread.
+    with futures.ThreadPoolExecutor(1) as alone:
+        error = alone.submit(call).exception()
+    if error is not None:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        _logger.warning(
+            "cuDNN's attention does not run in %s with heads of %d: %s. The plain form is used, which is slower.",
+            dtype,
+            head_size,
+            reason,
+        )
+    return error is None
+
+
+def _cudnn(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     return jax.nn.dot_product_attention(
         query, key, value, scale=1.0, is_causal=True, implementation="cudnn"
     )
-
-
-def cudnn_runs(dtype: jnp.dtype) -> bool:
-    """Whether cuDNN's fused attention runs here on this type."""
-    on_cuda = jax.default_backend() == "gpu" and bool(_cuda_devices())
-    return on_cuda and dtype in (jnp.float16, jnp.bfloat16)
 
 
 def _cuda_devices() -> list[jax.Device]:

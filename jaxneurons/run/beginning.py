@@ -3,11 +3,11 @@
 In: model, windows and settings. Out: a study directory whose layers are all still to run.
 """
 
-import importlib.metadata
 import pathlib
 
 import jax
 
+from jaxneurons.command import versions
 from jaxneurons.store import reading
 from jaxneurons.studies import contents, coordinates, opening, vocabulary
 from jaxneurons.studies.directory import Study
@@ -36,7 +36,7 @@ def identify(
         corpus=tuple(_describe(windows, index) for index in range(len(windows.names))),
         special_tokens=model.config.special_tokens,
         settings=settings,
-        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        versions=versions.find(VERSIONED),
         device=Device(platform=device.platform, kind=device.device_kind),
     )
 
@@ -72,14 +72,19 @@ def create(
         identity: what is studied, how and with what.
     """
     with opening.creating(path, identity) as study:
-        study.write_group()
-        coordinates.write(study)
-        _create_arrays(study, windows)
-        study.write_array("tokens", windows.tokens)
-        study.write_array("window_length", windows.lengths)
-        study.write_array("window_domain", windows.domains)
-        if tokenizer is not None:
-            vocabulary.write(study, tokenizer)
+        fill(study, windows, tokenizer)
+
+
+def fill(study: Study, windows: Windows, tokenizer: bytes | None) -> None:
+    """Writes what a new study holds before its first layer is done: the text, the tokenizer and empty arrays."""
+    study.write_group()
+    coordinates.write(study)
+    _create_arrays(study, windows)
+    study.write_array("tokens", windows.tokens)
+    study.write_array("window_length", windows.lengths)
+    study.write_array("window_domain", windows.domains)
+    if tokenizer is not None:
+        vocabulary.write(study, tokenizer)
 
 
 def _create_arrays(study: Study, windows: Windows) -> None:

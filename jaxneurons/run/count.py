@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from jaxneurons import devices, errors
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
@@ -20,7 +22,8 @@ def count(
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
+    precision: str = "highest",
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Runs text through a model and yields what a reduction found in each layer as it is done.
@@ -43,7 +46,10 @@ def count(
         layers: first and last to count in, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
-        dtype: to compute in: "float32", "bfloat16" or "float16".
+        dtype: to compute in: "float32", "bfloat16", "float16", or "auto": float32 on a CPU, on
+            accelerators the type that the weights are stored in.
+        precision: of float32 products: "highest", or "tf32x3", "bf16x3" or "bf16x6", which a GPU
+            multiplies faster; `config.PRECISIONS` explains them.
         progress: what reports progress; None shows a bar on a terminal and in a notebook.
 
     Returns:
@@ -65,22 +71,25 @@ def count(
         layers=layers,
         windows_per_batch=windows_per_batch,
         dtype=dtype,
+        precision=precision,
+        stored=model.store.dtype,
     )
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
     spread = devices.spread(len(text.tokens), per_batch)
     batches = loop.make_batches(text, model.config, spread)
-    return _counted(model, batches, reduction, chosen, progress or Progress())
+    tokens = loop.batch_tokens(text, spread)
+    return _counted(model, batches, tokens, reduction, chosen, progress or Progress())
 
 
 def _counted(
     model: Model,
     batches: list[reductions.Batch],
+    tokens: list[int],
     reduction: reductions.Reduction,
     chosen: Settings,
     progress: Progress,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What `count` yields; the layers below the first that is asked for count nothing."""
-    tokens = [int(batch.valid.sum()) for batch in batches]
     residual = hidden.Reporting(
         hidden.InMemory(), lambda index: shown.advance(tokens[index])
     )
@@ -98,6 +107,7 @@ def _counted(
                 some,
                 residual,
                 chosen.dtype,
+                chosen.precision,
             ):
                 if result.layer >= first:
-                    yield result.layer, result.found
+                    yield result.layer, jax.device_get(result.found)

@@ -11,9 +11,15 @@ from typing import NamedTuple
 
 import jax
 
-from jaxneurons import errors
+from jaxneurons import errors, processes
 from jaxneurons.config import Config
-from jaxneurons.counting import ngram_coverage, packed_bits, promoted
+from jaxneurons.counting import (
+    ngram_candidates,
+    ngram_coverage,
+    ngram_order,
+    packed_bits,
+    promoted,
+)
 from jaxneurons.devices import Spread
 from jaxneurons.model import attention, block, embed
 from jaxneurons.run import host_memory
@@ -24,8 +30,10 @@ from jaxneurons.studies.settings import Settings
 from jaxneurons.text.corpus import Windows
 
 GIB = 2**30
-# Of what the machine or the device has, where no flag says how much of it to use.
+# Of what the machine has, or of what JAX may take of an accelerator (its own reserve is left out
+# of that), where no flag says how much of it to use.
 DEFAULT_SHARE = 0.8
+DEVICE_SHARE = 0.95
 # Batches of hidden states on their way: in, out, ahead, and waiting for the disk.
 BATCHES_AT_ONCE = 8
 # Bytes a token, measured: windows while they are cut; the n-grams and their slots while they are
@@ -39,8 +47,10 @@ CANDIDATE_BYTES = 80
 BLOCK_BYTES = 160
 # Bytes of a neuron that is a detector: its triggers and the tokens it is compared on.
 DETECTOR_BYTES = 5000
-# More than this does not count n-grams any faster.
+# More than this does not count n-grams any faster on a CPU. On accelerators every block costs calls
+# and waits, whatever its size.
 MOST_NGRAM_WORK = 2**28
+MOST_NGRAM_WORK_ON_DEVICE = 2**32
 
 
 class Plan(NamedTuple):
@@ -87,9 +97,10 @@ def make_plan(job: Job) -> Plan:
     counting = "memory" if shared else "device"
     left = free[counting] - (taken[place] if place == counting else 0)
     if shared:
-        left //= spread.mesh.size
+        left //= spread.own_devices
+    most = MOST_NGRAM_WORK if shared else MOST_NGRAM_WORK_ON_DEVICE
     least = NGRAM_WORK_BYTES * job.text.tokens.size
-    return Plan(place, least + min(left, max(0, MOST_NGRAM_WORK - least)))
+    return Plan(place, least + min(left, max(0, most - least)))
 
 
 def find_needs(job: Job) -> dict[str, Need]:
@@ -112,10 +123,13 @@ def find_needs(job: Job) -> dict[str, Need]:
         # On the host until the devices have it, before the weights come.
         "the embedding": Need(embedding, max(0, embedding - 2 * stored * weights)),
         "a batch of windows": Need(
-            step_bytes(config, settings) + moving, spread.mesh.size * moving
+            step_bytes(config, settings, _host_pool() == "memory") + moving,
+            spread.own_devices * moving,
         ),
-        # On the host those of the layer before, which are written while this one computes.
-        "position counts": Need(counts, counts),
+        # Those of the layer before too, which are copied and written while this one computes.
+        "position counts": Need(
+            counts * (1 if _host_pool() == "memory" else 2), counts
+        ),
         "examples": _example_need(config, settings, spread),
         "text": Need(text, text),
     }
@@ -144,26 +158,34 @@ def _over(pool: str, size: int, needs: Mapping[str, Need], spread: Spread) -> Ne
 
 
 def hidden_bytes(job: Job) -> Need:
-    """Of the residual stream of all windows: what each device would hold of it, or the host."""
+    """Of the residual stream of all windows: what each device would hold of it, or the host of this process."""
     config, settings, spread = job.model.config, job.settings, job.spread
     itemsize = jax.numpy.dtype(settings.dtype).itemsize
     window = settings.window * config.hidden_size * itemsize
-    return Need(spread.windows_per_device * window, spread.windows_padded * window)
+    on_device = spread.windows_per_device * window
+    return Need(on_device, spread.own_devices * on_device)
 
 
-def step_bytes(config: Config, settings: Settings) -> int:
+def step_bytes(config: Config, settings: Settings, on_cpu: bool) -> int:
     """What the layer's executable takes beside arguments and results; not below XLA's account."""
     tokens = settings.windows_per_batch * settings.window
-    scores = min(settings.window, attention.CHUNK)
-    return 4 * tokens * (5 * config.hidden_size + 2 * config.ffn_dim + 5 * scores)
+    scores = 4 * 5 * min(settings.window, attention.CHUNK)
+    if on_cpu:
+        # A CPU multiplies 16-bit types in 32 bits.
+        rows = 4 * (5 * config.hidden_size + 2 * config.ffn_dim)
+    else:
+        itemsize = jax.numpy.dtype(settings.dtype).itemsize
+        # The values of neurons and, in bytes, which are active.
+        rows = itemsize * 5 * config.hidden_size + (itemsize + 2) * config.ffn_dim
+    return tokens * (rows + scores)
 
 
 def budgets(resources: Resources) -> Need:
     """What may be used of device and host: as asked for, else a share of what is there."""
     device, host = resources.device_memory_bytes, resources.host_memory_bytes
     return Need(
-        int(DEFAULT_SHARE * _device_memory()) if device is None else device,
-        int(DEFAULT_SHARE * host_memory.available()) if host is None else host,
+        _device_budget() if device is None else device,
+        int(DEFAULT_SHARE * _host_memory()) if host is None else host,
     )
 
 
@@ -176,13 +198,27 @@ def _example_need(config: Config, settings: Settings, spread: Spread) -> Need:
 
 def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:
     count, length = windows.tokens.shape
-    words = packed_bits.word_count(config.ffn_dim)
-    masks = 4 * words * spread.windows_per_device * length
+    masks = (
+        4
+        * most_words(config.ffn_dim, spread.mesh.size)
+        * spread.windows_per_device
+        * length
+    )
     if spread.mesh.size > 1:
         # When devices exchange them they have what they send and what they get.
         masks *= 2
     per_token = NGRAM_DEVICE_BYTES + NGRAM_WORK_BYTES
-    return Need(masks + per_token * count * length, NGRAM_HOST_BYTES * count * length)
+    ahead = 0 if _host_pool() == "memory" else ngram_candidates.BYTES_AHEAD
+    host = NGRAM_HOST_BYTES * count * length + ahead
+    return Need(masks + per_token * count * length, host)
+
+
+def most_words(neurons: int, number_of_devices: int) -> int:
+    """Words of a mask, whatever the budget for counting cuts them into: equal blocks have a few more words."""
+    return max(
+        ngram_order.cut_neurons(neurons, 1, widest, number_of_devices).words
+        for widest in range(1, packed_bits.word_count(neurons) + 1)
+    )
 
 
 def _most_candidates(config: Config, windows: Windows) -> int:
@@ -229,9 +265,9 @@ def _needed(pool: str, needs: Mapping[str, Need], spread: Spread) -> int:
 
 
 def _of_pool(pool: str, need: Need, spread: Spread) -> int:
-    """Of one memory; of the only one there is, what all devices and the host need."""
+    """Of one memory; of the only one there is, what all devices of this process and the host need."""
     if pool == "memory":
-        return spread.mesh.size * need.device + need.host
+        return spread.own_devices * need.device + need.host
     return getattr(need, pool)
 
 
@@ -254,7 +290,21 @@ def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def _device_memory() -> int:
-    """Bytes that JAX may take of the device; of a CPU, those of the machine."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    return statistics.get("bytes_limit", host_memory.available())
+def _device_budget() -> int:
+    """Bytes that may be used of an accelerator where nobody says how many; of a CPU, of the machine."""
+    if _host_pool() == "memory":
+        return int(DEFAULT_SHARE * _host_memory())
+    device = jax.local_devices()[0]
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" not in statistics:
+        raise errors.UsageError(
+            f"{device.device_kind} does not say how much memory it has. Say how much of it may be used, or "
+            "unset XLA_PYTHON_CLIENT_ALLOCATOR.",
+            remedy={"device_memory_gb": "GIB"},
+        )
+    return int(DEVICE_SHARE * statistics["bytes_limit"])
+
+
+def _host_memory() -> int:
+    """Bytes that this process may have, an equal share where others of the run are on the machine."""
+    return host_memory.available() // processes.on_this_machine()

@@ -7,7 +7,8 @@ from absl import flags
 
 from jaxneurons import demo
 from jaxneurons.command import common_flags, machine_flags, text_flags
-from jaxneurons.config import DTYPES
+from jaxneurons.config import DTYPES, PRECISIONS
+from jaxneurons.disk import places
 from jaxneurons.run.resources import Resources
 from jaxneurons.text.sources import Source
 
@@ -29,7 +30,18 @@ WINDOWS_PER_BATCH = flags.DEFINE_integer(
     "on a CPU and 16,384 on other devices.",
 )
 DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", DTYPES, "Floating-point type to compute in."
+    "dtype",
+    "auto",
+    ("auto", *DTYPES),
+    "Floating-point type to compute in. auto is float32 on a CPU, and on accelerators, where float32 is many times "
+    "slower, the type that the weights are stored in.",
+)
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    "highest",
+    list(PRECISIONS),
+    "How float32 is multiplied: highest is float32 throughout; tf32x3, bf16x3 and bf16x6 add 3 or 6 products of "
+    "shorter terms, which a GPU multiplies faster.",
 )
 MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
@@ -64,6 +76,12 @@ DOCUMENT_START = flags.DEFINE_integer(
     "Id of the token that begins every window and stands between two documents. Default: what the model's "
     "config.json says.",
     lower_bound=0,
+)
+PART = flags.DEFINE_string(
+    "part",
+    None,
+    "Share of the windows to study, as I/N with I from 1 to N, such as 2/4. Machines that are not connected can study "
+    "one share each, and merge.py makes one study of them. It needs --nongrams. Default: all windows.",
 )
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
@@ -103,7 +121,7 @@ def sources() -> list[tuple[str, pathlib.Path | Source]]:
 def resources() -> Resources:
     """What the flags allow to be used; raises UsageError for a number that is none."""
     return Resources(
-        spill_directory=pathlib.Path(SPILL_DIR.value) if SPILL_DIR.value else None,
+        spill_directory=places.local(SPILL_DIR.value) if SPILL_DIR.value else None,
         checkpoint_minutes=CHECKPOINT_MINUTES.value,
         tokens_per_pass=TOKENS_PER_PASS.value,
         **MACHINE.given(),
@@ -116,6 +134,7 @@ def chosen() -> dict[str, Any]:
         "layers": layers(),
         "windows_per_batch": WINDOWS_PER_BATCH.value,
         "dtype": DTYPE.value,
+        "precision": PRECISION.value,
         "ngrams": NGRAMS.value,
         "examples": EXAMPLES.value,
         "candidate_share": CANDIDATE_SHARE.value,

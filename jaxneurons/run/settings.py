@@ -1,7 +1,7 @@
 """What a user asks for in, checked against the model; out, what decides a study's numbers."""
 
 from jaxneurons import errors, terms
-from jaxneurons.config import DTYPES, Config
+from jaxneurons.config import DTYPES, PRECISIONS, Config
 from jaxneurons.stats import thresholds
 from jaxneurons.studies.settings import Settings
 
@@ -12,7 +12,9 @@ def resolve(
     window: int | None = None,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
+    precision: str = "highest",
+    stored: str = "float32",
     max_tokens: int | None = None,
     ngrams: bool = True,
     examples: int = 16,
@@ -26,7 +28,10 @@ def resolve(
         window: None is the model's longest context.
         layers: first and last, both included; None is all.
         windows_per_batch: None is as many as make 2,048 tokens, 16,384 on accelerators.
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "auto": float32 on a CPU, the stored type on
+            accelerators.
+        precision: one of `config.PRECISIONS`; all but "highest" are for float32.
+        stored: the type of the weights on disk.
         max_tokens: None is all.
         ngrams: whether to count n-grams.
         examples: windows to keep for each neuron, of each kind; 0 keeps none.
@@ -40,10 +45,8 @@ def resolve(
     per_batch = _windows_per_batch(windows_per_batch, window)
     if examples < 0:
         raise errors.UsageError(f"examples is {examples}. Pass at least 0.")
-    if dtype not in DTYPES:
-        raise errors.UsageError(
-            f"dtype is {dtype!r}. Choose one of {', '.join(DTYPES)}."
-        )
+    dtype = _dtype(dtype, stored)
+    _check_precision(precision, dtype)
     share = _candidate_share(candidate_share, candidate_coverage)
     first, last = _first_and_last(layers, config.num_hidden_layers - 1)
     return Settings(
@@ -52,12 +55,41 @@ def resolve(
         last_layer=last,
         windows_per_batch=per_batch,
         dtype=dtype,
+        precision=precision,
         max_tokens=max_tokens,
         ngrams=ngrams,
         examples=examples,
         candidate_share=share,
         candidate_coverage=candidate_coverage,
     )
+
+
+def _dtype(wanted: str, stored: str) -> str:
+    if wanted == "auto":
+        return "float32" if _on_cpu() else stored
+    if wanted not in DTYPES:
+        raise errors.UsageError(
+            f"dtype is {wanted!r}. Choose one of auto, {', '.join(DTYPES)}."
+        )
+    return wanted
+
+
+def _check_precision(precision: str, dtype: str) -> None:
+    if precision not in PRECISIONS:
+        raise errors.UsageError(
+            f"precision is {precision!r}. Choose one of {', '.join(PRECISIONS)}."
+        )
+    if precision == "highest":
+        return
+    if dtype != "float32":
+        raise errors.UsageError(
+            f"precision {precision} is a way to multiply float32, but {dtype} is computed in. Choose float32 or "
+            "leave the precision out."
+        )
+    if _on_cpu():
+        raise errors.UsageError(
+            f"precision {precision} is for accelerators; a CPU multiplies float32 as it is. Leave the precision out."
+        )
 
 
 def _windows_per_batch(wanted: int | None, window: int) -> int:
@@ -106,6 +138,10 @@ def _first_and_last(
 
 def _tokens_per_batch() -> int:
     """The fastest number on a CPU (see benchmark/README.md); not measured elsewhere yet."""
+    return 2048 if _on_cpu() else 16384
+
+
+def _on_cpu() -> bool:
     import jax
 
-    return 2048 if jax.default_backend() == "cpu" else 16384
+    return jax.default_backend() == "cpu"

@@ -1,6 +1,7 @@
 """A study in one call: streams, counts, analyses, and continues after an interruption.
 
-In: a model, its text, a place. Out: a finished study on disk.
+In: a model, its text, a place. Out: a finished study on disk. Several processes, joined by `jax.distributed`, make
+one study together: each computes a share of the windows, and the first one writes.
 """
 
 import contextlib
@@ -9,14 +10,15 @@ import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.analysis import analyze, drawing
+from jaxneurons.command import agreement
 from jaxneurons.command import cache as caches
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files, folders, places
-from jaxneurons.disk.places import Folder, Place
+from jaxneurons.disk import arrays, files, places
+from jaxneurons.disk.places import Place
 from jaxneurons.run import (
     announcement,
     beginning,
@@ -27,8 +29,9 @@ from jaxneurons.run import (
 )
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
-from jaxneurons.studies import candidates, mirror, opening, results
+from jaxneurons.studies import candidates, facts, mirror, opening, results
 from jaxneurons.studies.directory import Study
+from jaxneurons.studies.facts import Facts, Identity
 from jaxneurons.studies.results import Results
 from jaxneurons.text.windows import Windows
 
@@ -40,11 +43,13 @@ def study(
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
+    precision: str = "highest",
     ngrams: bool = True,
     examples: int = 16,
     candidate_share: float | str = 0.95,
     candidate_coverage: int = 64,
+    part: str | None = None,
     suppression: bool = True,
     figures: bool = True,
     resume: bool = False,
@@ -56,6 +61,8 @@ def study(
     >>> result = jaxneurons.study(model, text, "studies/demo")
     >>> dead_share = result.neurons()["dead"].mean()
 
+    Where `jax.distributed` is initialised, every process makes the same call, with a path that all of them see.
+
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
@@ -65,13 +72,18 @@ def study(
         layers: first and last to report, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
-        dtype: to compute in: "float32", "bfloat16" or "float16".
+        dtype: to compute in: "float32", "bfloat16", "float16", or "auto": float32 on a CPU, on
+            accelerators the type that the weights are stored in.
+        precision: of float32 products: "highest", or "tf32x3", "bf16x3" or "bf16x6", which a GPU
+            multiplies faster; `config.PRECISIONS` explains them.
         ngrams: whether n-grams are counted.
         examples: windows kept for each neuron in which it is at its highest, and as many in which
             it is active chosen at random; 0 keeps none.
         candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this
             share is at most that: the lowest share, and the largest coverage, that another analysis
             of the study may ask for.
+        part: the share of the windows to study, such as "2/4", where each share is studied on a
+            machine of its own and `scripts/merge.py` makes one study of all; without n-grams.
         suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one
@@ -84,63 +96,90 @@ def study(
 
     Raises:
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
+        MismatchError: two processes have another model, text or setting.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
     check_kinds(model, text)
     resources, progress = resources or Resources(), progress or Progress()
+    if not processes.is_first():
+        progress = Progress(shown=False)
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
         layers=layers,
         windows_per_batch=windows_per_batch,
         dtype=dtype,
+        precision=precision,
+        stored=model.store.dtype,
         max_tokens=text.max_tokens,
         ngrams=ngrams,
         examples=examples,
         candidate_share=candidate_share,
         candidate_coverage=candidate_coverage,
     )
-    check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
-    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch)
+    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch, part=part)
+    check_passes(chosen, resources)
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, chosen, resources, mesh)
+    identity = beginning.identify(model.store, model.name, work.windows, chosen)
+    _agree(identity, work)
     # Before anything is written: a study that cannot run should not be begun.
     if figures:
         drawing.require_matplotlib()
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
-    path = places.parse(path)
-    begun = _begin(model, work, path, resume)
-    with begun.locked(), _interruptible(begun), devices.unguarded(), progress:
-        progress.keep_log(begun.folder / "study.log")
-        _finish(begun, work, suppression, figures, progress)
-    if isinstance(path, Place):
-        folders.remove_tree(begun.path)
-    return results.open_study(path)
-
-
-def _begin(model: Model, work: job.Job, path: Folder, resume: bool) -> Study:
-    """A new study, or with `resume` the one that is there."""
-    identity = beginning.identify(model.store, model.name, work.windows, work.settings)
-    is_new = not resume or files.is_free(path)
-    tokenizer = model.store.read_tokenizer() if is_new else None
-    if isinstance(path, pathlib.Path):
-        if is_new:
-            beginning.create(path, work.windows, tokenizer, identity)
-        return opening.resume(path, identity)
-    copy = mirror.Mirror(_local_folder(path, work.resources), path)
-    if is_new:
-        opening.refuse_taken(path)
-        copy.clear()
-        beginning.create(copy.folder, work.windows, tokenizer, identity)
+    place = places.parse(path)
+    if isinstance(place, Place):
+        folder = _local_folder(place, resources)
+        copy = mirror.Mirror(folder, place)
     else:
-        opening.resume(path, identity)
+        folder, copy = place.absolute(), None
+    said = processes.from_first(lambda: _begin(work, identity, folder, resume, copy))
+    begun = Study(folder, said)
+    if copy:
+        begun.saved = copy.send
+    _finish(begun, work, suppression, figures, progress)
+    if copy:
+        shutil.rmtree(folder, ignore_errors=True)
+    return results.open_study(place)
+
+
+def _agree(identity: Identity, work: job.Job) -> None:
+    """Raises MismatchError where the processes would not make the same study."""
+    resources = work.resources
+    agreement.require_same(
+        facts.compared(identity)
+        | {
+            "tokens": arrays.digest(work.windows.tokens),
+            "devices": work.mesh.size,
+            "tokens_per_pass": resources.tokens_per_pass,
+            "spill_directory": resources.spill_directory is not None,
+        }
+    )
+
+
+def _begin(
+    work: job.Job,
+    identity: Identity,
+    folder: pathlib.Path,
+    resume: bool,
+    copy: mirror.Mirror | None,
+) -> Facts:
+    """What a new study says, or with `resume` the one that is there, in the folder or where it has its copy."""
+    is_new = not resume or files.is_free(copy.place if copy else folder)
+    if copy and is_new:
+        opening.refuse_taken(copy.place)
+        copy.clear()
+    elif copy:
+        opening.resume(copy.place, identity)
         copy.fetch()
-    begun = opening.resume(copy.folder, identity)
     if is_new:
-        copy.begin(begun.facts)
-    begun.saved = copy.send
+        tokenizer = work.model.read_tokenizer()
+        beginning.create(folder, work.windows, tokenizer, identity)
+    begun = opening.resume(folder, identity).facts
+    if copy and is_new:
+        copy.begin(begun)
     return begun
 
 
@@ -172,18 +211,49 @@ def _finish(
     begun: Study, work: job.Job, suppression: bool, figures: bool, progress: Progress
 ) -> None:
     """Runs and analyzes what is not done yet."""
-    ngrams = work.settings.ngrams
+    with (
+        _owned(begun.locked),
+        _interruptible(begun),
+        devices.unguarded(),
+        progress,
+    ):
+        if processes.is_first():
+            progress.keep_log(begun.folder / "study.log")
+        begun.facts = processes.from_first(lambda: _without_lost(begun))
+        folder = passes.spill_folder(begun, work.resources)
+        doing = "keeping hidden states there"
+        with _owned(lambda: files.locked_directory(folder, doing)):
+            passes.run_passes(begun, work, folder, progress)
+            processes.from_first(
+                lambda: _analyze(begun, work, suppression, figures, progress)
+            )
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owned(
+    lock: Callable[[], contextlib.AbstractContextManager],
+) -> contextlib.AbstractContextManager:
+    """The first process's lock, for all of them."""
+    return lock() if processes.is_first() else contextlib.nullcontext()
+
+
+def _without_lost(begun: Study) -> Facts:
+    """What the study says when layers whose candidates are lost count as not done."""
+    ngrams = begun.identity.settings.ngrams
     if ngrams and (lost := candidates.layers_without(begun)):
         begun.forget_layers(lost)
-    folder = passes.spill_folder(begun, work.resources)
-    with files.locked_directory(folder, "keeping hidden states there"):
-        passes.run_passes(begun, work, folder, progress)
-        if ngrams:
-            candidates.join(begun)
-        model = work.model if suppression else None
-        analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
-        begun.finish()
-        shutil.rmtree(folder, ignore_errors=True)
+    return begun.facts
+
+
+def _analyze(
+    begun: Study, work: job.Job, suppression: bool, figures: bool, progress: Progress
+) -> None:
+    """What the first process does with the counts of all; then the study is complete."""
+    if work.settings.ngrams:
+        candidates.join(begun)
+    model = work.model if suppression else None
+    analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
+    begun.finish()
 
 
 @contextlib.contextmanager

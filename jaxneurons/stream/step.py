@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxneurons import devices
-from jaxneurons.config import Config
 from jaxneurons.counting.reductions import Batch, Init, State, Update
 from jaxneurons.model import block
 
@@ -22,11 +21,11 @@ Parameters = dict[str, Any]
 
 @functools.partial(
     jax.jit,
-    static_argnames=("config", "update", "mesh"),
+    static_argnames=("layer", "update", "mesh"),
     donate_argnames=("x", "states"),
 )
 def step(
-    config: Config,
+    layer: block.Block,
     update: Update,
     mesh: Mesh,
     params: Parameters,
@@ -37,7 +36,7 @@ def step(
     """Applies a layer to a batch of B windows on each of N devices, and counts.
 
     Args:
-        config: sizes and variant of the model.
+        layer: the model's block.
         update: of the reduction that counts.
         mesh: the devices.
         params: of the layer, on every device, in the type to compute in.
@@ -55,11 +54,12 @@ def step(
     ) -> tuple[jax.Array, State, jax.Array]:
         state = jax.tree.map(lambda leaf: leaf[0], states)
         batch = batch._replace(first_window=batch.first_window[0])
-        applied = block.Block(config).apply({"params": params}, x)
+        applied = layer.apply({"params": params}, x)
         x, activation = cast(tuple[jax.Array, jax.Array], applied)
-        chex.assert_shape(activation, (*x.shape[:2], config.ffn_dim))
+        chex.assert_shape(activation, (*x.shape[:2], layer.config.ffn_dim))
         finite = jnp.all(jnp.isfinite(x) | ~batch.valid[:, :, None])
-        state = update(state, activation, batch)
+        # Whoever counts reads what the product has written: on a GPU bias and ReLU stay part of it.
+        state = update(state, jax.lax.optimization_barrier(activation), batch)
         return x, jax.tree.map(lambda leaf: leaf[None], state), finite[None]
 
     part = PartitionSpec(devices.AXIS)

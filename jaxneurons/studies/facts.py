@@ -20,7 +20,7 @@ FORMAT = manifest.Format(
 )
 NAME = "study.json"
 # The same model may be stored somewhere else, and forget there where it is from.
-_NOT_COMPARED = ("model.location", "model.step")
+_NOT_COMPARED_OF_MODEL = ("location", "step")
 # The fingerprint of a domain stands for its text; what lay beside it may change.
 _NOT_COMPARED_OF_DOMAIN = ("documents", "bytes", "left_out")
 # Differences whose effect is not obvious.
@@ -96,7 +96,7 @@ class Identity:
         corpus: the domains of the text, in the order of the arrays.
         special_tokens: ids that only windows put into text, ascending.
         settings: what else decides the numbers.
-        versions: version of each package that may change a bit, by name.
+        versions: version of each package that may change a bit, by name; None for one that runs from a checkout.
         device: what it is computed on.
     """
 
@@ -104,7 +104,7 @@ class Identity:
     corpus: tuple[Domain, ...]
     special_tokens: tuple[int, ...]
     settings: Settings
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     device: Device
 
     def to_json(self) -> dict[str, Any]:
@@ -211,14 +211,17 @@ def write(path: Folder, facts: Facts) -> None:
 def differences(there: Identity, here: Identity) -> list[str]:
     """All that differs between two runs, each as a phrase."""
     was, now = (
-        strict_json.parse(strict_json.to_bytes(_compared(each)), NAME, FORMAT.error)
+        strict_json.parse(strict_json.to_bytes(compared(each)), NAME, FORMAT.error)
         for each in (there, here)
     )
-    return list(map(_explained, manifest.differences("", was, now, _NOT_COMPARED)))
+    return list(map(_explained, manifest.differences("", was, now)))
 
 
-def _compared(identity: Identity) -> dict[str, Any]:
+def compared(identity: Identity) -> dict[str, Any]:
+    """What two runs must share, as JSON has it."""
     entries = identity.to_json()
+    for key in _NOT_COMPARED_OF_MODEL:
+        del entries["model"][key]
     for domain in entries["corpus"].values():
         for key in _NOT_COMPARED_OF_DOMAIN:
             del domain[key]

@@ -40,7 +40,7 @@ class Results:
         corpus: the domains of its text.
         special_tokens: ids that only windows put into text, ascending.
         settings: what else decides the numbers: window, layers, type.
-        versions: version of each package that may change a bit, by name.
+        versions: version of each package that may change a bit, by name; None for one that runs from a checkout.
         device: what it was computed on.
     """
 
@@ -49,7 +49,7 @@ class Results:
     corpus: tuple[Domain, ...]
     special_tokens: tuple[int, ...]
     settings: Settings
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     device: Device
     _study: Study
 
@@ -223,7 +223,7 @@ class Results:
             f"  layers  {settings.first_layer} to {settings.last_layer} of "
             f"{config.num_hidden_layers}, {config.ffn_dim:,} neurons each\n"
             f"  tokens  {tokens}; in windows of {settings.window:,}\n"
-            f"  run     {settings.dtype} on {self.device.kind}, {ngrams} n-grams"
+            f"  run     {settings.arithmetic} on {self.device.kind}, {ngrams} n-grams"
         )
 
 

@@ -45,7 +45,7 @@ class Identity:
         windows: how many windows are for "training" and for "validation".
         validation_share: share of each domain's documents that is held out.
         tokenizer: its digest.
-        versions: of the packages that compute.
+        versions: of the packages that compute; None for one that runs from a checkout.
         device: platform, kind and number of devices.
     """
 
@@ -55,7 +55,7 @@ class Identity:
     windows: Mapping[str, int]
     validation_share: float
     tokenizer: str
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     device: Mapping[str, Any]
 
     @classmethod

@@ -150,7 +150,6 @@ class Loud:
         return params
 
 
-@pytest.mark.slow
 def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
     model = jaxneurons.open_model()
     text = jaxneurons.load_text(model, window=64, max_tokens=2000)
@@ -168,9 +167,13 @@ def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
 
 def test_text_in_parts_and_any_batch_give_the_same(study):
     neurons = [SUPPRESSOR, PROMOTER]
-    whole = run(study, neurons, mode="mean")
+    whole = run(study, neurons, mode="mean", controls=1)
     parts = run(
-        study, neurons, mode="mean", resources=Resources(tokens_per_pass=8 * 16)
+        study,
+        neurons,
+        mode="mean",
+        controls=1,
+        resources=Resources(tokens_per_pass=8 * 16),
     )
     assert parts == whole
 

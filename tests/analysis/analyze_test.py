@@ -52,7 +52,7 @@ def test_interrupted_analysis_changes_nothing(finished, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with undrawn(), monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(drawing, "save", interrupted)
         criteria = position_types.PositionCriteria(information_threshold=0.2)
         wanted = analyze.Thresholds(positions=criteria)
@@ -123,7 +123,9 @@ def test_thresholds_without_meaning_are_refused(name, value):
 def test_any_name_can_be_drawn(finished, tmp_path):
     summary = summaries.read(finished.path)
     names = ["$\\bad$", "日本語", "a\nb\x01", "<&>"]
-    paths, _ = drawing.draw_studies(dict.fromkeys(names, summary), tmp_path / "out")
+    paths, _ = drawing.draw_studies(
+        dict.fromkeys(names, summary), tmp_path / "out", ["1a"]
+    )
     assert len(paths) == len(list((tmp_path / "out").iterdir()))
     assert "$\\bad$" in (tmp_path / "out" / "figure_1a_dead_neurons.svg").read_text()
 

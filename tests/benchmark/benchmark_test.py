@@ -89,14 +89,13 @@ def test_ours_counts_what_it_says(counted):
     assert found == [ours.COUNTED.index(counted) > number for number in range(4)]
 
 
-@cases.each("attention", ["sdpa", "eager"])
+@cases.each("attention", ["sdpa", "eager"], every_day=["sdpa"])
 def test_peers_count_as_much_as_ours(attention):
     pytest.importorskip("torch")
     from jaxneurons.benchmark import peers
 
     case = tiny(tokens=64 * 64)
     found = peers.make(case, attention)()["active_share"]
-    assert found == peers.make(case, attention)()["active_share"]
     assert found == pytest.approx(
         ours.make(case, "activations")()["active_share"], rel=0.1
     )
@@ -309,13 +308,13 @@ def run_command(*flags):
     return helpers.run_script("", "benchmark", *flags)
 
 
-@pytest.mark.slow
-def test_command(tmp_path, campaign):
-    """All contenders, each in a process of its own, in the campaign; otherwise the few of the roofline."""
-    mode = "comparison" if campaign else "roofline"
+@pytest.mark.campaign
+@cases.each("mode", ["comparison", "roofline"])
+def test_command(tmp_path, mode):
+    """All contenders, each in a process of its own."""
     out = tmp_path / "found.json"
     sizes = ["--shape=demo", "--layers=1", "--tokens=512", "--window=64", "--repeats=2"]
-    command = [*sizes, f"--out={out}"] + [f"--{mode}"] * (not campaign)
+    command = [*sizes, f"--out={out}"] + [f"--{mode}"] * (mode != "comparison")
     done = run_command(*command)
     assert done.returncode == 0, done.stderr
     assert "interrupted" not in done.stderr
@@ -324,7 +323,7 @@ def test_command(tmp_path, campaign):
     assert found["mode"] == mode
     assert found["workload"]["config"]["num_hidden_layers"] == 1
     assert all(len(rounds) == 2 for rounds in found["rounds"].values())
-    if campaign:
+    if mode == "comparison":
         assert "N-grams (n = 1, 2, 3 together) cost" in done.stdout.splitlines()[-1]
         for contender in found["summary"]["contenders"].values():
             assert contender["peak_bytes"] > 2**27

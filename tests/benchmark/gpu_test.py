@@ -10,7 +10,16 @@ import sys
 import numpy as np
 import pytest
 
-from jaxneurons.benchmark.gpu import exactness, parts, sizes, streaming
+from jaxneurons import errors
+from jaxneurons.benchmark.gpu import (
+    ends,
+    exactness,
+    parts,
+    run,
+    sizes,
+    speed,
+    streaming,
+)
 from tests.support import cases
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -77,16 +86,40 @@ def test_figures_found_before_a_failure_are_kept():
     module = "jaxneurons.benchmark.gpu.exactness"
     part = parts.Part("half", module, "against_reference", (broken,))
     outcome = parts.run(part, 120)
-    assert len(outcome.figures) == 2 * len(exactness.ARITHMETICS)
+    assert len(outcome.figures) == 2 * len(exactness.arithmetics())
     assert outcome.problem.startswith("failed: ConfigError: not a model that is")
     assert parts.run(part, 0).problem == "not run: no time left"
 
 
-@pytest.mark.slow
-def test_command(tmp_path, campaign):
+@cases.each(
+    "chosen, message",
+    [
+        ((False, []), "no accelerator to check: JAX finds the CPU alone. Install"),
+        ((True, ["step", "speed"]), "no part 'speed'. Choose of float64, attention, "),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(monkeypatch, chosen, message):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with pytest.raises(errors.UsageError, match=message):
+        run.run(*chosen, 60.0, None, print)
+
+
+@pytest.mark.campaign
+def test_a_layers_end_and_a_step_are_timed():
+    figures = [
+        *speed.layer_step(sizes.TOY, "toy"),
+        *speed.copies(sizes.TOY),
+        *ends.layer_end(sizes.TOY, "toy"),
+    ]
+    assert values(figures, "counted") and values(figures, "pinned to device")[0] > 0
+    # The rare neurons are not active at all in so short a text.
+    assert values(figures, "candidates looked through")
+    assert all(np.isfinite(figure.value) for figure in figures)
+
+
+@pytest.mark.campaign
+def test_command(tmp_path):
     pytest.importorskip("torch")
-    if not campaign:
-        pytest.skip("a process per check: part of the campaign")
     out = tmp_path / "found.json"
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/gpu_check.py", "--toy", f"--out={out}"],
@@ -98,7 +131,7 @@ def test_command(tmp_path, campaign):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    assert "not run: no CUDA GPU" in done.stdout
+    assert "not run: no cuDNN" in done.stdout
     found = json.loads(out.read_text())["parts"]
     problems = {name: part["problem"] for name, part in found.items()}
     offloaded = problems.pop("transformers, offloaded")

@@ -50,6 +50,39 @@ def test_the_environments_own_choice_stands(monkeypatch, name, value):
     assert not allocator.keep_freed_memory()
 
 
+# How many heaps there are once a thread has allocated.
+HEAPS = """
+import ctypes, os, tempfile, threading
+from jaxneurons.command import allocator
+allocator.keep_freed_memory()
+library = ctypes.CDLL(None)
+library.fopen.restype = ctypes.c_void_p
+thread = threading.Thread(target=library.malloc, args=(100,))
+thread.start()
+thread.join()
+with tempfile.NamedTemporaryFile() as file:
+    stream = ctypes.c_void_p(library.fopen(file.name.encode(), b"w"))
+    library.malloc_info(0, stream)
+    library.fclose(stream)
+    print(file.read().count(b"<heap"))
+"""
+
+
+@cases.each("platforms, one", [("cpu", True), ("cuda,cpu", False)])
+def test_threads_share_a_heap_where_the_cpu_computes(platforms, one):
+    found = subprocess.run(
+        [sys.executable, "-c", HEAPS],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={
+            "JAX_PLATFORMS": platforms,
+            "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        },
+    )
+    assert (int(found.stdout) == 1) == one
+
+
 def test_a_contender_uses_freed_memory_again_if_it_is_to():
     contenders = [
         processes.Contender("keeps", "tests.support.page_faults", ()),

@@ -185,13 +185,12 @@ import jaxneurons
 model, text, cache, study = sys.argv[1:]
 model = jaxneurons.open_model(model, cache=cache)
 text = jaxneurons.load_text(model, {"a": text}, cache=cache)
-jaxneurons.study(model, text, study)
+jaxneurons.study(model, text, study, ngrams=False, figures=False)
 assert not {"transformers", "torch"} & sys.modules.keys(), "transformers was imported"
 assert not made, made
 """
 
 
-@pytest.mark.slow
 def test_a_study_needs_no_transformers_and_no_temporary_files(plain, tmp_path):
     text = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", [{"text": "abc " * 30}])
     cached.open_model(str(plain), tmp_path / "cache")

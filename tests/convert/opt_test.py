@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -15,6 +13,7 @@ from jaxneurons import errors
 from jaxneurons.store import reading
 from jaxneurons.text.tokenizer import Tokenizer
 from tests.support import cases, tiny_models
+from tests.support.helpers import run_script
 
 STORAGE = {
     "float16": {"dtype": "float16"},
@@ -97,7 +96,11 @@ def test_every_variant_arrives_bit_for_bit(tmp_path, variant):
     assert_converts(model, directory, tmp_path / "store", "float32")
 
 
-@cases.each("storage", STORAGE)
+@cases.each(
+    "storage",
+    STORAGE,
+    every_day=["bin_bfloat16", "bin_in_3_shards", "older_prefix", "head_alone"],
+)
 def test_every_way_to_store_a_checkpoint_arrives_bit_for_bit(tmp_path, storage):
     model = tiny_models.random_model("350m")
     directory = tiny_models.write(model, tmp_path / "model", **STORAGE[storage])
@@ -184,18 +187,13 @@ def test_memory_does_not_grow_with_the_number_of_layers(tmp_path):
 
 def test_the_script_converts(tmp_path):
     directory = tiny_models.write(tiny_models.random_model(), tmp_path / "model")
-    command = [
-        sys.executable,
-        "scripts/convert_opt.py",
-        f"--hf={directory}",
-        f"--store={tmp_path / 'store'}",
-    ]
-    first = subprocess.run(command, check=False, capture_output=True, text=True)
+    flags = [f"--hf={directory}", f"--store={tmp_path / 'store'}"]
+    first = run_script(tmp_path, "convert_opt", *flags)
     assert first.returncode == 0, first.stderr
     # 16 arrays a layer, and the two embeddings and the last norm.
     assert first.stdout == f"{tmp_path / 'store'}: 52 arrays, float32\n"
     assert reading.open_store(tmp_path / "store").manifest["source"]["name"] == "model"
-    second = subprocess.run(command, check=False, capture_output=True, text=True)
+    second = run_script(tmp_path, "convert_opt", *flags)
     assert second.returncode == errors.OutputExistsError.exit_code
     assert "exists" in second.stderr.splitlines()[-1]
 
@@ -204,9 +202,8 @@ def test_the_script_names_the_flag_that_accepts_what_is_wrong(tmp_path):
     model = tiny_models.random_model()
     model.model.decoder.layers[1].fc1.bias.data[3] = np.nan
     directory = tiny_models.write(model, tmp_path / "model")
-    script = [sys.executable, "scripts/convert_opt.py", f"--hf={directory}"]
-    command = [*script, f"--store={tmp_path / 'store'}"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    flags = [f"--hf={directory}", f"--store={tmp_path / 'store'}"]
+    done = run_script(tmp_path, "convert_opt", *flags)
     assert done.returncode == errors.CheckpointError.exit_code
     [flag] = re.findall("add (--[a-z_=]+)", done.stderr)
-    subprocess.run([*command, flag], check=True, capture_output=True)
+    assert run_script(tmp_path, "convert_opt", *flags, flag).returncode == 0

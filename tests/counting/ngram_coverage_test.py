@@ -47,11 +47,11 @@ def finalize(
     )
     filler = [(0, padded - len(tokens)), (0, 0), (0, 0)]
     everywhere = np.pad(active, filler, constant_values=True)
-    state = reduction.init()
+    state, update = reduction.init(), jax.jit(reduction.update)
     for first in range(0, padded, batch_size):
         batch = reductions.Batch(*[None] * 5, first_window=jnp.int32(first))
         activation = jnp.asarray(everywhere[first : first + batch_size], jnp.float32)
-        state = reduction.update(state, activation, batch)
+        state = update(state, activation, batch)
     return reduction.finalize(reduction.merge(state[None]))
 
 

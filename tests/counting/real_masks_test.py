@@ -26,14 +26,13 @@ def demo_study(demo_store, tmp_path_factory):
         demo_store,
         demo.sources(),
         window=128,
-        max_tokens=20_000,
+        max_tokens=5000,
     )
 
 
-@pytest.mark.slow
 def test_trained_model_by_brute_force(demo_study):
     record, masks = demo_study
-    assert len(record.read("tokens")) > 150
+    assert len(record.read("tokens")) > 35
     mask_oracle.assert_counts(record, masks)
     neurons = record.identity.model.config.ffn_dim
     chosen = set(np.random.default_rng(0).choice(neurons, CHOSEN).tolist())
@@ -45,7 +44,6 @@ def test_trained_model_by_brute_force(demo_study):
     mask_oracle.assert_information(record, masks, chosen)
 
 
-@pytest.mark.slow
 def test_masks_are_those_of_transformers(demo_study):
     """On the text of the study, wherever the pre-activation is not within rounding of 0."""
     torch = pytest.importorskip("torch")
@@ -71,7 +69,7 @@ def test_masks_are_those_of_transformers(demo_study):
         np.testing.assert_array_equal(mask[clear], expected[clear] > 0)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_batch_size_changes_no_bit(demo_store, tmp_path):
     one, sixteen = (
         studies.integer_arrays(

@@ -15,10 +15,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-@pytest.fixture(autouse=True)
-def only_in_a_campaign(campaign):
-    if not campaign:
-        pytest.skip("writes gigabytes: --campaign")
+# It writes gigabytes.
+pytestmark = pytest.mark.campaign
 
 
 def write_page(path):

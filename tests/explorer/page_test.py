@@ -18,6 +18,7 @@ from jaxneurons.studies import opening
 from tests.support import (
     browser,
     cases,
+    demo_study,
     known_neurons,
     planted,
     planted_ngrams,
@@ -25,7 +26,7 @@ from tests.support import (
 )
 from tests.support import planted_ngrams_wiring as wiring
 
-pytestmark = [browser.needed, pytest.mark.slow]
+pytestmark = browser.needed
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +43,7 @@ def write_page(path, out):
 def embedded(tmp_path_factory):
     """A study of the embedded model, and its page in a folder whose name addresses cannot hold as it is."""
     folder = tmp_path_factory.mktemp("embedded")
-    cache = folder / "cache"
-    model = jaxneurons.open_model(cache=cache)
-    text = jaxneurons.load_text(model, max_tokens=20_000, cache=cache)
-    with studies.undrawn():
-        result = jaxneurons.study(model, text, folder / "demo")
+    result = jaxneurons.open_study(demo_study.Made(tmp_path_factory).path)
     made = write_page(result.path, folder / "page")
     assert made.endswith("/page/index.html")
     moved = folder / "moved to #1 of 100%"
@@ -330,7 +327,9 @@ def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp
     result, _ = embedded
     whole = opening.open_finished(result.path)
     model = jaxneurons.open_model(cache=tmp_path / "cache")
-    text = jaxneurons.load_text(model, max_tokens=2000, cache=tmp_path / "cache")
+    text = jaxneurons.load_text(
+        model, window=64, max_tokens=2000, cache=tmp_path / "cache"
+    )
     with studies.undrawn():
         jaxneurons.study(model, text, tmp_path / "part", layers=(1, 1), ngrams=False)
     part = opening.open_finished(tmp_path / "part")

@@ -36,7 +36,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=15)
 def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
     calls = tries = whole = 0
@@ -72,7 +71,6 @@ def test_an_interrupt_leaves_nothing(folder, tmp_path, number):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=13)
 def test_a_disk_that_does_not_read_is_an_error_not_a_signal(folder, tmp_path):
     if shutil.which("strace") is None:
@@ -97,7 +95,6 @@ def test_a_disk_that_does_not_read_is_an_error_not_a_signal(folder, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=13)
 def test_no_room_at_any_stage(folder, tmp_path, campaign, request):
     path = _mount(tmp_path / "disk", request) / "store"

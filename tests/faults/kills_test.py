@@ -3,7 +3,6 @@
 import pathlib
 import time
 
-import jax
 import numpy as np
 import pytest
 from matplotlib import figure
@@ -26,7 +25,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=23)
 def test_killed_at_random_instants(folder, tmp_path, campaign):
@@ -46,7 +44,6 @@ def test_killed_at_random_instants(folder, tmp_path, campaign):
     print(f"case 24: {kills} kills of {studies} studies, none lost")
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=23)
 def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
@@ -59,7 +56,7 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
         dying.run(_study, folder, path, calls=calls // 2)
         _go_on(folder, path)
         tries += 1
-        calls += 1 if campaign else 45
+        calls += 1 if campaign else 90
     assert calls > 60
     print(f"case 24: killed at {tries} renames and syncs and once more, none lost")
 
@@ -70,8 +67,6 @@ def _study(folder: pathlib.Path, path: pathlib.Path) -> None:
     chosen = {"cache": cache, "window": 8, "windows_per_batch": 8, "figures": True}
     chosen["resources"] = Resources(checkpoint_minutes=0)
     # What takes most of the time here is not what is tested.
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     paper.draw = lambda *arguments: {"figure": figure.Figure((1, 1))}
     try:
         studies.run_study(path, folder / "store", sources, **chosen)

@@ -181,7 +181,6 @@ def _write(path, layer):
         study.finish_layer(small_study.done(layer), [])
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=28)
 def test_any_sequence_is_as_the_model_says(campaign):
     steps.clear()

@@ -18,6 +18,8 @@ from jaxneurons.store import random_model, reading
 from tests.support import cases, helpers, stores, studies, tiny_tokenizers
 
 MODEL = tiny_tokenizers.tiny_config(num_hidden_layers=2)
+# A process per system call.
+pytestmark = pytest.mark.campaign
 # What befalls a call: `pwritev2`, `writev` and `pwrite64` write chunks, and no stream.
 FAULTS = [
     ("rename,renameat,renameat2", "signal=SIGKILL"),
@@ -31,10 +33,8 @@ REFUSED = errors.InputOutputError.exit_code
 
 
 @pytest.fixture(scope="module")
-def folder(campaign, tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with a model, a text, and in `whole` what undisturbed commands make of them."""
-    if not campaign:
-        pytest.skip("a process per system call: part of the campaign")
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
     folder = tmp_path_factory.mktemp("calls").resolve()

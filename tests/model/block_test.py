@@ -26,50 +26,46 @@ SMALL = config.Config(
 def layer():
     module = block.Block(SMALL)
     x = jax.random.normal(jax.random.key(0), (2, 7, 16))
-    params = module.init(jax.random.key(1), x)["params"]
-    return module, params, x
+    params = jax.jit(module.init)(jax.random.key(1), x)["params"]
+    return jax.jit(module.apply), params, x
 
 
 def test_apply_gives_the_stream_and_the_neurons(layer):
-    module, params, x = layer
-    out, activation = module.apply({"params": params}, x)
+    apply, params, x = layer
+    out, activation = apply({"params": params}, x)
     assert out.shape == (2, 7, 16)
     assert activation.shape == (2, 7, 24)
     assert activation.min() == 0 < activation.max()
 
 
 def test_pure_and_jitted_alike(layer):
-    module, params, x = layer
-    first = module.apply({"params": params}, x)
-    again = jax.jit(module.apply)({"params": params}, x)
+    apply, params, x = layer
+    first = block.Block(SMALL).apply({"params": params}, x)
+    again = apply({"params": params}, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), first, again)
 
 
 def test_vmap_over_layers_with_other_weights(layer):
-    module, params, x = layer
+    apply, params, x = layer
     stacked = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
-    out, _ = jax.vmap(lambda p: module.apply({"params": p}, x))(stacked)
+    out, _ = jax.vmap(lambda p: apply({"params": p}, x))(stacked)
     doubled = jax.tree.map(lambda p: 2 * p, params)
-    np.testing.assert_allclose(
-        out[1], module.apply({"params": doubled}, x)[0], atol=1e-5
-    )
+    np.testing.assert_allclose(out[1], apply({"params": doubled}, x)[0], atol=1e-5)
 
 
 def test_vmap_over_examples(layer):
-    module, params, x = layer
-    out, _ = jax.vmap(lambda one: module.apply({"params": params}, one[None]))(x)
-    np.testing.assert_allclose(
-        out[:, 0], module.apply({"params": params}, x)[0], atol=1e-5
-    )
+    apply, params, x = layer
+    out, _ = jax.vmap(lambda one: apply({"params": params}, one[None]))(x)
+    np.testing.assert_allclose(out[:, 0], apply({"params": params}, x)[0], atol=1e-5)
 
 
 def test_grad_of_one_neuron_by_the_input(layer):
-    module, params, x = layer
-    _, activation = module.apply({"params": params}, x)
+    apply, params, x = layer
+    _, activation = apply({"params": params}, x)
     position, index = np.argwhere(np.asarray(activation[0]) > 0)[-1]
-    gradient = jax.grad(
-        lambda x: module.apply({"params": params}, x)[1][0, position, index]
-    )(x)
+    gradient = jax.grad(lambda x: apply({"params": params}, x)[1][0, position, index])(
+        x
+    )
     # Causal: only this text, only up to this position.
     assert np.any(gradient[0, : position + 1])
     assert not np.any(gradient[0, position + 1 :])
@@ -77,10 +73,10 @@ def test_grad_of_one_neuron_by_the_input(layer):
 
 
 def test_grad_agrees_with_finite_differences(layer):
-    module, params, x = layer
+    apply, params, x = layer
 
     def loss(scale):
-        return jnp.sum(module.apply({"params": params}, x * scale)[0] ** 2)
+        return jnp.sum(apply({"params": params}, x * scale)[0] ** 2)
 
     slope = jax.grad(loss)(jnp.float32(1.0))
     step = 1e-3
@@ -89,13 +85,13 @@ def test_grad_agrees_with_finite_differences(layer):
 
 
 def test_scan_over_stacked_layers(layer):
-    module, params, x = layer
+    apply, params, x = layer
     stacked = jax.tree.map(lambda p: jnp.stack([p, 0.5 * p, 2 * p]), params)
     scanned, activations = jax.lax.scan(
-        lambda x, p: module.apply({"params": p}, x), x, stacked
+        lambda x, p: apply({"params": p}, x), x, stacked
     )
     for index in range(3):
-        x, activation = module.apply(
+        x, activation = apply(
             {"params": jax.tree.map(lambda p, i=index: p[i], stacked)}, x
         )
         np.testing.assert_allclose(activations[index], activation, rtol=1e-4, atol=1e-4)
@@ -122,6 +118,7 @@ for mesh in (Mesh(jax.devices(), "windows"), jax.make_mesh((4,), ("windows",))):
 """
 
 
+@pytest.mark.campaign
 def test_windows_sharded_over_four_devices():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
@@ -132,24 +129,26 @@ def test_windows_sharded_over_four_devices():
 
 
 def test_dropout_needs_a_key_and_leaves_the_mean(layer):
-    _, params, x = layer
+    apply, params, x = layer
     module = block.Block(SMALL, dropout_rate=0.5)
     keys = jax.random.split(jax.random.key(0), 500)
-    outs, _ = jax.vmap(
-        lambda key: module.apply({"params": params}, x[:1], rngs={"dropout": key})
+    outs, _ = jax.jit(
+        jax.vmap(
+            lambda key: module.apply({"params": params}, x[:1], rngs={"dropout": key})
+        )
     )(keys)
     assert float(jnp.std(outs, axis=0).max()) > 0
-    plain, _ = block.Block(SMALL).apply({"params": params}, x[:1])
+    plain, _ = apply({"params": params}, x[:1])
     # Attention's dropout changes what the FFN reads, so the mean is near, not equal.
     assert np.abs(outs.mean(0) - plain).mean() < 0.5 * np.abs(plain - x[:1]).mean()
 
 
 def test_computes_in_the_type_of_the_input(layer):
-    module, params, x = layer
+    apply, params, x = layer
     half = jax.tree.map(lambda p: p.astype(jnp.float16), params)
-    out, activation = module.apply({"params": half}, x)
+    out, activation = apply({"params": half}, x)
     assert out.dtype == activation.dtype == jnp.float32
-    out, activation = module.apply({"params": params}, x.astype(jnp.bfloat16))
+    out, activation = apply({"params": params}, x.astype(jnp.bfloat16))
     assert out.dtype == activation.dtype == jnp.bfloat16
 
 

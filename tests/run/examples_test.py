@@ -13,6 +13,8 @@ from tests.support import planted, studies
 
 NUMBER = 5
 SPECIAL = (1, 2)
+# Studies that look for nothing else.
+PLAIN = {"window": 8, "ngrams": False, "suppression": False}
 
 
 def read_examples(study, kind, layer, neuron):
@@ -31,7 +33,7 @@ def test_a_planted_neuron_is_shown_where_it_fires(tmp_path):
     text = [4, 4, 5, 5, 4, 4, 4] + [6] * 7 + [7, 5, 7, 7, 7, 7, 7] + [8, 8, 8, 5]
     source = planted.write_documents(tmp_path / "text.jsonl", [text])
     study = studies.run_study(
-        tmp_path / "study", store, [("text", source)], window=8, examples=NUMBER
+        tmp_path / "study", store, [("text", source)], examples=NUMBER, **PLAIN
     )
     for kind in ("example", "random_example"):
         fires = read_examples(study, kind, 2, 0)
@@ -58,6 +60,7 @@ def embedded(tmp_path_factory):
         window=48,
         max_tokens=1500,
         ngrams=False,
+        suppression=False,
         examples=NUMBER,
         windows_per_batch=4,
         resources=Resources(tokens_per_pass=500),
@@ -138,6 +141,6 @@ def test_without_examples_there_are_no_arrays(tmp_path):
     store = planted.write_store(tmp_path / "store", [planted.layer()] * 3)
     source = planted.write_documents(tmp_path / "text.jsonl", [[4, 5] * 9])
     study = studies.run_study(
-        tmp_path / "study", store, [("text", source)], window=8, examples=0
+        tmp_path / "study", store, [("text", source)], examples=0, **PLAIN
     )
     assert not [name for name in study.facts.arrays if "example" in name]

@@ -60,6 +60,16 @@ def _other_version(package):
     return change
 
 
+def _not_installed(folder, patch):
+    version = importlib.metadata.version
+    # No package has this name.
+    patch.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: version("no-such" if name == "jaxneurons" else name),
+    )
+
+
 CHANGES = {
     "model": (_other_model, {}, "model.fingerprint was"),
     "text": (_other_text, {}, "corpus.text.fingerprint was"),
@@ -68,6 +78,7 @@ CHANGES = {
         {},
         "versions.jaxneurons was .* now '0.0.1'",
     ),
+    "a checkout": (_not_installed, {}, "versions.jaxneurons was .* is now None"),
     "jax": (_other_version("jax"), {}, "versions.jax was .* now '0.0.1'"),
     "window": (None, {"window": 7}, "settings.window was 8 and is now 7"),
     "dtype": (None, {"dtype": "float16"}, "settings.dtype was 'float32'"),

@@ -11,7 +11,7 @@ import pytest
 from flax import traverse_util
 
 from jaxneurons import config, devices, errors
-from jaxneurons.counting import paper, reductions
+from jaxneurons.counting import ngram_order, paper, reductions
 from jaxneurons.model import block
 from jaxneurons.run import job, memory_plan, settings
 from jaxneurons.run.resources import Resources
@@ -100,6 +100,40 @@ def test_defaults_are_a_share_of_what_there_is():
     assert memory_plan.budgets(given) == (5, 0)
 
 
+class Accelerator:
+    device_kind = "Fast 1"
+
+    def __init__(self, statistics):
+        self._statistics = statistics
+
+    def memory_stats(self):
+        return self._statistics
+
+
+def test_an_accelerator_is_planned_by_what_jax_may_take_of_it(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        jax, "local_devices", lambda: [Accelerator({"bytes_limit": 2000})]
+    )
+    assert memory_plan.budgets(Resources()).device == 1900
+    monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator(None)])
+    with pytest.raises(errors.UsageError, match="^Fast 1 does not say how") as caught:
+        memory_plan.budgets(Resources())
+    assert caught.value.remedy == {"device_memory_gb": "GIB"}
+    given = Resources(device_memory_bytes=5)
+    assert memory_plan.budgets(given).device == 5
+
+
+@cases.each("neurons, number", [(3072, 1), (3072, 5), (300, 1), (20, 8)])
+def test_masks_take_no_more_than_is_planned(neurons, number):
+    planned = memory_plan.most_words(neurons, number)
+    words = [
+        ngram_order.cut_neurons(neurons, 100, memory, number).words
+        for memory in range(1, 10_000, 37)
+    ]
+    assert max(words) <= planned < -(-neurons // 32) + 2 * number + 20
+
+
 @cases.each(
     "hidden, neurons, windows, length, dtype",
     [(96, 24, 8, 64, "float32"), (64, 256, 2, 300, "float16")],
@@ -127,10 +161,10 @@ def test_a_step_takes_no_more_than_is_planned(hidden, neurons, windows, length, 
     params = traverse_util.unflatten_dict(flat, sep="/")
     states = jax.eval_shape(lambda: step.init_states(reduction.init, spread.mesh))
     lowered = step.step.lower(
-        model, reduction.update, spread.mesh, params, x, states, batch
+        block.Block(model), reduction.update, spread.mesh, params, x, states, batch
     )
     taken = lowered.compile().memory_analysis().temp_size_in_bytes
-    assert 0 < taken <= memory_plan.step_bytes(model, chosen)
+    assert 0 < taken <= memory_plan.step_bytes(model, chosen, on_cpu=True)
 
 
 # Not getrusage's ru_maxrss, which begins with what the process that started this one holds.
@@ -156,7 +190,7 @@ def study_in_child(folder, stored, text, *flags):
     return opening.open_any(folder), int(re.search(r"peak (\d+)", done.stdout)[1])
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_hidden_states_four_times_the_flag_stay_within_it(tmp_path):
     gigabytes = 0.1

@@ -34,8 +34,13 @@ def sources(tmp_path_factory):
 
 
 def run_study(stored, sources, path, **chosen):
-    chosen = {"window": 10, "windows_per_batch": 2, "ngrams": False} | chosen
-    return studies.run_study(path, stored, sources, **chosen)
+    plain = {
+        "window": 10,
+        "windows_per_batch": 2,
+        "ngrams": False,
+        "suppression": False,
+    }
+    return studies.run_study(path, stored, sources, **(plain | chosen))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,9 @@ def test_several_passes_give_the_same_bits(stored, sources, tmp_path, finished):
 
 @pytest.mark.fault(case=24)
 @cases.each(
-    "layers, again", [(1, None), (2, 30), (3, 50), (6, 90), (9, 50), (10, None)]
+    "layers, again",
+    [(1, None), (2, 30), (3, 50), (6, 90), (9, 50), (10, None)],
+    every_day=[(3, 50), (10, None)],
 )
 def test_an_interrupted_pass_begins_again(
     stored, sources, tmp_path, finished, layers, again

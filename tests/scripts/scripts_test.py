@@ -8,7 +8,7 @@ import pytest
 import xarray
 
 from jaxneurons import demo
-from tests.support import cases
+from tests.support import cases, demo_study
 from tests.support.helpers import REPOSITORY, run_python, run_script
 
 SCRIPTS = sorted(
@@ -17,24 +17,25 @@ SCRIPTS = sorted(
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def made(tmp_path_factory):
+    return demo_study.Made(tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def finished(cache, tmp_path_factory):
-    path = tmp_path_factory.mktemp("studies") / "demo"
-    compiled = f"--compilation_cache={cache / 'programs'}"
-    done = run_script(cache, "study", f"--study={path}", "--max_tokens=20000", compiled)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("layer  dead  certified  frequency  detectors n=1")
-    assert " neurons are positional; " in done.stdout and "\nwrote " in done.stdout
-    assert done.stdout.endswith(f"wrote the page {path / 'explorer/index.html'}\n")
-    assert any((cache / "programs").rglob("jit_step*"))
-    return path
+@pytest.fixture
+def cache(made):
+    return made.cache
 
 
-def test_study_writes_everything_and_names_its_figures(finished):
+@pytest.fixture
+def finished(made):
+    return made.path
+
+
+def test_study_writes_everything_and_names_its_figures(made, finished):
+    assert made.said.startswith("layer  dead  certified  frequency  detectors n=1")
+    assert " neurons are positional; " in made.said and "\nwrote " in made.said
+    assert made.said.endswith(f"wrote the page {finished / 'explorer/index.html'}\n")
+    assert any(made.programs.rglob("jit_step*"))
     assert {file.name for file in finished.iterdir()} == {
         "arrays",
         "detectors_1.jsonl",
@@ -140,6 +141,10 @@ def test_help_loads_nothing_heavy(script):
         ("gpu_check", "JAX_PLATFORMS", "nowhere"),
         ("study", "XLA_FLAGS", "--nonsense"),
     ],
+    every_day=[
+        ("train", "JAX_PLATFORMS", "nowhere"),
+        ("study", "XLA_FLAGS", "--nonsense"),
+    ],
 )
 def test_a_jax_that_cannot_start_is_2_and_one_line(
     cache, tmp_path, script, variable, value
@@ -198,7 +203,7 @@ def test_analyze_writes_elsewhere_and_leaves_the_study(finished, cache, tmp_path
 
 def test_analyze_in_place_with_the_same_thresholds_changes_nothing(finished, cache):
     before = (finished / "summary.json").read_bytes()
-    done = run_script(cache, "analyze", f"--study={finished}", JAX_PLATFORMS="nowhere")
+    done = run_script(cache, "analyze", f"--study={finished}")
     assert done.returncode == 0, done.stderr
     assert (finished / "summary.json").read_bytes() == before
 

@@ -28,7 +28,7 @@ def kinds(cell):
     return [(out.output_type, sorted(out.get("data", ()))) for out in cell.outputs]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_every_cell_runs_and_gives_what_is_committed(elsewhere):
     committed = nbformat.read(notebook.TOUR, as_version=4)
     ran = notebook.run(notebook.TOUR, elsewhere)
@@ -41,7 +41,6 @@ def test_every_cell_runs_and_gives_what_is_committed(elsewhere):
     assert len(pictures) == 2 and len(shown) == 7
 
 
-@pytest.mark.slow
 def test_a_cell_that_fails_fails_the_run(elsewhere):
     broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
     nbformat.write(broken, elsewhere / "broken.ipynb")

@@ -116,6 +116,47 @@ def test_next_layer_is_read_while_this_one_computes_and_none_after_the_last(mode
     assert source.asked == [0, 1]
 
 
+class Watched(hidden.InMemory):
+    """Hidden states that note what is asked of them, and whether what they get has been computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def take(self, layer, batch):
+        self.events.append(("take", batch))
+        return super().take(layer, batch)
+
+    def put(self, layer, batch, x):
+        assert x.is_ready()
+        self.events.append(("put", batch))
+        super().put(layer, batch, x)
+
+
+@cases.each(
+    "behind, order",
+    [
+        (0, "take 0, put 0, take 1, put 1, take 2, put 2"),
+        (1, "take 0, take 1, put 0, take 2, put 1, put 2"),
+        (9, "take 0, take 1, take 2, put 0, put 1, put 2"),
+    ],
+)
+def test_a_batch_is_kept_when_it_is_done_while_the_next_is_under_way(
+    model, behind, order
+):
+    text, residual = make_text(), Watched()
+    batches = make_batches(text, per_batch=2)
+    reduction = keep_activations(text)
+    results = loop.run_layers(
+        model, batches, reduction, LAYERS, residual, behind=behind
+    )
+    found = [result.found["activation"] for result in results]
+    for wanted, each in zip(run(model, text), found, strict=True):
+        np.testing.assert_allclose(each, wanted, rtol=1e-4, atol=1e-5)
+    last = residual.events[-len(order.split(", ")) :]
+    assert ", ".join(f"{what} {batch}" for what, batch in last) == order
+
+
 def test_layers_may_run_in_two_calls_that_share_their_hidden_states(model):
     text = make_text()
     wanted = run(model, text)

@@ -6,13 +6,20 @@ import inspect
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
 
+_REQUEST = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY)
 
-def each(names: str, cases: Sequence[Any], fresh: str = "") -> Callable:
+
+def each(
+    names: str,
+    cases: Collection[Any],
+    fresh: str = "",
+    every_day: Collection[Any] | None = None,
+) -> Callable:
     """Calls the test once per case, in order, as `pytest.mark.parametrize` would.
 
     Every case has a `tmp_path` and a `monkeypatch` of its own. All other fixtures are those of the one test.
@@ -21,13 +28,22 @@ def each(names: str, cases: Sequence[Any], fresh: str = "") -> Callable:
         names: of the arguments that a case gives, separated by commas.
         cases: one value each, or one per name.
         fresh: the fixture, a folder or an object with a `path`, that every case finds as the first did.
+        every_day: those of the cases that a campaign does not need to be asked for; None is all.
     """
     given = [name.strip() for name in names.split(",")]
 
     def decorate(test: Callable) -> Callable:
+        kept = dict(inspect.signature(test).parameters)
+        for name in given:
+            del kept[name]
+        asks = "request" in kept
+        kept["request"] = _REQUEST
+
         @functools.wraps(test)
         def run_cases(**fixtures: Any) -> None:
-            for number, case in enumerate(cases):
+            request = fixtures["request"] if asks else fixtures.pop("request")
+            whole = every_day is None or request.config.getoption("--campaign")
+            for number, case in enumerate(cases if whole else every_day):
                 values = dict(
                     zip(given, case if len(given) > 1 else [case], strict=True)
                 )
@@ -46,9 +62,6 @@ def each(names: str, cases: Sequence[Any], fresh: str = "") -> Callable:
                         error.add_note(f"in case {number}: {values!r:.1000}")
                         raise
 
-        kept = dict(inspect.signature(test).parameters)
-        for name in given:
-            del kept[name]
         run_cases.__signature__ = inspect.Signature(list(kept.values()))
         return run_cases
 

@@ -15,6 +15,7 @@ import pytest
 import jaxneurons
 from jaxneurons import devices
 from jaxneurons.counting import ngram_coverage, reductions
+from jaxneurons.model import block
 from jaxneurons.run import models
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
@@ -72,7 +73,7 @@ def check_what_passes_between_devices(folder):
     embed = loop.embed_tokens.lower(config, embedding, batch.tokens, "float32")
     states = step.init_states(coverage.init, spread.mesh)
     lowered = step.step.lower(
-        config, coverage.update, spread.mesh, params, x, states, batch
+        block.Block(config), coverage.update, spread.mesh, params, x, states, batch
     )
     merge = coverage.merge.lower(states).compile().as_text()
     for text in (embed.compile().as_text(), lowered.compile().as_text()):

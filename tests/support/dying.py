@@ -1,22 +1,13 @@
 """Processes that are killed as `kill -9` does: at the k-th rename or sync, or after a while."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
+from tests.support import forked
+
 CALLS = ("rename", "replace", "fsync")
-# Imports once, and forks a child for each try.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "convert.cached",
-        "jaxneurons.run.study",
-        "jaxneurons.training.export",
-        "transformers.models.auto.tokenization_auto",
-    ]
-)
 
 
 def run(
@@ -33,7 +24,7 @@ def run(
         seconds: after so many it is killed; None: never.
         calls: after so many renames and syncs it is killed at the next; None: never.
     """
-    process = CONTEXT.Process(target=_call, args=(calls, target, *arguments))
+    process = forked.CONTEXT.Process(target=_call, args=(calls, target, *arguments))
     process.start()
     process.join(seconds)
     process.kill()

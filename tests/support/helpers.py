@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support import forked
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 
@@ -20,15 +22,21 @@ def shared_path(*parts: str) -> pathlib.Path:
 
 
 def run_script(cache, name, *arguments, **variables):
-    """Runs a script in a process of its own, with variables in its environment; returns it finished."""
+    """Runs a script in a process of its own and returns it finished.
+
+    With variables in its environment it starts as a user's does. Otherwise what it imports is there already.
+    """
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
         "JAXNEURONS_CACHE": str(cache),
         **variables,
     }
+    command = [f"scripts/{name}.py", *map(str, arguments)]
+    if not variables:
+        return forked.run_main(command, REPOSITORY, environment)
     return subprocess.run(
-        [sys.executable, f"scripts/{name}.py", *arguments],
+        [sys.executable, *command],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

@@ -323,9 +323,8 @@ print(size, int(peak) * 1024)
 
 
 @pytest.mark.fault(case=17)
-def test_a_gigabyte_is_read_in_bounded_memory(tmp_path, campaign):
-    if not campaign:
-        pytest.skip("writes a gigabyte twice: --campaign")
+@pytest.mark.campaign
+def test_a_gigabyte_is_read_in_bounded_memory(tmp_path):
     arrow, zstandard = pytest.importorskip("pyarrow"), pytest.importorskip("zstandard")
     parquet = importlib.import_module("pyarrow.parquet")
     random = np.random.default_rng(0)

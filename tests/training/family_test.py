@@ -51,7 +51,6 @@ def test_a_finished_family_is_refused(models):
         family.train_family(request_of(models.parent))
 
 
-@pytest.mark.slow
 def test_a_study_takes_a_training_directory_and_a_step(models, tmp_path):
     def study(step):
         return run_script(
@@ -74,7 +73,6 @@ def test_a_study_takes_a_training_directory_and_a_step(models, tmp_path):
     assert summary["model"]["neurons"] == 64
 
 
-@pytest.mark.slow
 def test_export_writes_a_checkpoint_of_the_type_asked_for(models, tmp_path):
     done = run_script(
         tmp_path / "cache",

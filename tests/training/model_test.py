@@ -48,8 +48,11 @@ def plain():
     return losses_of(PLAIN, 4)
 
 
-@pytest.mark.slow
-@cases.each("variant", [{}, {"positions": "none", "do_layer_norm_before": False}])
+@cases.each(
+    "variant",
+    [{}, {"positions": "none", "do_layer_norm_before": False}],
+    every_day=[{}],
+)
 def test_overfits_one_batch(variant):
     losses = losses_of(PLAIN, 100, dataclasses.replace(CONFIG, **variant))
     assert losses[0] > 3
@@ -61,6 +64,7 @@ def test_parts_and_recomputing_change_nothing(plain):
     np.testing.assert_allclose(plain, losses_of(chosen, 4), rtol=1e-5)
 
 
+@pytest.mark.campaign
 def test_bfloat16_is_near_float32(plain):
     rounded = losses_of(dataclasses.replace(PLAIN, dtype="bfloat16"), 4)
     np.testing.assert_allclose(plain, rounded, rtol=0.02)
@@ -86,7 +90,6 @@ print(json.dumps([jax.device_count(), test.losses_of(test.RECIPE, 4)]))
 """
 
 
-@pytest.mark.slow
 def test_four_devices_give_the_same_losses():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",

@@ -72,8 +72,11 @@ def assert_near(found, wanted):
             assert difference < TOLERANCE * np.abs(theirs).max(), where
 
 
-@pytest.mark.slow
-@cases.each("variant, clip", [("pre_norm", 1.0), ("350m", 0.05)])
+@cases.each(
+    "variant, clip",
+    [("pre_norm", 1.0), ("350m", 0.05)],
+    every_day=[("350m", 0.05)],
+)
 @numerics.fixed()
 def test_three_updates_agree_with_torch(variant, clip, tmp_path):
     torch = pytest.importorskip("torch")

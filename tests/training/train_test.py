@@ -92,8 +92,8 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=30)
+@pytest.mark.campaign
 def test_settings_of_jax_and_flax_change_no_bit(folder, tmp_path):
     path = training_runs.interrupted(folder / "run", tmp_path / "run", 80)
     child = start_script(folder, path, **HOSTILE)
@@ -102,8 +102,8 @@ def test_settings_of_jax_and_flax_change_no_bit(folder, tmp_path):
     assert training_runs.outcome(path) == training_runs.outcome(folder / "run")
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=30)
+@pytest.mark.campaign
 @cases.each(
     "number, code",
     [(signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)],
@@ -161,19 +161,17 @@ def test_two_processes_do_not_train_in_one_directory(folder, tmp_path):
 
 
 @pytest.mark.fault(case=30)
-@cases.each("rate, bad_step, saved", [(1e25, 1, []), (1e15, 2, [1])])
-def test_divergence_stops_and_saves_no_broken_state(
-    folder, tmp_path, rate, bad_step, saved
-):
+@pytest.mark.campaign
+def test_divergence_stops_and_saves_no_broken_state(folder, tmp_path):
     path = tmp_path / "run"
-    wild = dataclasses.replace(RECIPE, learning_rate=rate, warmup_steps=0, steps=5)
+    wild = dataclasses.replace(RECIPE, learning_rate=1e15, warmup_steps=0, steps=5)
     often = Cadence(log_every=1, validate_every=5, checkpoint_every=1)
     request = training_runs.request(folder, path, recipe=wild, cadence=often)
-    with pytest.raises(errors.DivergenceError, match=f"diverged at step {bad_step}: "):
+    with pytest.raises(errors.DivergenceError, match="diverged at step 2: "):
         train.train(request)
     lines = losses.read(runs.open_run(path).losses)
-    assert [line["step"] for line in lines] == list(range(bad_step))
-    assert saved_steps(path) == saved
+    assert [line["step"] for line in lines] == [0, 1]
+    assert saved_steps(path) == [1]
 
 
 @pytest.mark.fault(case=30)

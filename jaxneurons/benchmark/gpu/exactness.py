@@ -16,7 +16,7 @@ from jaxneurons.benchmark.gpu import reference
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.sizes import Sizes
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.config import Config
+from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.counting import ngram_coverage
 from jaxneurons.model import attention, block, embed
 from jaxneurons.stream import loop
@@ -31,6 +31,16 @@ ARITHMETICS = (
 )
 
 
+def arithmetics() -> list[tuple[str, str, str]]:
+    """`ARITHMETICS`, on accelerators with the other ways to multiply float32."""
+    others = [
+        (f"float32 by {name}", "float32", precision)
+        for name, precision in PRECISIONS.items()
+        if name != "highest"
+    ]
+    return [*ARITHMETICS, *(others if jax.default_backend() != "cpu" else [])]
+
+
 def against_reference(sizes: Sizes) -> Iterator[Figure]:
     """Logits and activation masks in every arithmetic and head size, against float64 on the CPU."""
     for head_size in sizes.head_sizes:
@@ -39,7 +49,7 @@ def against_reference(sizes: Sizes) -> Iterator[Figure]:
         tokens = workload.make_tokens(case)
         wide = [_float64(params) for params in (embedding, *layers)]
         wanted = reference.forward(case.config, wide[0], wide[1:], tokens)
-        for name, dtype, precision in ARITHMETICS:
+        for name, dtype, precision in arithmetics():
             compute = _forward(case.config, dtype, precision)
             found = jax.device_get(compute(embedding, layers, tokens))
             error, differing = _differences(found, wanted)
@@ -114,8 +124,8 @@ def fused_attention(sizes: Sizes) -> Iterator[Figure]:
     for head_size in sizes.head_sizes:
         for dtype in ("float16", "bfloat16"):
             name = f"head size {head_size}, {dtype}: cuDNN against chunked"
-            if not attention.cudnn_runs(jnp.dtype(dtype)):
-                yield Figure(name, "not run: no CUDA GPU")
+            if not attention.cudnn_runs(jnp.dtype(dtype), head_size):
+                yield Figure(name, "not run: no cuDNN")
                 continue
             shape = (2, sizes.positions, sizes.heads, head_size)
             keys = jax.random.split(jax.random.key(head_size), 3)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jaxneurons.benchmark import processes
 from jaxneurons.benchmark.gpu.figure import Figure
+from jaxneurons.command import backend
 
 
 class Part(NamedTuple):
@@ -26,6 +27,11 @@ class Part(NamedTuple):
     module: str
     function: str
     arguments: tuple[Any, ...]
+
+    @property
+    def kind(self) -> str:
+        """The name without what it is applied to."""
+        return self.name.partition(",")[0]
 
 
 class Outcome(NamedTuple):
@@ -68,6 +74,8 @@ def run(part: Part, most_seconds: float) -> Outcome:
 
 def _serve(connection: Connection, part: Part) -> None:
     try:
+        # As the commands do; the check itself starts JAX, or leaves the device to processes of its own.
+        backend.ask_for_memory()
         module = importlib.import_module(part.module)
         for figure in getattr(module, part.function)(*part.arguments):
             connection.send(figure)

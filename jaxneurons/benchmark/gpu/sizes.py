@@ -27,6 +27,10 @@ class Sizes:
         heads: H of these.
         positions: T of these.
         repeats: of everything timed.
+        calls: of what is timed, before one is waited for.
+        end_tokens: whose masks a layer's end counts n-grams in.
+        ends: of `shapes`, those whose layer's end is timed.
+        study_tokens: of a whole study of the embedded model.
     """
 
     shapes: Mapping[str, Config]
@@ -42,6 +46,10 @@ class Sizes:
     heads: int
     positions: int
     repeats: int
+    calls: int
+    end_tokens: int
+    ends: tuple[str, ...]
+    study_tokens: int
 
     def workload(self, shape: str) -> Workload:
         """The timed forward pass of a shape, with no more than `layers` layers."""
@@ -80,6 +88,10 @@ FULL = Sizes(
     heads=8,
     positions=512,
     repeats=3,
+    calls=10,
+    end_tokens=2**20,
+    ends=("opt-125m", "opt-6.7b", "opt-66b"),
+    study_tokens=40_000,
 )
 TOY = Sizes(
     shapes={
@@ -104,4 +116,8 @@ TOY = Sizes(
     heads=2,
     positions=32,
     repeats=1,
+    calls=2,
+    end_tokens=512,
+    ends=("toy",),
+    study_tokens=1000,
 )

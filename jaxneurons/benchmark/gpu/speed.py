@@ -1,8 +1,9 @@
-"""How fast: this device's ceilings, forward passes of every shape, with and without counting.
+"""How fast: this device's ceilings, copies, and the step of a layer, with and without counting.
 
-Sizes in, figures out, one by one as they are found.
+Sizes in, figures out, one by one as they are found. Many calls are made before one is waited for, as a study does.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +12,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
+from jaxneurons import devices
 from jaxneurons.benchmark import ours, workload
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.sizes import Sizes
-
-PRECISIONS = (
-    ("float32", "highest"),
-    ("float32", "default"),
-    ("float16", "highest"),
-    ("bfloat16", "highest"),
-)
+from jaxneurons.benchmark.workload import Workload
+from jaxneurons.config import PRECISIONS
+from jaxneurons.model import block
+from jaxneurons.stream import loop, step
 
 
 def device(sizes: Sizes) -> Iterator[Figure]:
@@ -36,50 +36,134 @@ def device(sizes: Sizes) -> Iterator[Figure]:
 
 
 def ceilings(sizes: Sizes) -> Iterator[Figure]:
-    """Rates of square matrix products and of copying."""
-    for dtype, precision in PRECISIONS:
-        rate = _product_rate(sizes, dtype, precision)
+    """Rates of square matrix products and of copying on the device."""
+    kinds = [("float16", "highest"), ("bfloat16", "highest"), ("float32", "default")]
+    # A CPU knows no other way to multiply float32.
+    ways = PRECISIONS if jax.default_backend() != "cpu" else ["highest"]
+    for dtype, precision in [*kinds, *(("float32", way) for way in ways)]:
+        rate = _product_rate(sizes, dtype, PRECISIONS.get(precision, precision))
         yield Figure(f"products, {dtype}, {precision}", rate / 1e12, "TFLOP/s")
-    elements = jnp.zeros(sizes.copied_bytes // 4, jnp.float32)
-    seconds = _seconds(sizes, jax.jit(jnp.negative), elements)
+    elements = _normal((sizes.copied_bytes // 4,), "float32")
+    negative = jax.jit(jnp.negative)
+    seconds = _seconds(sizes, lambda: negative(elements))
     yield Figure("copying on the device", 2 * elements.nbytes / seconds / 1e9, "GB/s")
-    on_host = np.zeros(elements.shape, np.float32)
-    seconds = _seconds(sizes, jax.device_put, on_host)
-    yield Figure("from host memory", on_host.nbytes / seconds / 1e9, "GB/s")
 
 
-def forward(sizes: Sizes, shape: str) -> Iterator[Figure]:
-    """Tokens a second of a whole model, the share of the ceiling, and what counting adds."""
+def copies(sizes: Sizes) -> Iterator[Figure]:
+    """Rates between the device and the host's memory, that of NumPy and pinned memory."""
+    x = _normal((sizes.copied_bytes // 4,), "float32")
+    pinned = x.sharding.with_memory_kind("pinned_host")
+    on_host, there = np.array(x), jax.device_put(x, pinned)
+    fresh = jax.jit(lambda x, number: x + number)
+
+    def copy(name: str, copied: Callable[[Any], Any], made: Callable[[int], Any]):
+        taken = []
+        for number in range(sizes.repeats + 1):
+            # An array keeps what it has once been copied to.
+            source = jax.block_until_ready(made(number))
+            began = time.perf_counter()
+            jax.block_until_ready(copied(source))
+            taken.append(time.perf_counter() - began)
+        rate = x.nbytes / statistics.median(taken[1:])
+        return Figure(name, rate / 1e9, "GB/s")
+
+    def made(number: int) -> jax.Array:
+        return fresh(x, float(number))
+
+    yield copy("NumPy to device", jax.device_put, lambda number: on_host)
+    yield copy("device to NumPy", np.asarray, made)
+    yield copy("device to pinned", lambda x: jax.device_put(x, pinned), made)
+    yield copy(
+        "pinned to device", lambda p: jax.device_put(p, x.sharding), lambda _: there
+    )
+    yield copy("pinned to NumPy", np.asarray, lambda n: jax.device_put(made(n), pinned))
+
+
+def layer_step(sizes: Sizes, shape: str) -> Iterator[Figure]:
+    """Milliseconds of a layer on a batch, its share of the ceiling, and what counting and waiting add."""
     case = sizes.workload(shape)
-    layers = case.config.num_hidden_layers
-    whole = sizes.shapes[shape].num_hidden_layers / layers
-    operations = sum(workload.layer_products(case).values()) * layers * case.batches
+    params = draw_layer(case)
+    operations = sum(workload.layer_products(case).values())
     ceiling = _product_rate(sizes, case.dtype, "highest")
-    taken = {}
+    taken = []
     for counted in ("nothing", "everything"):
-        taken[counted] = _seconds(sizes, ours.make(case, counted))
-        rate = case.tokens / taken[counted] / whole
-        yield Figure(f"{counted} counted, whole model", rate, "tokens/s")
-        share = 100 * operations / taken[counted] / ceiling
-        yield Figure(f"{counted} counted", share, "% of the ceiling")
-    overhead = 100 * (taken["everything"] / taken["nothing"] - 1)
-    yield Figure("counting adds", overhead, "%")
+        call = _stepping(case, counted, params)
+        free = _seconds(sizes, call)
+        waiting = _seconds(sizes, functools.partial(_wait_for, call))
+        taken.append(free)
+        yield Figure(f"{counted} counted", 1e3 * free, "ms per batch")
+        share = 100 * operations / free / ceiling
+        yield Figure(f"{counted} counted: share", share, "% of the ceiling")
+        added = 100 * (waiting / free - 1)
+        yield Figure(f"{counted} counted: a wait each adds", added, "%")
+    yield Figure("counting adds", 100 * (taken[1] / taken[0] - 1), "%")
+
+
+def _stepping(
+    case: Workload, counted: str, params: loop.Parameters
+) -> Callable[[], jax.Array]:
+    """A function that runs the step once more on what it gave, and gives whether that is finite."""
+    text, spread = ours.make_windows(case), ours.make_spread(case)
+    batch = loop.make_batches(text, case.config, spread)[0]
+    reduction = ours.make_reduction(case, text, counted, spread)
+    size = (*batch.tokens.shape, case.config.hidden_size)
+    x = jax.device_put(_normal(size, case.dtype), devices.sharded(spread.mesh))
+    states = step.init_states(reduction.init, spread.mesh)
+    layer = block.Block(case.config)
+
+    def call() -> jax.Array:
+        nonlocal x, states
+        x, states, finite = step.step(
+            layer, reduction.update, spread.mesh, params, x, states, batch
+        )
+        return finite
+
+    return call
+
+
+def _wait_for(call: Callable[[], jax.Array]) -> None:
+    jax.block_until_ready(call())
+
+
+def draw_layer(case: Workload) -> loop.Parameters:
+    """Random parameters of a layer, drawn on the device: those of a large model take minutes on a host."""
+    flat = {}
+    shapes = block.parameter_shapes(case.config)
+    for seed, (path, shape) in enumerate(shapes.items()):
+        kind = path.rpartition("/")[2]
+        if kind in ("bias", "scale"):
+            flat[path] = jnp.full(shape, kind == "scale", case.dtype)
+        else:
+            flat[path] = _normal(shape, case.dtype, seed, workload.WEIGHT_SCALE)
+    flat["feed_forward/fc1/bias"] = jnp.asarray(
+        -workload.make_thresholds(case.config), case.dtype
+    )
+    everywhere = devices.replicated(ours.make_spread(case).mesh)
+    return jax.device_put(traverse_util.unflatten_dict(flat, sep="/"), everywhere)
+
+
+def _normal(
+    shape: tuple[int, ...], dtype: str, seed: int = 0, scale: float = 1.0
+) -> jax.Array:
+    draw = jax.jit(lambda key: (scale * jax.random.normal(key, shape)).astype(dtype))
+    return draw(jax.random.key(seed))
 
 
 def _product_rate(sizes: Sizes, dtype: str, precision: str) -> float:
     """Floating-point operations a second of a square product."""
-    shape = (sizes.square, sizes.square)
-    matrix = jax.random.normal(jax.random.key(0), shape, dtype)
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=precision))
-    return 2 * sizes.square**3 / _seconds(sizes, product, matrix, matrix)
+    matrix = _normal((sizes.square, sizes.square), dtype)
+    product = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    return 2 * sizes.square**3 / _seconds(sizes, lambda: product(matrix))
 
 
-def _seconds(sizes: Sizes, call: Callable[..., Any], *arguments: Any) -> float:
-    """The median of a call, after one that warms up."""
-    jax.block_until_ready(call(*arguments))
+def _seconds(sizes: Sizes, call: Callable[[], Any]) -> float:
+    """Seconds per call, `sizes.calls` of them before a wait; the median, after one call that warms up."""
+    jax.block_until_ready(call())
     taken = []
     for _ in range(sizes.repeats):
         began = time.perf_counter()
-        jax.block_until_ready(call(*arguments))
-        taken.append(time.perf_counter() - began)
+        for _ in range(sizes.calls):
+            last = call()
+        jax.block_until_ready(last)
+        taken.append((time.perf_counter() - began) / sizes.calls)
     return statistics.median(taken)

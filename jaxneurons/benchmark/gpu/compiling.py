@@ -1,0 +1,163 @@
+"""All programs of a study, compiled for a GPU that need not be there and held against what is planned.
+
+In: a target, published sizes and types. Out: a table, with a line for each fault.
+"""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from jaxneurons.benchmark import table
+from jaxneurons.benchmark.gpu import compilation, programs
+from jaxneurons.benchmark.gpu.compilation import Program
+from jaxneurons.benchmark.workload import Workload
+from jaxneurons.disk import files
+from jaxneurons.run import memory_plan, settings
+
+HEADER = (
+    "size",
+    "type",
+    "program",
+    "temporaries, GiB",
+    "planned, GiB",
+    "runs",
+    "kernels",
+    "library calls",
+    "faults",
+)
+
+
+class Compiled(NamedTuple):
+    """A program and what was planned for it.
+
+    Attributes:
+        size, dtype, name: what it is.
+        program: as it was compiled.
+        planned: bytes that the plan of memory allows it; None where it says nothing.
+        runs: how often it runs at a layer's end; 1 for a step.
+        faults: in words.
+        seconds: that compiling took.
+    """
+
+    size: str
+    dtype: str
+    name: str
+    program: Program
+    planned: int | None
+    runs: int
+    faults: list[str]
+    seconds: float
+
+
+def run(
+    target: str,
+    sizes: Sequence[str],
+    dtypes: Sequence[str],
+    precision: str,
+    out: pathlib.Path | None,
+    say: Callable[[str], None],
+) -> tuple[str, int]:
+    """Compiles everything; gives the table and how many programs have faults.
+
+    Args:
+        target: one of `targets.TARGETS`.
+        sizes: of `config.PUBLISHED`.
+        dtypes: to compute in.
+        precision: of float32 products.
+        out: JSON file to write; None writes none.
+        say: called with a line about each program.
+
+    Raises:
+        UsageError: XLA's compiler for the target is not installed.
+        OutputExistsError: a file is in the way.
+        InputOutputError: the operating system refuses a write.
+    """
+    if out:
+        files.refuse_existing(out, "what was compiled")
+    found = []
+    for each in compile_all(target, sizes, dtypes, precision):
+        found.append(each)
+        say(f"{each.size} {each.dtype} {each.name}: {each.seconds:.0f} s")
+    if out:
+        content = [
+            each._asdict() | {"program": each.program._asdict()} for each in found
+        ]
+        files.write_atomically(out, json.dumps(content, indent=1).encode())
+    return table.markdown(HEADER, map(_row, found)), sum(bool(e.faults) for e in found)
+
+
+def compile_all(
+    target: str, sizes: Sequence[str], dtypes: Sequence[str], precision: str
+) -> Iterator[Compiled]:
+    """Compiles the steps, attention and, once for each size, a layer's end."""
+    mesh = programs.make_mesh(target)
+    for size in sizes:
+        for dtype in dtypes:
+            case = programs.make_case(size, dtype)
+            for counted in programs.COUNTED:
+                of_type = precision if dtype == "float32" else "highest"
+                lowered = programs.lower_step(case, counted, mesh, of_type)
+                planned = _step_bytes(case)
+                yield _compiled(
+                    case, size, f"step, {counted} counted", lowered, planned
+                )
+            lowered = programs.lower_attention(case, mesh)
+            yield _compiled(case, size, "attention", lowered, None)
+        budget = memory_plan.MOST_NGRAM_WORK_ON_DEVICE
+        for name, lowered, runs in programs.lower_ends(case, mesh, budget):
+            of_ngrams = budget if "grams" in name else None
+            yield _compiled(case, size, name, lowered, of_ngrams, runs)
+
+
+def _step_bytes(case: Workload) -> int:
+    chosen = settings.resolve(
+        case.config,
+        window=case.window,
+        windows_per_batch=case.windows_per_batch,
+        dtype=case.dtype,
+    )
+    return memory_plan.step_bytes(case.config, chosen, on_cpu=False)
+
+
+def _compiled(
+    case: Workload,
+    size: str,
+    name: str,
+    lowered: Any,
+    planned: int | None,
+    runs: int = 1,
+) -> Compiled:
+    began = time.monotonic()
+    program = compilation.read(lowered.compile())
+    seconds = time.monotonic() - began
+    faults = []
+    if planned is not None and program.temporaries > planned:
+        faults.append("more temporaries than planned")
+    if name.startswith("step"):
+        tokens = case.windows_per_batch * case.window
+        if program.integers >= tokens * case.config.ffn_dim:
+            faults.append("a mask is written in 32 bits")
+        if not program.has_relu:
+            faults.append("bias and ReLU are apart from the product")
+    dtype = case.dtype if planned is not None or name == "attention" else ""
+    return Compiled(size, dtype, name, program, planned, runs, faults, seconds)
+
+
+def _row(each: Compiled) -> tuple[str, ...]:
+    program = each.program
+    calls = ", ".join(
+        f"{number} {name.strip('_$')}" for name, number in program.calls.items()
+    )
+    return (
+        each.size,
+        each.dtype,
+        each.name,
+        f"{program.temporaries / 2**30:.2f}",
+        "" if each.planned is None else f"{each.planned / 2**30:.2f}",
+        str(each.runs),
+        str(program.kernels),
+        calls,
+        "; ".join(each.faults),
+    )
