@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.support import dying
+import jax
+
+from tests.support import forked
 
 # Seconds until which all have ended; those of the heartbeat are among them.
 PATIENCE = 600
@@ -25,12 +27,11 @@ def start(
         "SLURM_STEP_NODELIST": "127.0.0.1",
         "SLURM_NTASKS": str(number),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
     }
     started = []
     for index in range(number):
         own = {"SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)}
-        process = dying.CONTEXT.Process(
+        process = forked.CONTEXT.Process(
             target=_call, args=(slurm | own, target, *arguments)
         )
         process.start()
@@ -54,6 +55,9 @@ def _call(
     variables: dict[str, str], target: Callable[..., None], *arguments: Any
 ) -> None:
     os.environ.update(variables)
+    jax.config.update("jax_platforms", "cpu")
+    # Compiling would take most of the time; all of a test's processes compile alike.
+    jax.config.update("jax_disable_most_optimizations", True)
     # What a command would resume with, and its flags.
     sys.argv = ["study.py"]
     target(*arguments)
