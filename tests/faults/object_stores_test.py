@@ -58,7 +58,6 @@ def place(server, request, tmp_path, monkeypatch):
     return places.parse(f"{server[0]}://{object_stores.BUCKET}/{name}")
 
 
-@pytest.mark.slow
 @pytest.mark.fault(case=31)
 def test_killed_conversions_and_studies(server, folder, place, tmp_path, campaign):
     random = np.random.default_rng(0)
