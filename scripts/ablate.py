@@ -10,7 +10,6 @@ behind and begins anew.
 """
 
 import dataclasses
-import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from jaxneurons.text.sources import Source
     from jaxneurons.text.windows import Windows
 
-_STUDY = common_flags.required("study", "DIR", "Directory of a finished study.")
+_STUDY = common_flags.required("study", "DIR", common_flags.STUDY)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _NEURONS = common_flags.required(
     "neurons",
     "SET",
@@ -79,6 +79,7 @@ def main() -> None:
     import jaxneurons
     from jaxneurons import processes
     from jaxneurons.ablation import named_sets, writing
+    from jaxneurons.disk import places
     from jaxneurons.run.resources import Resources
     from jaxneurons.studies import opening
 
@@ -91,9 +92,9 @@ def main() -> None:
         raise errors.UsageError(
             "--revision, --step and --ignore_attributes need --model."
         )
-    out = pathlib.Path(_OUT.value)
+    out = places.local(_OUT.value)
     writing.refuse_taken(out)
-    study = opening.open_finished(pathlib.Path(_STUDY.value))
+    study = opening.open_finished(places.parse(_STUDY.value))
     chosen = named_sets.find(study, _NEURONS.value, layers)
     with progress.Progress() as shown:
         several = _DISTRIBUTED.value == "auto"

@@ -8,16 +8,17 @@ The study is that of the whole text without n-grams, bit for bit. What neurons p
 weights, where the first part found them or by --model; --nosuppression leaves that out.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons import errors
 from jaxneurons.command import backend, cache, common_flags, script
 
 _PART = common_flags.required_list(
-    "part", "DIR", "Directory of a finished study that study.py made with --part."
+    "part",
+    "DIR",
+    "Directory of a finished study that study.py made with --part, also gs://BUCKET/PATH or s3://BUCKET/PATH.",
 )
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _STUDY = common_flags.required("study", "DIR", "Directory to write the study to.")
 _MODEL = flags.DEFINE_string(
     "model",
@@ -37,12 +38,13 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     from jaxneurons.analysis import findings
+    from jaxneurons.disk import places
     from jaxneurons.run import merging, models
     from jaxneurons.studies import opening, summary
 
-    path, cache_directory = pathlib.Path(_STUDY.value), cache.directory(_CACHE.value)
+    path, cache_directory = places.local(_STUDY.value), cache.directory(_CACHE.value)
     opening.refuse_taken(path)
-    parts = [opening.open_finished(pathlib.Path(each)) for each in _PART.value]
+    parts = [opening.open_finished(places.parse(each)) for each in _PART.value]
     backend.start(_COMPILATION_CACHE.value, cache_directory)
     try:
         model = models.open_studied(

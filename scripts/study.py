@@ -1,6 +1,7 @@
 r"""Studies the neurons of a language model on text, from checkpoint to figures.
 
     python scripts/study.py --study=studies/demo
+    python scripts/study.py --model=planted --study=studies/planted
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 import jaxneurons
-from jaxneurons import demo
+from jaxneurons import demo, errors
 from jaxneurons.command import backend, cache, common_flags, progress, script
 from jaxneurons.run import options
 
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 
 flags.adopt_module_key_flags(options)
 
-_STUDY = common_flags.required("study", "DIR", "Directory to write the study to.")
+_STUDY = common_flags.required(
+    "study",
+    "DIR",
+    "Directory to write the study to, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH.",
+)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Model to study: a Hugging Face directory, an id on its hub such as facebook/opt-125m, a layer store, "
-    "or a directory that train.py wrote. Default: the model that comes with the package.",
+    "or a directory that train.py wrote; or planted, a model that comes with the package and whose neurons were "
+    "set by hand, so that every figure has something in it. Default: the trained model that comes with the package.",
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
@@ -40,7 +47,7 @@ _EXPLORER = flags.DEFINE_bool(
     "explorer",
     None,
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
-    "model that comes with the package.",
+    "models that come with the package.",
 )
 _DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
@@ -50,14 +57,20 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     from jaxneurons import processes
+    from jaxneurons.disk import places
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
     sources, resources = options.sources(), options.resources()
     chosen = options.chosen()
+    place = places.parse(_STUDY.value)
+    if _EXPLORER.value and isinstance(place, places.Place):
+        raise errors.UsageError(
+            "--explorer writes into a local study. Leave it out, and run explore.py with --out=DIR."
+        )
     if not _RESUME.value:
-        opening.refuse_taken(pathlib.Path(_STUDY.value))
+        opening.refuse_taken(place)
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
@@ -91,7 +104,7 @@ def main() -> None:
         result = jaxneurons.study(
             model,
             text,
-            _STUDY.value,
+            place,
             **chosen,
             part=options.PART.value,
             suppression=options.SUPPRESSION.value,
@@ -106,11 +119,15 @@ def main() -> None:
 def _report(result: "Results") -> None:
     """Says what was found, and names the figures and the page."""
     from jaxneurons.analysis import findings
+    from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
-    figures = sorted((result.path / "figures").iterdir())
+    figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
-    if _EXPLORER.value or (_EXPLORER.value is None and _MODEL.value is None):
+    embedded = demo.embedded(_MODEL.value or "") is not None
+    if not isinstance(result.path, pathlib.Path):
+        print(f"To see it in a browser: explore.py --study={result.path} --out=page")
+    elif _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path)}")

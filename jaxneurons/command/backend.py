@@ -36,7 +36,7 @@ def find_devices() -> None:
         UsageError: the environment asks for devices that are not here, or has settings that JAX refuses.
     """
     _check_xla_flags()
-    _ask_for_memory()
+    ask_for_memory()
     try:
         import jax
 
@@ -57,7 +57,7 @@ def find_devices() -> None:
         ) from error
 
 
-def _ask_for_memory() -> None:
+def ask_for_memory() -> None:
     """Sets what JAX reads when it starts, unless the environment has settings of its own.
 
     The share of a GPU's memory, of which JAX takes 75 % by itself, and the most of the machine's that may be pinned

@@ -5,6 +5,12 @@ import re
 from absl import flags
 
 from jaxneurons import errors
+from jaxneurons.disk import places
+
+STUDY = (
+    "Directory of a finished study, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH. "
+    "Credentials come from the environment."
+)
 
 # A flag belongs to the module that calls these functions, and its help lists it.
 flags.disclaim_key_flags()
@@ -46,6 +52,17 @@ def compilation_cache() -> flags.FlagHolder:
         None,
         "Directory in which compiled programs are kept so that later runs start sooner; `none` keeps none. "
         "Default: $JAX_COMPILATION_CACHE_DIR, else the folder `compiled` in the cache.",
+    )
+
+
+def remote_seconds() -> flags.FlagHolder:
+    """How long an object store may be silent."""
+    return flags.DEFINE_float(
+        "remote_seconds",
+        None,
+        f"Seconds to wait for an object store that does not answer. Default: ${places.VARIABLE}, else "
+        f"{places.SECONDS:g}.",
+        lower_bound=0.1,
     )
 
 

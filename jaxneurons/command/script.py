@@ -20,6 +20,7 @@ from absl import flags
 
 from jaxneurons import errors
 from jaxneurons.command import allocator, distributed, progress
+from jaxneurons.disk import places
 
 _INTERRUPTED = (
     "interrupted. Nothing incomplete was left behind: run the same command again."
@@ -68,6 +69,7 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
         else:
             _parse_flags(sys.argv)
             _check_working_directory()
+            _set_remote_seconds()
             main()
         _write_output()
     except (Exception, KeyboardInterrupt) as error:
@@ -190,6 +192,12 @@ def _parse_flags(arguments: list[str]) -> None:
         raise errors.UsageError(
             f"unexpected arguments {rest}. Flags are given as --name=value."
         )
+
+
+def _set_remote_seconds() -> None:
+    """What `common_flags.remote_seconds` says, for the library and for processes that the command starts."""
+    if "remote_seconds" in flags.FLAGS and flags.FLAGS.remote_seconds is not None:
+        os.environ[places.VARIABLE] = str(flags.FLAGS.remote_seconds)
 
 
 def _check_working_directory() -> None:

@@ -1,15 +1,37 @@
-"""The embedded default: a small trained OPT model and real text by domain; README.md says where they come from."""
+"""The embedded default: a small trained OPT model and real text by domain; README.md says where they come from.
+
+Beside it there is a planted model, whose weights are set by hand so that a study of the text has every finding.
+"""
 
 import pathlib
 
 _FOLDER = pathlib.Path(__file__).parent
 
 MODEL_NAME = "opt-1.9m"
+# What a user calls the planted model.
+PLANTED = "planted"
 
 
 def model_directory() -> pathlib.Path:
     """The model, in Hugging Face format."""
     return _FOLDER / "model"
+
+
+def planted_directory() -> pathlib.Path:
+    """The planted model, in Hugging Face format."""
+    return _FOLDER / PLANTED
+
+
+def embedded(name: str) -> tuple[str, pathlib.Path] | None:
+    """Title and directory of the model that a user means by "", or of the planted one; None for all others.
+
+    A directory of the planted one's name is that directory.
+    """
+    if name == "":
+        return MODEL_NAME, model_directory()
+    if name == PLANTED and not pathlib.Path(name).exists():
+        return PLANTED, planted_directory()
+    return None
 
 
 def sources() -> list[tuple[str, pathlib.Path]]:

@@ -153,7 +153,8 @@ def open_model(
     Args:
         name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face
             format, a layer store or a training directory; None is the small model that comes with
-            the package. What is not a store is converted to one, once, in the cache, and a bar
+            the package, and "planted", where no such directory is, the one beside it whose weights
+            were set by hand. What is not a store is converted to one, once, in the cache, and a bar
             shows how far it is.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.
@@ -174,15 +175,16 @@ def open_model(
         raise errors.UsageError(
             f"{name!r} names no model. Pass an id on the hub or a directory."
         )
-    text = None if name is None else os.fspath(name)
-    training = text is not None and export.is_training_directory(text)
+    text = "" if name is None else os.fspath(name)
+    embedded = demo.embedded(text)
+    training = text != "" and export.is_training_directory(text)
     if step is not None and not training:
-        raise errors.UsageError(f"{text} is no training directory: it has no steps.")
-    if revision is not None and (text is None or training):
-        raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
-    if text is None:
-        title = demo.MODEL_NAME
-        _, store = cached.open_model(str(demo.model_directory()), directory)
+        raise errors.UsageError(f"{name} is no training directory: it has no steps.")
+    if revision is not None and (embedded or training):
+        raise errors.UsageError(f"{name} is not on the hub: it has no revisions.")
+    if embedded is not None:
+        title, path = embedded
+        _, store = cached.open_model(str(path), directory)
     elif training:
         title = naming.title(text)
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)

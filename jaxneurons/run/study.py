@@ -6,6 +6,7 @@ one study together: each computes a share of the windows, and the first one writ
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -14,8 +15,10 @@ from collections.abc import Callable, Iterator
 from jaxneurons import devices, errors, processes
 from jaxneurons.analysis import analyze, drawing
 from jaxneurons.command import agreement
+from jaxneurons.command import cache as caches
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import arrays, files
+from jaxneurons.disk import arrays, files, places
+from jaxneurons.disk.places import Place
 from jaxneurons.run import (
     announcement,
     beginning,
@@ -26,7 +29,7 @@ from jaxneurons.run import (
 )
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
-from jaxneurons.studies import candidates, facts, opening, results
+from jaxneurons.studies import candidates, facts, mirror, opening, results
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Facts, Identity
 from jaxneurons.studies.results import Results
@@ -36,7 +39,7 @@ from jaxneurons.text.windows import Windows
 def study(
     model: Model,
     text: Windows,
-    path: os.PathLike | str,
+    path: os.PathLike | str | Place,
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
@@ -63,7 +66,9 @@ def study(
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
-        path: the study's directory, which must not exist or be empty unless `resume`.
+        path: the study's directory, which must not exist or be empty unless `resume`; or its address,
+            gs://BUCKET/PATH or s3://BUCKET/PATH. The latter is worked on in a local folder, in the
+            spill directory or the cache, and sent there after every layer.
         layers: first and last to report, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
@@ -124,10 +129,20 @@ def study(
         drawing.require_matplotlib()
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
-    path = pathlib.Path(path).absolute()
-    begun = processes.from_first(lambda: _begin(work, identity, path, resume).facts)
-    _finish(Study(path, begun), work, suppression, figures, progress)
-    return results.open_study(path)
+    place = places.parse(path)
+    if isinstance(place, Place):
+        folder = _local_folder(place, resources)
+        copy = mirror.Mirror(folder, place)
+    else:
+        folder, copy = place.absolute(), None
+    said = processes.from_first(lambda: _begin(work, identity, folder, resume, copy))
+    begun = Study(folder, said)
+    if copy:
+        begun.saved = copy.send
+    _finish(begun, work, suppression, figures, progress)
+    if copy:
+        shutil.rmtree(folder, ignore_errors=True)
+    return results.open_study(place)
 
 
 def _agree(identity: Identity, work: job.Job) -> None:
@@ -145,13 +160,36 @@ def _agree(identity: Identity, work: job.Job) -> None:
 
 
 def _begin(
-    work: job.Job, identity: Identity, path: pathlib.Path, resume: bool
-) -> Study:
-    """A new study, or with `resume` the one that is there."""
-    if not resume or files.is_free(path):
+    work: job.Job,
+    identity: Identity,
+    folder: pathlib.Path,
+    resume: bool,
+    copy: mirror.Mirror | None,
+) -> Facts:
+    """What a new study says, or with `resume` the one that is there, in the folder or where it has its copy."""
+    is_new = not resume or files.is_free(copy.place if copy else folder)
+    if copy and is_new:
+        opening.refuse_taken(copy.place)
+        copy.clear()
+    elif copy:
+        opening.resume(copy.place, identity)
+        copy.fetch()
+    if is_new:
         tokenizer = work.model.read_tokenizer()
-        beginning.create(path, work.windows, tokenizer, identity)
-    return opening.resume(path, identity)
+        beginning.create(folder, work.windows, tokenizer, identity)
+    begun = opening.resume(folder, identity).facts
+    if copy and is_new:
+        copy.begin(begun)
+    return begun
+
+
+def _local_folder(place: Place, resources: Resources) -> pathlib.Path:
+    """Where a study is worked on that is to be in an object store."""
+    above = (resources.spill_directory or caches.directory() / "studies").absolute()
+    with files.translated("write", above):
+        above.mkdir(parents=True, exist_ok=True)
+    address = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return above / f"{place.name[:100]}-{address}"
 
 
 def _announce(
@@ -180,7 +218,7 @@ def _finish(
         progress,
     ):
         if processes.is_first():
-            progress.keep_log(begun.path / "study.log")
+            progress.keep_log(begun.folder / "study.log")
         begun.facts = processes.from_first(lambda: _without_lost(begun))
         folder = passes.spill_folder(begun, work.resources)
         doing = "keeping hidden states there"

@@ -5,13 +5,13 @@ what it says is not checked again field by field.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest, strict_json
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies.array import Entry
 from jaxneurons.studies.settings import Settings
 
@@ -182,7 +182,7 @@ class Facts:
         return self.identity.to_json() | entries
 
 
-def read(path: pathlib.Path) -> Facts:
+def read(path: Folder) -> Facts:
     """What the study.json in a directory says.
 
     Raises:
@@ -203,7 +203,7 @@ def read(path: pathlib.Path) -> Facts:
     return found
 
 
-def write(path: pathlib.Path, facts: Facts) -> None:
+def write(path: Folder, facts: Facts) -> None:
     """Replaces the study.json in a directory atomically."""
     files.write_atomically(path / NAME, manifest.seal(FORMAT, facts.to_json()))
 

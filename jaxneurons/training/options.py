@@ -10,6 +10,7 @@ from absl import flags
 from jaxneurons import config, errors
 from jaxneurons.command import backend, cache, common_flags, text_flags
 from jaxneurons.command.progress import Progress
+from jaxneurons.disk import places
 from jaxneurons.training.recipe import DTYPES, Recipe
 from jaxneurons.training.request import Cadence, Request
 
@@ -163,7 +164,7 @@ def request() -> Request:
     published_vocabulary = published.pop("vocab_size", None)
     return Request(
         sources=tuple(sources),
-        out=pathlib.Path(OUT.value),
+        out=places.local(OUT.value),
         sizes=_sizes(published),
         recipe=_recipe(),
         vocab_size=VOCAB_SIZE.value or published_vocabulary,

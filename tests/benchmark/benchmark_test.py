@@ -89,7 +89,7 @@ def test_ours_counts_what_it_says(counted):
     assert found == [ours.COUNTED.index(counted) > number for number in range(4)]
 
 
-@cases.each("attention", ["sdpa", "eager"])
+@cases.each("attention", ["sdpa", "eager"], every_day=["sdpa"])
 def test_peers_count_as_much_as_ours(attention):
     pytest.importorskip("torch")
     from jaxneurons.benchmark import peers

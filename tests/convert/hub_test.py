@@ -186,6 +186,7 @@ def test_a_folder_of_the_cache_stands_for_its_main_snapshot(tmp_path):
     assert hub.resolve(tmp_path, "first") == tmp_path / "snapshots" / "first"
 
 
+@pytest.mark.campaign
 def test_the_script_downloads_and_converts(remote, tmp_path):
     remote.serve(model_files(tmp_path))
     command = [

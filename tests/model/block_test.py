@@ -118,6 +118,7 @@ for mesh in (Mesh(jax.devices(), "windows"), jax.make_mesh((4,), ("windows",))):
 """
 
 
+@pytest.mark.campaign
 def test_windows_sharded_over_four_devices():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",

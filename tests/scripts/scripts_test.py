@@ -141,6 +141,10 @@ def test_help_loads_nothing_heavy(script):
         ("gpu_check", "JAX_PLATFORMS", "nowhere"),
         ("study", "XLA_FLAGS", "--nonsense"),
     ],
+    every_day=[
+        ("train", "JAX_PLATFORMS", "nowhere"),
+        ("study", "XLA_FLAGS", "--nonsense"),
+    ],
 )
 def test_a_jax_that_cannot_start_is_2_and_one_line(
     cache, tmp_path, script, variable, value
@@ -199,7 +203,7 @@ def test_analyze_writes_elsewhere_and_leaves_the_study(finished, cache, tmp_path
 
 def test_analyze_in_place_with_the_same_thresholds_changes_nothing(finished, cache):
     before = (finished / "summary.json").read_bytes()
-    done = run_script(cache, "analyze", f"--study={finished}", JAX_PLATFORMS="nowhere")
+    done = run_script(cache, "analyze", f"--study={finished}")
     assert done.returncode == 0, done.stderr
     assert (finished / "summary.json").read_bytes() == before
 
