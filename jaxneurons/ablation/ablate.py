@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.ablation import controls as matched
 from jaxneurons.ablation import edits, forward, neuron_sets, triggers
 from jaxneurons.ablation.forward import Measured
 from jaxneurons.ablation.result import OVERALL, Ablation, Losses
+from jaxneurons.command import agreement
 from jaxneurons.command.progress import Progress
+from jaxneurons.disk import arrays
 from jaxneurons.run import job, settings
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources
@@ -68,6 +70,7 @@ def ablate(
         progress: what reports progress; None shows a bar on a terminal and in a notebook.
 
     Raises:
+        MismatchError: two processes, which all make the same call, have something else to do.
         UsageError: a value has no meaning for the model, a neuron is none of the model's or named twice,
             there is none, or a model without biases is to write means.
         NotFiniteError: NaN or infinity came up.
@@ -90,6 +93,18 @@ def ablate(
     resources = resources or Resources()
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, resolved, resources, mesh)
+    if not processes.is_first():
+        progress = Progress(shown=False)
+    agreement.require_same(
+        {
+            "model": model.store.fingerprint,
+            "tokens": arrays.digest(text.tokens),
+            "neurons": arrays.digest(chosen.neurons),
+            "settings": dataclasses.asdict(resolved),
+            "draws": [mode, int(controls), int(seed)],
+            "devices": mesh.size,
+        }
+    )
     with devices.unguarded(), progress or Progress() as shown:
         passes = forward.Passes(work, chosen.triggers, shown)
         total = int(text.lengths.sum()) * model.config.num_hidden_layers

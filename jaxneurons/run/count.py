@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
 from jaxneurons.run import settings
@@ -37,7 +37,7 @@ def count(
     3 (4, 1024)
 
     Hidden states stay in the device's memory; for more text than it has room for, `study` keeps
-    them elsewhere.
+    them elsewhere. Where `jax.distributed` is initialised, every process makes the same call and gets the same.
 
     Args:
         model: as `open_model` gives it.
@@ -78,6 +78,8 @@ def count(
     spread = devices.spread(len(text.tokens), per_batch)
     batches = loop.make_batches(text, model.config, spread)
     tokens = loop.batch_tokens(text, spread)
+    if not processes.is_first():
+        progress = Progress(shown=False)
     return _counted(model, batches, tokens, reduction, chosen, progress or Progress())
 
 
