@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
         phrases = [PHRASES[i] for i in random.integers(0, len(PHRASES), number)]
         documents = planted_ngrams.lay_out(phrases, filler=20)
         planted.write_documents(folder / f"{name}.jsonl", documents)
-    assert _codes(1, _run, folder, folder / "whole", _quiet, _keep_others) == [0]
+    assert _codes(1, _run, folder, folder / "whole", _quiet) == [0]
     return folder
 
 
@@ -56,7 +56,7 @@ def test_one_ends_the_others_end_and_another_number_goes_on(folder, path):
     stop = functools.partial(_Signal, path, 1, signal.SIGTERM, "layer 0")
     assert _codes(2, _run, folder, path, stop) == [INTERRUPTED] * 2
     assert opening.open_any(path).done_layers == [0]
-    assert _codes(3, _run, folder, path, _quiet, _check_others) == [0] * 3
+    assert _codes(3, _run, folder, path, _quiet) == [0] * 3
     studies.assert_same(path, folder / "whole")
     assert studies.logged_layers(path) == [0, 1, 2]
     # All of it shows something: the last batch is not full, and there are detectors of every kind, and examples.
@@ -79,6 +79,13 @@ def test_without_anything_that_says_which_processes_there_are(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(errors.UsageError, match="set JAX_COORDINATOR_ADDRESS, "):
         distributed.start("")
+
+
+@pytest.mark.campaign
+def test_a_statistic_of_ones_own_and_an_ablation(folder):
+    whole = folder / "whole"
+    assert _codes(1, _run, folder, whole, None, _keep_others) == [0]
+    assert _codes(2, _run, folder, whole, None, _check_others) == [0, 0]
 
 
 @pytest.mark.campaign
