@@ -106,7 +106,7 @@ def _report(result: "Results") -> None:
     print(findings.to_text(result.summary), "", sep="\n")
     figures = sorted((result.path / "figures").iterdir())
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
-    embedded = demo.embedded(_MODEL.value) is not None
+    embedded = _MODEL.value is None or demo.is_planted(_MODEL.value)
     if _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
