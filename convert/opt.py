@@ -18,7 +18,7 @@ from convert import checkpoint as checkpoints
 from convert import hf_config, key_map, naming, plan, tokenizer, values
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import files
+from jaxneurons.disk import files, places
 from jaxneurons.store import format, writing
 
 # While one waits for the disk, another is copied and checked.
@@ -27,7 +27,7 @@ WRITTEN_TOGETHER = 2
 
 def convert(
     source_directory: os.PathLike | str,
-    store_path: os.PathLike | str,
+    store_path: os.PathLike | str | places.Place,
     *,
     dtype: str | None = None,
     allow_nonfinite: bool = False,
@@ -38,7 +38,7 @@ def convert(
 
     Args:
         source_directory: config, weights and tokenizer in Hugging Face's format.
-        store_path: where the store is to be.
+        store_path: where the store is to be: a local path, gs:// or s3://.
         dtype: "float16", "bfloat16" or "float32", to which values are rounded; None keeps every
             value: the type that all weights have, or float32 where they have several or float64.
         allow_nonfinite: keep NaN and infinity, and list their arrays in the manifest's source.
@@ -60,7 +60,7 @@ def convert(
             f"dtype {dtype!r} is not supported. Choose one of {', '.join(format.DTYPES)}."
         )
     directory = pathlib.Path(source_directory)
-    files.refuse_existing(pathlib.Path(store_path), "a store")
+    files.refuse_existing(places.parse(store_path), "a store")
     # Before the config, which an adapter has not.
     checkpoints.weight_files(directory)
     config, family = hf_config.read(directory, ignore_attributes)

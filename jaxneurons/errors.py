@@ -71,7 +71,7 @@ class FormatVersionError(BadDataError):
 
 
 class MismatchError(BadDataError):
-    """A study resumed with another model, corpus or setting than it was begun with."""
+    """A study resumed with another model, corpus or setting than it was begun with, or processes that have different ones."""
 
 
 class NotFiniteError(BadDataError):

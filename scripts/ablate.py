@@ -10,7 +10,6 @@ behind and begins anew.
 """
 
 import dataclasses
-import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from jaxneurons.text.sources import Source
     from jaxneurons.text.windows import Windows
 
-_STUDY = common_flags.required("study", "DIR", "Directory of a finished study.")
+_STUDY = common_flags.required("study", "DIR", common_flags.STUDY)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _NEURONS = common_flags.required(
     "neurons",
     "SET",
@@ -69,6 +69,7 @@ _MAX_TOKENS = flags.DEFINE_integer(
     "Largest number of tokens to read of --corpus, shared out over the domains. Default: all text is read.",
 )
 _MACHINE = machine_flags.define()
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
@@ -76,7 +77,9 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     import jaxneurons
+    from jaxneurons import processes
     from jaxneurons.ablation import named_sets, writing
+    from jaxneurons.disk import places
     from jaxneurons.run.resources import Resources
     from jaxneurons.studies import opening
 
@@ -89,12 +92,13 @@ def main() -> None:
         raise errors.UsageError(
             "--revision, --step and --ignore_attributes need --model."
         )
-    out = pathlib.Path(_OUT.value)
+    out = places.local(_OUT.value)
     writing.refuse_taken(out)
-    study = opening.open_finished(pathlib.Path(_STUDY.value))
+    study = opening.open_finished(places.parse(_STUDY.value))
     chosen = named_sets.find(study, _NEURONS.value, layers)
     with progress.Progress() as shown:
-        backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value))
+        several = _DISTRIBUTED.value == "auto"
+        backend.start(_COMPILATION_CACHE.value, cache.directory(_CACHE.value), several)
         model = _open_model(study)
         text = _read_text(study, model, sources)
         found = jaxneurons.ablate(
@@ -110,6 +114,8 @@ def main() -> None:
             resources=resources,
             progress=shown,
         )
+    if not processes.is_first():
+        return
     if not chosen.positional:
         found = dataclasses.replace(found, positions={})
     paths = writing.write(found, out)

@@ -8,7 +8,6 @@ needed. What neurons promote and suppress takes the model's weights, where the s
 --nosuppression leaves that out. Takes seconds: 11 s for the embedded model's study on two CPU cores.
 """
 
-import pathlib
 import shlex
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
 flags.adopt_module_key_flags(options)
 
-_STUDY = common_flags.required("study", "DIR", "Directory of a finished study.")
+_STUDY = common_flags.required("study", "DIR", common_flags.STUDY)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _OUT = flags.DEFINE_string(
     "out",
     None,
@@ -46,11 +46,12 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 @script.command
 def main() -> None:
     from jaxneurons.analysis import analyze, findings
+    from jaxneurons.disk import folders, places
     from jaxneurons.studies import opening, summary
 
     if _OUT.value == "":
         raise errors.UsageError("--out is empty. Pass a new directory.")
-    study = opening.open_finished(pathlib.Path(_STUDY.value))
+    study = opening.open_finished(places.parse(_STUDY.value))
     model = _open_model(study) if _SUPPRESSION.value else None
     try:
         folder = analyze.analyze_again(study, model, options.thresholds(), _OUT.value)
@@ -63,9 +64,9 @@ def main() -> None:
     print(
         f"{done} the tables, arrays of findings, summary.json and figures in {folder}"
     )
-    if (page := folder / "explorer").exists():
+    if pages := folders.find(folder, "explorer"):
         print(
-            f"{page} still shows what was found before. To write it again: explore.py --study={shlex.quote(str(folder))}"
+            f"{pages[0]} still shows what was found before. To write it again: explore.py --study={shlex.quote(str(folder))}"
         )
 
 

@@ -9,7 +9,6 @@ Prints a Markdown table; the last line of the first command is what n-grams cost
 by eight processes it took 12 minutes, and the ends of layers, which are n-grams, 3.4 % of a forward pass.
 """
 
-import pathlib
 import sys
 from typing import Any
 
@@ -17,6 +16,7 @@ from absl import flags
 
 from jaxneurons import config, errors
 from jaxneurons.command import script
+from jaxneurons.disk import places
 
 _SCALING = flags.DEFINE_bool(
     "scaling", False, "Measure how time and memory grow with tokens and layers instead."
@@ -73,7 +73,7 @@ def main() -> None:
         *_mode(),
         measured,
         repeats=_REPEATS.value,
-        out=pathlib.Path(_OUT.value) if _OUT.value else None,
+        out=places.local(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )
     print(report)
@@ -89,7 +89,7 @@ def _mode() -> tuple[str, Any]:
     if asked and _PEERS_KEEP_MEMORY.value:
         raise errors.UsageError(f"--peers_keep_memory: --{asked[0]} has no peers.")
     if asked == ["profile"]:
-        return "profile", run.profile_mode(pathlib.Path(_PROFILE.value))
+        return "profile", run.profile_mode(places.local(_PROFILE.value))
     if asked:
         return asked[0], {"scaling": run.SCALING, "roofline": run.ROOFLINE}[asked[0]]
     kept = _PEERS_KEEP_MEMORY.value

@@ -6,8 +6,6 @@ Takes 11 seconds for opt-125m (0.25 GB) and a minute for opt-1.3b (2.6 GB, 0.9 G
 busy CPU cores, download aside. Expect `stores/opt-125m: 196 arrays, float16`.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons.command import common_flags, progress, script
@@ -18,7 +16,12 @@ _HF = common_flags.required(
     "MODEL",
     "Model to convert: a directory in Hugging Face format, or an id on its hub.",
 )
-_STORE = common_flags.required("store", "DIR", "Directory to write the store to.")
+_STORE = common_flags.required(
+    "store",
+    "DIR",
+    "Directory to write the store to, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH.",
+)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
@@ -37,11 +40,11 @@ _REVISION = common_flags.revision()
 @script.command
 def main() -> None:
     from convert import hub, opt
-    from jaxneurons.disk import files
+    from jaxneurons.disk import files, places
     from jaxneurons.store import reading
 
     # Before anything is downloaded.
-    files.refuse_existing(pathlib.Path(_STORE.value), "a store")
+    files.refuse_existing(places.parse(_STORE.value), "a store")
     with progress.Progress() as shown:
         shown.log_line(f"converting {_HF.value} to {_STORE.value}")
         opt.convert(

@@ -7,8 +7,6 @@ r"""Writes a page that shows studies in a browser, offline and without a server.
 Open the index.html that it names. The folder can be moved, zipped, or put on any web server.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons import errors
@@ -17,8 +15,10 @@ from jaxneurons.command import common_flags, named_paths, script
 _STUDY = common_flags.required_list(
     "study",
     "DIR",
-    "Directory of a finished study, or NAME=DIR to give it another name than its model's",
+    "Directory of a finished study, also gs://BUCKET/PATH or s3://BUCKET/PATH, or NAME=DIR to give it another name "
+    "than its model's",
 )
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _OUT = flags.DEFINE_string(
     "out",
     None,
@@ -34,7 +34,7 @@ _NEURONPEDIA = flags.DEFINE_string(
 
 @script.command
 def main() -> None:
-    from jaxneurons.disk import files
+    from jaxneurons.disk import files, places
     from jaxneurons.explorer import neuronpedia, write
 
     if _OUT.value == "":
@@ -46,10 +46,12 @@ def main() -> None:
         raise errors.UsageError("--neuronpedia is empty. Pass a new directory.")
     if _NEURONPEDIA.value is not None and len(named) > 1:
         raise errors.UsageError("--neuronpedia takes one study at a time.")
+    out = places.local(_OUT.value) if _OUT.value else named[0][1] / write.NAME
+    if isinstance(out, places.Place):
+        raise errors.UsageError(f"the page of {named[0][1]} needs --out=DIR.")
     studies = write.open_studies(named)
     if _NEURONPEDIA.value is not None:
-        files.refuse_existing(pathlib.Path(_NEURONPEDIA.value), "an export")
-    out = pathlib.Path(_OUT.value) if _OUT.value else named[0][1] / write.NAME
+        files.refuse_existing(places.local(_NEURONPEDIA.value), "an export")
     # The page first: the same command may write it again, but not the batches.
     print(f"wrote the page {write.write(studies, out)}")
     if _NEURONPEDIA.value is not None:

@@ -10,8 +10,6 @@ checkpoints, made by study.py --step:
 Takes seconds: it reads the studies' summary.json and nothing else.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons import errors
@@ -20,8 +18,10 @@ from jaxneurons.command import common_flags, named_paths, script
 _STUDY = common_flags.required_list(
     "study",
     "DIR",
-    "Directory of a finished study, or NAME=DIR to give it another name than its model's",
+    "Directory of a finished study, also gs://BUCKET/PATH or s3://BUCKET/PATH, or NAME=DIR to give it another name "
+    "than its model's",
 )
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _OUT = common_flags.required(
     "out",
     "DIR",
@@ -49,8 +49,9 @@ _OVERWRITE = flags.DEFINE_bool(
 @script.command
 def main() -> None:
     from jaxneurons.analysis import drawing
+    from jaxneurons.disk import places
 
-    studies, out = named_paths.studies(_STUDY.value), pathlib.Path(_OUT.value)
+    studies, out = named_paths.studies(_STUDY.value), places.local(_OUT.value)
     if _TRAINING.value:
         if _FIGURE.value:
             raise errors.UsageError("--training draws one figure: leave out --figure.")

@@ -8,12 +8,12 @@ Runs within --minutes, whatever part fails, and prints a table last. Without an 
 small sizes, some minutes on two CPU cores, which say of what needs a GPU that it was not run.
 """
 
-import pathlib
 import sys
 
 from absl import flags
 
 from jaxneurons.command import script
+from jaxneurons.disk import places
 
 _MINUTES = flags.DEFINE_float(
     "minutes", 9.0, "Time that all parts together may take.", lower_bound=0.0
@@ -40,7 +40,7 @@ def main() -> None:
         _TOY.value,
         _PARTS.value,
         60 * _MINUTES.value,
-        out=pathlib.Path(_OUT.value) if _OUT.value else None,
+        out=places.local(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )
     print(report)

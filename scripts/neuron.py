@@ -16,7 +16,8 @@ import jaxneurons
 from jaxneurons import errors
 from jaxneurons.command import common_flags, script
 
-_STUDY = common_flags.required("study", "DIR", "Directory of a finished study.")
+_STUDY = common_flags.required("study", "DIR", common_flags.STUDY)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _LAYER = flags.DEFINE_integer(
     "layer",
     None,

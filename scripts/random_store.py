@@ -5,12 +5,11 @@
 Two minutes and 5.3 GB of disk for opt-2.7b, two seconds for opt-125m.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons.command import common_flags, script
 from jaxneurons.config import DTYPES, PUBLISHED
+from jaxneurons.disk import places
 
 _SIZE = flags.DEFINE_enum(
     "size", "opt-125m", list(PUBLISHED), "Published model whose shape the store has."
@@ -25,7 +24,7 @@ _STORE = common_flags.required("store", "DIR", "Directory to write the store to.
 def main() -> None:
     from jaxneurons.store import random_model
 
-    path = pathlib.Path(_STORE.value)
+    path = places.local(_STORE.value)
     random_model.write(path, PUBLISHED[_SIZE.value], dtype=_DTYPE.value)
     print(f"wrote {path}")
 

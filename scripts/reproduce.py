@@ -7,8 +7,6 @@ The first prints a table of every figure and claim of the paper that has a numbe
 and a figure. The second prints what to run for the whole family.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxneurons import errors
@@ -45,12 +43,13 @@ def main() -> None:
     if not _STUDY.value:
         raise errors.UsageError("--study=DIR is required, or --plan.")
     from jaxneurons.analysis import reproduction
+    from jaxneurons.disk import places
 
     studies = reproduction.open_studies(named_paths.studies(_STUDY.value))
     verdicts = reproduction.compare(studies)
     print(reproduction.to_markdown(verdicts), end="")
     if _OUT.value is not None:
-        paths = reproduction.save(verdicts, pathlib.Path(_OUT.value))
+        paths = reproduction.save(verdicts, places.local(_OUT.value))
         print(f"wrote {len(paths)} files:", *paths, sep="\n  ")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 import jaxneurons
-from jaxneurons import demo
+from jaxneurons import demo, errors
 from jaxneurons.command import backend, cache, common_flags, progress, script
 from jaxneurons.run import options
 
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 flags.adopt_module_key_flags(options)
 
-_STUDY = common_flags.required("study", "DIR", "Directory to write the study to.")
+_STUDY = common_flags.required(
+    "study",
+    "DIR",
+    "Directory to write the study to, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH.",
+)
+_REMOTE_SECONDS = common_flags.remote_seconds()
 _MODEL = flags.DEFINE_string(
     "model",
     None,
@@ -44,24 +49,34 @@ _EXPLORER = flags.DEFINE_bool(
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
     "models that come with the package.",
 )
+_DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
 
 
 @script.command
 def main() -> None:
+    from jaxneurons import processes
+    from jaxneurons.disk import places
     from jaxneurons.run import announcement, settings
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
     sources, resources = options.sources(), options.resources()
     chosen = options.chosen()
+    place = places.parse(_STUDY.value)
+    if _EXPLORER.value and isinstance(place, places.Place):
+        raise errors.UsageError(
+            "--explorer writes into a local study. Leave it out, and run explore.py with --out=DIR."
+        )
     if not _RESUME.value:
-        opening.refuse_taken(pathlib.Path(_STUDY.value))
+        opening.refuse_taken(place)
     with progress.Progress() as shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
-        backend.start(_COMPILATION_CACHE.value, cache_directory)
+        backend.start(
+            _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
+        )
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
                 _MODEL.value,
@@ -89,25 +104,30 @@ def main() -> None:
         result = jaxneurons.study(
             model,
             text,
-            _STUDY.value,
+            place,
             **chosen,
+            part=options.PART.value,
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,
             progress=shown,
         )
-    _report(result)
+    if processes.is_first():
+        _report(result)
 
 
 def _report(result: "Results") -> None:
     """Says what was found, and names the figures and the page."""
     from jaxneurons.analysis import findings
+    from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
-    figures = sorted((result.path / "figures").iterdir())
+    figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
-    embedded = _MODEL.value is None or demo.is_planted(_MODEL.value)
-    if _EXPLORER.value or (_EXPLORER.value is None and embedded):
+    embedded = demo.embedded(_MODEL.value or "") is not None
+    if not isinstance(result.path, pathlib.Path):
+        print(f"To see it in a browser: explore.py --study={result.path} --out=page")
+    elif _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path)}")

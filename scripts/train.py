@@ -16,6 +16,7 @@ from absl import flags
 
 from jaxneurons import errors
 from jaxneurons.command import script
+from jaxneurons.disk import places
 from jaxneurons.training import options
 
 flags.adopt_module_key_flags(options)
@@ -45,7 +46,7 @@ _STEP = flags.DEFINE_integer(
 @script.command
 def main() -> None:
     if _EXPORT.value is not None:
-        _export(pathlib.Path(options.OUT.value), pathlib.Path(_EXPORT.value))
+        _export(places.local(options.OUT.value), places.local(_EXPORT.value))
         return
     for flag in (_STEP, _EXPORT_FORMAT, _EXPORT_DTYPE):
         if flag.present:

@@ -49,7 +49,7 @@ def test_devices_that_are_not_there(number):
         devices.spread(5, 2, number)
 
 
-def test_number_of_devices_changes_no_bit(tmp_path):
+def test_number_of_devices_changes_no_bit(tmp_path, campaign):
     rng = np.random.default_rng(0)
     with writing.Writer(tmp_path / "store", MODEL) as writer:
         for name, shape in format.array_shapes(MODEL).items():
@@ -57,7 +57,7 @@ def test_number_of_devices_changes_no_bit(tmp_path):
         writer.publish({})
     documents = [rng.integers(4, 20, 38).tolist() for _ in range(7)]
     source = planted.write_documents(tmp_path / "text.jsonl", documents)
-    found = _run_on_eight_devices(tmp_path)
+    found = _run_on_eight_devices(tmp_path, ["whole"] if campaign else [])
     record = studies.run_study(
         tmp_path / "study",
         tmp_path / "store",
@@ -72,14 +72,14 @@ def test_number_of_devices_changes_no_bit(tmp_path):
         assert digest == digests, name
 
 
-def _run_on_eight_devices(folder):
+def _run_on_eight_devices(folder, flags):
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path]),
     }
     child = subprocess.run(
-        [sys.executable, "-m", "tests.support.devices_script", folder],
+        [sys.executable, "-m", "tests.support.devices_script", folder, *flags],
         env=environment,
         capture_output=True,
         text=True,

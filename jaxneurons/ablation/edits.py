@@ -47,7 +47,7 @@ def ablating(
         network = params["feed_forward"]
         removed = np.zeros(len(network["fc2"]["kernel"]), bool)
         removed[layers[layer]] = True
-        mean = None if means is None else jnp.asarray(means[layer], jnp.float32)
+        mean = None if means is None else means[layer].astype(np.float32)
         changed = network["fc2"] | _without(network["fc2"], removed, mean)
         return params | {"feed_forward": network | {"fc2": changed}}
 

@@ -14,7 +14,7 @@ from jaxneurons import devices, errors
 from jaxneurons.ablation import activity, edits, head, triggers
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting.reductions import Batch, Reduction
-from jaxneurons.run import memory_plan
+from jaxneurons.run import memory_plan, passes
 from jaxneurons.run.job import Job
 from jaxneurons.stream import hidden, loop
 from jaxneurons.stream.step import Parameters
@@ -101,7 +101,7 @@ def fitting(job: Job) -> Job:
     budget = memory_plan.budgets(job.resources)
     logits = head.logits_bytes(config, window)
     if jax.default_backend() == "cpu":
-        logits *= job.mesh.size
+        logits *= job.spread.own_devices
     number = job.resources.tokens_per_pass or job.spread.windows_padded * window
     while True:
         resources = dataclasses.replace(
@@ -111,7 +111,7 @@ def fitting(job: Job) -> Job:
             host_memory_bytes=budget.host,
         )
         part = next(job._replace(resources=resources).passes(0))
-        place = memory_plan.make_plan(part).hidden_states
+        place = passes.make_plan(part).hidden_states
         if place in ("memory", "device") or part.spread.batches == 1:
             return job._replace(resources=resources)
         number = max(1, number // 2)
@@ -127,8 +127,8 @@ def _run_part(
     """Runs a part of the text and adds what it comes to."""
     config = job.model.config
     batches = loop.make_batches(job.text, config, job.spread, job.first)
-    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
-    embedding = jax.device_put(job.model.read_embed(), devices.replicated(job.mesh))
+    tokens = loop.batch_tokens(job.text, job.spread)
+    embedding = devices.put(job.model.read_embed(), devices.replicated(job.mesh))
     residual = _Watched(job, batches, embedding, measured.triggers)
     for result in loop.run_layers(
         job.model,
@@ -152,7 +152,7 @@ def _run_part(
 def _add(measured: Measured, batch: Batch, predicted: head.Predictions) -> None:
     """Adds a batch, window by window: so the sums do not depend on how many devices share it."""
     tokens, valid, special, domain = map(
-        np.asarray, (batch.tokens, batch.valid, batch.special, batch.domain)
+        devices.whole, (batch.tokens, batch.valid, batch.special, batch.domain)
     )
     counted = (valid & ~special)[:, 1:]
     loss = np.where(counted, predicted.loss[:, :-1], 0)
@@ -185,6 +185,6 @@ class _Watched(hidden.InMemory):
         if layer in self._sums.layers:
             text = self._batches_of_text[batch]
             found = head.cosines(self._config, self._embedding, x, text.tokens)
-            tokens, valid = jax.device_get((text.tokens, text.valid))
+            tokens, valid = map(devices.whole, (text.tokens, text.valid))
             self._sums.add_cosines(layer, tokens, valid, found)
         super().put(layer, batch, x)

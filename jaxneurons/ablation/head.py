@@ -51,7 +51,8 @@ def predict(
         x: float[N * B, T, D].
         tokens: int32[N * B, T], spread as x is.
     """
-    return jax.device_get(_predict(config, devices.mesh_of(x), params, x, tokens))
+    found = _predict(config, devices.mesh_of(x), params, x, tokens)
+    return jax.tree.map(devices.whole, found)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "mesh"))
@@ -83,7 +84,7 @@ def cosines(
     A model with `project_out` reads tokens off the stream through it, so that an unembedding is its product with the
     row of the token. Arguments as for `predict`, but x after any layer.
     """
-    return np.asarray(_cosines(config, devices.mesh_of(x), params, x, tokens))
+    return devices.whole(_cosines(config, devices.mesh_of(x), params, x, tokens))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "mesh"))

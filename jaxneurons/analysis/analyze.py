@@ -7,9 +7,9 @@ Files are replaced one by one, each atomically, summary.json after them and stud
 import contextlib
 import dataclasses
 import logging
-import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,13 +24,14 @@ from jaxneurons.analysis import (
     promoted,
 )
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files, strict_json
+from jaxneurons.disk import files, folders, places, strict_json
+from jaxneurons.disk.places import Folder, Place
 from jaxneurons.stats import domains as domain_stats
 from jaxneurons.stats import position_information, position_types, thresholds
 from jaxneurons.stats import suppression as suppression_stats
 from jaxneurons.store.reading import Store
 from jaxneurons.studies import opening, summary, vocabulary
-from jaxneurons.studies.directory import Study
+from jaxneurons.studies.directory import ARRAYS, Study
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ def analyze(
     """
     if model is not None:
         opening.require_model(study, model.fingerprint, model.location)
-    folder, findings = into.path, neurons.Findings(study)
+    folder, findings = into.folder, neurons.Findings(study)
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
     lacking = model if not promoted.is_written(study) else None
     with progress or Progress() as shown:
@@ -165,7 +166,7 @@ def _write_positional(
 
 def analyze_again(
     study: Study, model: Store | None, wanted: Thresholds, out: str | None
-) -> pathlib.Path:
+) -> Folder:
     """Analyzes a finished study in place, or into a new directory, and gives the directory.
 
     Raises:
@@ -180,38 +181,46 @@ def analyze_again(
             study.write_group()
             study.save()
         return study.path
-    folder = pathlib.Path(out)
+    folder = places.local(out)
     with files.partial_directory(folder, "an analysis") as partial:
         made = Study(partial, study.facts)
         with files.translated("write", partial):
-            made.arrays_path.mkdir()
+            (partial / ARRAYS).mkdir()
         analyze(study, model, wanted, made)
         made.write_group()
     return folder
 
 
 @contextlib.contextmanager
-def _staged(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder whose files replace those of the same name when all are whole, the summary last.
+def _staged(folder: Folder) -> Iterator[pathlib.Path]:
+    """A local folder whose files replace those of the same name when all are whole, the summary last.
 
     Figures that are not drawn any more go: they show other thresholds.
     """
+    with _stage(folder) as stage:
+        yield stage
+        made = [path for path in stage.rglob("*") if path.is_file()]
+        placed = {path: folder / path.relative_to(stage).as_posix() for path in made}
+        former = drawing.drawn_before(folder / "figures").difference(placed.values())
+        with files.translated("write", folder):
+            for old in former:
+                folders.remove(old)
+            for path in sorted(made, key=lambda path: path.name == summary.NAME):
+                folders.move(path, placed[path])
+
+
+@contextlib.contextmanager
+def _stage(folder: Folder) -> Iterator[pathlib.Path]:
+    """An empty folder: one below the other, or where that is in an object store a temporary one."""
+    if isinstance(folder, Place):
+        with tempfile.TemporaryDirectory() as temporary:
+            yield pathlib.Path(temporary)
+        return
     stage = folder / f".analysis{files.PARTIAL}"
     shutil.rmtree(stage, ignore_errors=True)
     try:
         with files.translated("write", folder):
             stage.mkdir()
         yield stage
-        made = [path for path in stage.rglob("*") if path.is_file()]
-        former = drawing.drawn_before(folder / "figures")
-        former -= {folder / path.relative_to(stage) for path in made}
-        with files.translated("write", folder):
-            for path in former:
-                path.unlink()
-            for path in sorted(made, key=lambda path: path.name == summary.NAME):
-                place = folder / path.relative_to(stage)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, place)
-            files.sync_directory(folder)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

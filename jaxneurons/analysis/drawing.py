@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from jaxneurons import errors
 from jaxneurons.command import named_paths
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files
+from jaxneurons.disk import files, folders
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies import summary
 
 CAPTIONS = "captions.md"
@@ -36,7 +37,7 @@ def require_matplotlib() -> None:
 
 
 def read_summaries(
-    studies: Sequence[tuple[str, pathlib.Path]],
+    studies: Sequence[tuple[str, Folder]],
 ) -> dict[str, dict[str, Any]]:
     """Summaries by name from name and directory each; without a name, the model's.
 
@@ -51,7 +52,7 @@ def read_summaries(
 
 
 def read_checkpoints(
-    studies: Sequence[tuple[str, pathlib.Path]],
+    studies: Sequence[tuple[str, Folder]],
 ) -> dict[str, dict[str, Any]]:
     """Summaries of studies of training runs' checkpoints, by "RUN, step N", from name of the run and directory each.
 
@@ -152,11 +153,11 @@ def _replace(
     drawn = save(summaries, folder, wanted)
     with files.translated("write", folder):
         for path in former.difference(drawn.paths):
-            path.unlink()
+            folders.remove(path)
     return drawn
 
 
-def drawn_before(folder: pathlib.Path) -> set[pathlib.Path]:
+def drawn_before(folder: Folder) -> set[Folder]:
     """The figures and tables in a folder that bear the names of ours."""
     from jaxneurons.figures import plots
 
@@ -165,8 +166,9 @@ def drawn_before(folder: pathlib.Path) -> set[pathlib.Path]:
     names = {plot.file_name for plot in known}
     return {
         path
-        for path in folder.glob("figure_*")
-        if path.stem in names and path.suffix in (".png", ".svg", ".md")
+        for path in folders.find(folder, "figure_*")
+        if (name := pathlib.PurePath(path.name)).stem in names
+        and name.suffix in (".png", ".svg", ".md")
     }
 
 

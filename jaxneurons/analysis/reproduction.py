@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jaxneurons import errors
 from jaxneurons.analysis import claims
 from jaxneurons.disk import files, strict_json
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies import results
 from jaxneurons.studies.results import Results
 
@@ -46,7 +47,7 @@ class Verdict(NamedTuple):
 
 
 def open_studies(
-    named: Sequence[tuple[str, pathlib.Path]],
+    named: Sequence[tuple[str, Folder]],
 ) -> dict[str, Results]:
     """Finished studies by model of the paper.
 

@@ -1,4 +1,4 @@
-"""JAX's start, which the environment can spoil, with the cache of compiled programs."""
+"""JAX's start, which the environment can spoil, with the cache of compiled programs and, if asked for, other processes."""
 
 import os
 import pathlib
@@ -7,18 +7,24 @@ import subprocess
 import sys
 
 from jaxneurons import errors
-from jaxneurons.command import compilation_cache
+from jaxneurons.command import compilation_cache, distributed, script
 
 GPU_SHARE = ".92"
 
 
-def start(compiled: str | None, cache_directory: pathlib.Path) -> None:
+def start(
+    compiled: str | None, cache_directory: pathlib.Path, several: bool = False
+) -> None:
     """Finds JAX's devices and has it keep what it compiles; raises as `find_devices`.
 
     Args:
         compiled: the flag of `compilation_cache.enable`.
         cache_directory: the cache.
+        several: whether this is one of several processes; raises as `distributed.start`.
     """
+    if several:
+        _check_xla_flags()
+        distributed.start(script.command_to_resume())
     find_devices()
     compilation_cache.enable(compiled, cache_directory)
 
@@ -30,7 +36,7 @@ def find_devices() -> None:
         UsageError: the environment asks for devices that are not here, or has settings that JAX refuses.
     """
     _check_xla_flags()
-    _ask_for_memory()
+    ask_for_memory()
     try:
         import jax
 
@@ -51,7 +57,7 @@ def find_devices() -> None:
         ) from error
 
 
-def _ask_for_memory() -> None:
+def ask_for_memory() -> None:
     """Sets what JAX reads when it starts, unless the environment has settings of its own.
 
     The share of a GPU's memory, of which JAX takes 75 % by itself, and the most of the machine's that may be pinned

@@ -5,6 +5,12 @@ import re
 from absl import flags
 
 from jaxneurons import errors
+from jaxneurons.disk import places
+
+STUDY = (
+    "Directory of a finished study, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH. "
+    "Credentials come from the environment."
+)
 
 # A flag belongs to the module that calls these functions, and its help lists it.
 flags.disclaim_key_flags()
@@ -49,6 +55,17 @@ def compilation_cache() -> flags.FlagHolder:
     )
 
 
+def remote_seconds() -> flags.FlagHolder:
+    """How long an object store may be silent."""
+    return flags.DEFINE_float(
+        "remote_seconds",
+        None,
+        f"Seconds to wait for an object store that does not answer. Default: ${places.VARIABLE}, else "
+        f"{places.SECONDS:g}.",
+        lower_bound=0.1,
+    )
+
+
 def revision() -> flags.FlagHolder:
     """The state of a model on the hub."""
     return flags.DEFINE_string(
@@ -74,6 +91,18 @@ def ignore_attributes() -> flags.FlagHolder:
         [],
         "Attributes of the model's config.json, separated by commas, that do not change what it computes though "
         "they are unknown here.",
+    )
+
+
+def distributed() -> flags.FlagHolder:
+    """Whether the command runs in several processes."""
+    return flags.DEFINE_enum(
+        "distributed",
+        "off",
+        ["auto", "off"],
+        "With `auto` this is one of several processes, each with devices of its own, that were started with the same "
+        "command under SLURM, Open MPI or Kubernetes, or with $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and "
+        "$JAX_PROCESS_ID. They share the work and a disk, and give the same results as one.",
     )
 
 

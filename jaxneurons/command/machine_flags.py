@@ -33,7 +33,7 @@ def define() -> MachineFlags:
         flags.DEFINE_integer(
             "devices",
             None,
-            "Number of local devices to use. Results are bit-identical for any number. Default: all devices.",
+            "Number of devices to use, of each process where there are several. Results are bit-identical for any number. Default: all devices.",
         ),
         flags.DEFINE_float(
             "device_memory_gb",

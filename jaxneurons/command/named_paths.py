@@ -2,24 +2,38 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
 from jaxneurons import errors
+from jaxneurons.disk import places
+from jaxneurons.disk.places import Folder
 from jaxneurons.text import corpora, hub
 
 Opened = TypeVar("Opened")
 
 
-def studies(values: Iterable[str]) -> list[tuple[str, pathlib.Path]]:
+def studies(values: Iterable[str]) -> list[tuple[str, Folder]]:
     """Name and directory of each "DIR" or "NAME=DIR"; the name is "" where none is given.
 
-    What exists as a whole is a directory without a name.
+    What exists as a whole is a directory without a name; DIR may be in an object store.
+
+    Raises:
+        UsageError: an address of another kind.
     """
-    return [_choose([("", value), *_splits(value)]) for value in values]
+    return [_study(value) for value in values]
 
 
-def by_name(opened: Iterable[tuple[str, pathlib.Path, Opened]]) -> dict[str, Opened]:
+def _study(value: str) -> tuple[str, Folder]:
+    if named := re.match("([^/=]*)=([a-zA-Z0-9]+://.*)", value):
+        return named[1], places.parse(named[2])
+    if "://" in value:
+        return "", places.parse(value)
+    return _choose([("", value), *_splits(value)])
+
+
+def by_name(opened: Iterable[tuple[str, Folder, Opened]]) -> dict[str, Opened]:
     """What was opened by its name, from the name, the path and that of each.
 
     Raises:

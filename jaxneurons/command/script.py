@@ -19,7 +19,8 @@ from types import FrameType
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.command import allocator, progress
+from jaxneurons.command import allocator, distributed, progress
+from jaxneurons.disk import places
 
 _INTERRUPTED = (
     "interrupted. Nothing incomplete was left behind: run the same command again."
@@ -37,7 +38,8 @@ def run(main: Callable[[], None]) -> None:
 
     Exit codes: 0 done, 2 usage, 65 bad data, 73 output exists, 74 input/output error, 75 interrupted;
     1 is a fault of ours, with its traceback, or no memory left. An expected error is one line on
-    standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once.
+    standard error. The first Ctrl-C or SIGTERM stops in good order, the second at once. Of several processes all exit
+    with the code of the first that does not exit with 0.
     """
     _fill_closed_streams()
     _handle_signals(_interrupt)
@@ -52,33 +54,43 @@ def run(main: Callable[[], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding lacks is no reason to fail after hours.
         sys.stdout.reconfigure(errors="backslashreplace")
-    code = _exit_code(main)
+    code, line = _outcome(main)
     _drop_unwritable_output()
+    if distributed.is_started():
+        distributed.end(code, line)
     sys.exit(code)
 
 
-def _exit_code(main: Callable[[], None]) -> int:
+def _outcome(main: Callable[[], None]) -> tuple[int, str]:
+    """The exit code, and what was said of it."""
     try:
         if _HELP_FLAGS & (given := _flag_names(sys.argv)):
             print(_help(main, everything="helpfull" in given))
         else:
             _parse_flags(sys.argv)
             _check_working_directory()
+            _set_remote_seconds()
             main()
         _write_output()
     except (Exception, KeyboardInterrupt) as error:
         expected = _expected(error)
         if expected is None:
-            raise
-        return _fail(*expected)
-    return 0
+            if not distributed.is_started():
+                raise
+            traceback.print_exc()
+            return 1, f"{type(error).__name__}"
+        return _fail(*expected), expected[0]
+    return 0, ""
 
 
 def _expected(error: BaseException) -> tuple[str, int] | None:
     """The line and the exit code for an error; None for a fault of ours."""
     match error:
         case errors.InterruptedRunError():
-            return f"{error}. To resume: {_command_to_resume()}", error.exit_code
+            return f"{error}. To resume: {command_to_resume()}", error.exit_code
+        case Exception() if distributed.is_of_others(error):
+            line = f"another process of the run has ended. To resume: {command_to_resume()}"
+            return line, errors.InterruptedRunError.exit_code
         case errors.JaxneuronsError():
             return _with_advice(error), error.exit_code
         case BrokenPipeError():
@@ -159,7 +171,8 @@ def _command_line() -> list[str]:
     return ["python", path] if path.endswith(".py") else [os.path.basename(path)]
 
 
-def _command_to_resume() -> str:
+def command_to_resume() -> str:
+    """The running command, with --resume where it has that flag."""
     resume = "resume" in flags.FLAGS and not flags.FLAGS.resume
     arguments = [*sys.argv[1:], *["--resume"] * resume]
     return shlex.join([*_command_line(), *arguments])
@@ -179,6 +192,12 @@ def _parse_flags(arguments: list[str]) -> None:
         raise errors.UsageError(
             f"unexpected arguments {rest}. Flags are given as --name=value."
         )
+
+
+def _set_remote_seconds() -> None:
+    """What `common_flags.remote_seconds` says, for the library and for processes that the command starts."""
+    if "remote_seconds" in flags.FLAGS and flags.FLAGS.remote_seconds is not None:
+        os.environ[places.VARIABLE] = str(flags.FLAGS.remote_seconds)
 
 
 def _check_working_directory() -> None:

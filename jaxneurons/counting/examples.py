@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxneurons import devices
 from jaxneurons.counting.reductions import Batch, Reduction, State
 
 # Positions whose largest value is found together, at most.
@@ -78,10 +79,14 @@ def examples(number: int, neurons: int) -> Reduction:
         top, random = jax.device_get(state)
         return _arrays("example", top) | _arrays("random_example", random)
 
-    def merge(states: State) -> State:
+    @jax.jit
+    def merged(states: State) -> State:
         return tuple(_merged(states_of_kind, number) for states_of_kind in states)
 
-    return Reduction(init, update, finalize, jax.jit(merge))
+    def merge(states: State) -> State:
+        return merged(devices.everywhere(states))
+
+    return Reduction(init, update, finalize, merge)
 
 
 def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -159,6 +164,16 @@ def _arrays(name: str, kept: Examples) -> dict[str, np.ndarray]:
     return {
         f"{name}_{column}": array.T.copy()
         for column, array in zip(NAMES, arrays, strict=True)
+    }
+
+
+def moved(found: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:
+    """The same arrays, with the windows of examples among them counted from another one."""
+    return {
+        name: np.where(array < 0, array, array + np.int32(by))
+        if name.endswith("example_window") and by
+        else array
+        for name, array in found.items()
     }
 
 

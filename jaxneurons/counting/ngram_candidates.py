@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxneurons import devices, terms
+from jaxneurons import devices, processes, terms
 from jaxneurons.counting import ngram_counts, ngram_order, packed_bits, reductions
 
 # Neurons whose bits come to the host at a time.
@@ -144,11 +144,15 @@ def _candidates(
     """Every n-gram that the neurons of a piece were active on, as arrays, one row per pair."""
     pairs = [np.zeros((3, 0), np.int32)]
     for each in some:
-        on_host = np.asarray(each.bits) if each.bits is not None else ()
-        for neurons, rows in zip(each.neurons, on_host, strict=True):
+        if each.bits is None:
+            continue
+        own = each.neurons[devices.own_places(each.bits.sharding)]
+        for neurons, rows in zip(own, devices.own_part(each.bits), strict=True):
             for neuron, bits in zip(neurons, rows, strict=False):
                 pairs.append(_pairs(order, neuron, bits))
-    neurons, ranks, activations = np.concatenate(pairs, axis=1)
+    # Each process looks at the neurons of its own devices.
+    of_all = processes.exchange(np.concatenate(pairs, axis=1))
+    neurons, ranks, activations = np.concatenate(of_all, axis=1)
     by_neuron = np.argsort(neurons, kind="stable")
     ranks = ranks[by_neuron]
     return {

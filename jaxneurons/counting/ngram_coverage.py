@@ -146,11 +146,11 @@ def _count_order(
             masks, block, order.places, order.occupied, blocks.width, mesh
         )
         counts = ngram_counts.count(bits, order.owners, shape)
-        total = np.asarray(counts.total).astype(np.int64)
+        total = devices.whole(counts.total).astype(np.int64)
         for share, found in coverages.items():
             needed = _needed(total, share).astype(np.int32)
             coverage = ngram_counts.coverage(counts, needed, shape.most_occurrences)
-            found.append(np.asarray(coverage))
+            found.append(devices.whole(coverage))
         totals.append(total)
     joined = [blocks.by_neuron(coverages[share]) for share in shares]
     return *joined, blocks.by_neuron(totals)

@@ -60,7 +60,7 @@ def order_ngrams(
     rows = spread.rows().astype(np.int32)[window]
     in_masks = index._replace(places=rows * np.int32(tokens.shape[1]) + position)
     layout = ngrams.slot_layout(in_masks)
-    on_devices = jax.device_put(
+    on_devices = devices.put(
         (layout.places, layout.occupied, layout.owners),
         devices.replicated(spread.mesh),
     )

@@ -22,9 +22,16 @@ def planted_directory() -> pathlib.Path:
     return _FOLDER / PLANTED
 
 
-def is_planted(name: str | None) -> bool:
-    """Whether a user who names a model means the planted one; not where a directory has that name."""
-    return name == PLANTED and not pathlib.Path(PLANTED).exists()
+def embedded(name: str) -> tuple[str, pathlib.Path] | None:
+    """Title and directory of the model that a user means by "", or of the planted one; None for all others.
+
+    A directory of the planted one's name is that directory.
+    """
+    if name == "":
+        return MODEL_NAME, model_directory()
+    if name == PLANTED and not pathlib.Path(name).exists():
+        return PLANTED, planted_directory()
+    return None
 
 
 def sources() -> list[tuple[str, pathlib.Path]]:

@@ -1,4 +1,4 @@
-"""One zarr3 array on disk, through tensorstore: written whole, read whole or not at all.
+"""One zarr3 array on disk or in an object store, through tensorstore: written whole, read whole or not at all.
 
 Codecs are named (`bytes`, `crc32c`) since raw chunks miss flipped bits; chunks equal to the fill
 value are stored and a missing chunk is an error, since a lost one would otherwise read as fill.
@@ -9,7 +9,6 @@ import errno
 import hashlib
 import itertools
 import os
-import pathlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,7 +18,8 @@ import tensorstore as ts
 import xxhash
 
 from jaxneurons import errors
-from jaxneurons.disk import files
+from jaxneurons.disk import files, places
+from jaxneurons.disk.places import Folder, Place
 
 METADATA_NAME = "zarr.json"
 # What tensorstore says of data that is there and wrong; other failures are the system's.
@@ -70,12 +70,14 @@ def metadata(
     return described
 
 
-def file_kvstore(path: pathlib.Path) -> dict[str, str]:
-    """The tensorstore key-value store of a local directory.
+def kvstore(path: Folder) -> dict[str, Any]:
+    """The tensorstore key-value store of a directory.
 
     Raises:
         UsageError: its path has bytes that are not UTF-8, which tensorstore cannot be told.
     """
+    if isinstance(path, Place):
+        return path.kvstore
     try:
         # Whatever the locale makes of the bytes. tensorstore takes no path with "..".
         text = os.fsencode(os.path.realpath(path)).decode()
@@ -86,21 +88,20 @@ def file_kvstore(path: pathlib.Path) -> dict[str, str]:
     return {"driver": "file", "path": f"{text}/"}
 
 
-def create(kvstore: Any, described: dict[str, Any]) -> ts.TensorStore:
+def create(kvstore: dict[str, Any], described: dict[str, Any]) -> ts.TensorStore:
     """A new array; replaces one that is there.
 
     Raises:
         InputOutputError: the operating system refuses.
     """
-    spec = _spec(kvstore, described)
     try:
-        return ts.open(spec, create=True, delete_existing=True).result()
+        return _open(kvstore, described, create=True, delete_existing=True)
     except ValueError as error:
-        raise _write_error(kvstore["path"], error) from error
+        raise _write_error(_name(kvstore), error) from error
 
 
 def open_checked(
-    kvstore: Any,
+    kvstore: dict[str, Any],
     described: dict[str, Any],
     metadata_digest: str,
     what: str,
@@ -116,9 +117,7 @@ def open_checked(
         damaged: what to raise if the array is not the one that was created.
     """
     try:
-        target = ts.open(
-            _spec(kvstore, described) | {"assume_metadata": True}, open=True
-        ).result()
+        target = _open(kvstore, described, open=True, assume_metadata=True)
         found = stored_metadata_digest(target)
     except ValueError as error:
         raise read_error(what, error, damaged) from error
@@ -138,10 +137,14 @@ def write(target: ts.TensorStore, data: np.ndarray) -> str:
     try:
         elements = digest(data)
         for chunk in pending:
-            chunk.result()
+            _finished(chunk, target)
     except ValueError as error:
-        path = _kvstore(target).spec().to_json()["path"]
+        path = _name(_kvstore(target).spec().to_json())
         raise _write_error(path, error, data.nbytes) from error
+    except errors.InputOutputError:
+        # An object store that does not answer: what waits for it may wait for hours.
+        pending.clear()
+        raise
     finally:
         for chunk in pending:
             chunk.exception()
@@ -149,12 +152,14 @@ def write(target: ts.TensorStore, data: np.ndarray) -> str:
 
 
 def read(
-    target: ts.TensorStore | ts.Future, what: str, damaged: type[errors.BadDataError]
+    target: ts.TensorStore,
+    what: str,
+    damaged: type[errors.BadDataError],
+    pending: ts.Future | None = None,
 ) -> np.ndarray:
-    """The elements of an array, or of a read of one that is under way; raises as `read_error` says."""
-    future = target.read() if isinstance(target, ts.TensorStore) else target
+    """The elements of an array, of which a read may be `pending` already; raises as `read_error` says."""
     try:
-        return future.result()
+        return _finished(pending or target.read(), target)
     except ValueError as error:
         raise read_error(what, error, damaged) from error
 
@@ -167,9 +172,8 @@ def digest(data: np.ndarray) -> str:
 
 def stored_metadata_digest(target: ts.TensorStore) -> str:
     """SHA-256 of the array's `zarr.json`, as hex."""
-    return hashlib.sha256(
-        _kvstore(target).read(METADATA_NAME).result().value
-    ).hexdigest()
+    found = _finished(_kvstore(target).read(METADATA_NAME), target)
+    return hashlib.sha256(found.value).hexdigest()
 
 
 def read_error(
@@ -180,7 +184,7 @@ def read_error(
     status = str(error).partition(":")[0]
     if code is None and status in _DAMAGE:
         return damaged(f"{what} is damaged: {_DAMAGE[status]}")
-    reason = _first_line(error) if code is None else os.strerror(code)
+    reason = places.first_line(error) if code is None else os.strerror(code)
     return errors.InputOutputError(f"cannot read {what}: {reason}")
 
 
@@ -191,7 +195,9 @@ def _write_error(
     if code is None and "RESOURCE_EXHAUSTED" in str(error):
         code = errno.ENOSPC
     if code is None:
-        return errors.InputOutputError(f"cannot write {path}: {_first_line(error)}")
+        return errors.InputOutputError(
+            f"cannot write {path}: {places.first_line(error)}"
+        )
     return files.io_error("write", path, OSError(code, os.strerror(code)), needed)
 
 
@@ -217,15 +223,29 @@ def _chunks(target: ts.TensorStore) -> Iterator[tuple[slice, ...]]:
     return itertools.product(*axes)
 
 
-def _spec(kvstore: Any, described: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _open(
+    kvstore: dict[str, Any], described: dict[str, Any], **more: Any
+) -> ts.TensorStore:
+    spec = {
         "driver": "zarr3",
         "kvstore": kvstore,
         "metadata": described,
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
     }
+    future = ts.open(spec | more, context=places.context())
+    return places.finished(future, kvstore, _name(kvstore))
 
 
-def _first_line(error: ValueError) -> str:
-    return str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0][:300]
+def _finished(future: Any, target: ts.TensorStore) -> Any:
+    folder = _kvstore(target).spec().to_json()
+    return places.finished(future, folder, _name(folder))
+
+
+def _name(kvstore: dict[str, Any]) -> str:
+    """What messages call a key-value store."""
+    schemes = {driver: scheme for scheme, driver in places.DRIVERS.items()}
+    path = str(kvstore.get("path", ""))
+    if kvstore["driver"] not in schemes:
+        return path
+    return f"{schemes[kvstore['driver']]}://{kvstore['bucket']}/{path}"

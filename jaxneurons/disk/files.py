@@ -2,29 +2,31 @@
 
 A file is written under a temporary name, synced and renamed. A directory is built as a locked
 sibling with the suffix `PARTIAL` and renamed when whole; what a killed process left is recognised
-by its name and its free lock, and replaced.
+by its name and its free lock, and replaced. What is in an object store, `places` reads and writes.
 """
 
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import pathlib
 import shutil
 import stat
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from jaxneurons import errors
-from jaxneurons.disk import locks
+from jaxneurons.disk import locks, places
+from jaxneurons.disk.places import Folder, Place
 
 # A name that nobody else gives: what is found under it is ours to remove.
-PARTIAL = ".jaxneurons-partial"
+PARTIAL = places.MARKER
 
 
 @contextlib.contextmanager
 def translated(
-    action: str, path: os.PathLike | str, needed: int | None = None
+    action: str, path: os.PathLike | str | Place, needed: int | None = None
 ) -> Iterator[None]:
     """Turns an OSError of the block into the InputOutputError that `io_error` gives."""
     try:
@@ -34,7 +36,10 @@ def translated(
 
 
 def io_error(
-    action: str, path: os.PathLike | str, error: OSError, needed: int | None = None
+    action: str,
+    path: os.PathLike | str | Place,
+    error: OSError,
+    needed: int | None = None,
 ) -> errors.InputOutputError:
     """The error to raise for an OSError.
 
@@ -45,17 +50,20 @@ def io_error(
         needed: bytes that were to be written, where that is known.
     """
     reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full and not isinstance(path, Place):
         need = "" if needed is None else f"{needed} bytes needed, "
         reason += f" ({need}{free_bytes(path)} free)"
     return errors.InputOutputError(f"cannot {action} {path}: {reason}")
 
 
-def read_file(path: os.PathLike | str) -> bytes:
+def read_file(path: os.PathLike | str | Place) -> bytes:
     """The content of a regular file; raises OSError for anything else under that name.
 
     A pipe would wait for somebody to write, and a device might never end.
     """
+    if isinstance(path, Place):
+        return path.read()
     with open(path, "rb", opener=_open_regular) as file:
         return file.read()
 
@@ -68,14 +76,19 @@ def _open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def digest(path: os.PathLike | str) -> str:
+def reading(path: Folder) -> BinaryIO:
+    """A file to read, held in memory where it is in an object store; raises OSError."""
+    return io.BytesIO(path.read()) if isinstance(path, Place) else open(path, "rb")
+
+
+def digest(path: Folder) -> str:
     """SHA-256 of a file's content, as hex; raises OSError."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with reading(path) as file:
+        return hashlib.file_digest(cast(io.BytesIO, file), "sha256").hexdigest()
 
 
 def require_digest(
-    path: pathlib.Path,
+    path: Folder,
     expected: str | None,
     damaged: type[errors.BadDataError],
     remedy: str,
@@ -110,11 +123,14 @@ def is_plain_name(name: Any) -> bool:
     )
 
 
-def write_atomically(path: pathlib.Path, data: bytes) -> None:
+def write_atomically(path: Folder, data: bytes) -> None:
     """Puts data at path so that a reader, or a power cut, sees the old file or the new one.
 
     One process at a time: callers own the folder.
     """
+    if isinstance(path, Place):
+        path.write(data)
+        return
     with replacing(path, needed=len(data)) as file:
         file.write(data)
 
@@ -159,28 +175,33 @@ def sync_tree(path: pathlib.Path) -> None:
         sync_directory(pathlib.Path(folder))
 
 
-def is_free(path: pathlib.Path) -> bool:
+def is_free(path: Folder) -> bool:
     """Whether nothing stands at a path, or where a link there leads to, or an empty directory."""
+    if isinstance(path, Place):
+        return path.is_free()
     real = pathlib.Path(os.path.realpath(path))
     with translated("look at", path):
         empty = real.is_dir() and not any(real.iterdir())
         return empty or not os.path.lexists(real)
 
 
-def refuse_existing(path: pathlib.Path, what: str) -> None:
+def refuse_existing(path: Folder, what: str) -> None:
     """Raises OutputExistsError unless path is free or an empty directory."""
     if not is_free(path):
-        raise _taken(path, what)
+        raise taken(path, what)
 
 
 @contextlib.contextmanager
-def locked_directory(path: pathlib.Path, doing: str) -> Iterator[None]:
-    """Keeps other processes out of a directory while the block runs.
+def locked_directory(path: Folder, doing: str) -> Iterator[None]:
+    """Keeps other processes out of a directory while the block runs; object stores have no locks.
 
     Raises:
         OutputExistsError: another process is `doing` something there, such as "training there".
         InputOutputError: the operating system refuses.
     """
+    if isinstance(path, Place):
+        yield
+        return
     with contextlib.ExitStack() as stack:
         with translated("lock", path):
             refusal = f"{path}: another process is {doing}"
@@ -244,11 +265,12 @@ def _publish(partial: pathlib.Path, path: pathlib.Path, what: str) -> None:
         os.rename(partial, path)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise _taken(path, what) from error
+            raise taken(path, what) from error
         raise
 
 
-def _taken(path: pathlib.Path, what: str) -> errors.OutputExistsError:
+def taken(path: Folder, what: str) -> errors.OutputExistsError:
+    """The error for a path that something stands at."""
     return errors.OutputExistsError(
         f"{path} exists: {what} is never overwritten. Choose another path."
     )

@@ -5,12 +5,12 @@ that a file which differs from what was written in any of them is refused, not i
 """
 
 import hashlib
-import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
 from jaxneurons.disk import files, strict_json
+from jaxneurons.disk.places import Folder, Place
 
 DIGEST = "digest"
 
@@ -66,8 +66,8 @@ def unseal(kind: Format, content: bytes, where: str) -> dict[str, Any]:
     return entries
 
 
-def read(kind: Format, path: pathlib.Path, absent: str) -> dict[str, Any]:
-    """The entries of a manifest in a local file; raises as `unseal`.
+def read(kind: Format, path: Folder, absent: str) -> dict[str, Any]:
+    """The entries of the manifest in a file; raises as `unseal`, and InputOutputError.
 
     Args:
         kind: what the manifest is to be.
@@ -77,14 +77,18 @@ def read(kind: Format, path: pathlib.Path, absent: str) -> dict[str, Any]:
     try:
         content = files.read_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise kind.error(absent) from error
+        bucket = " There may be no such bucket." * isinstance(path, Place)
+        raise kind.error(absent + bucket) from error
     except OSError as error:
         raise files.io_error("read", path, error) from error
     return unseal(kind, content, str(path))
 
 
 def differences(
-    key: str, there: Any, here: Any, ignored: Collection[str] = ()
+    key: str,
+    there: Any,
+    here: Any,
+    phrase: str = "{key} was {there!r} and is now {here!r}",
 ) -> list[str]:
     """All that differs below a key, dotted, "" for the top, between two JSON values, each as a phrase."""
     if isinstance(there, dict) and isinstance(here, dict):
@@ -92,12 +96,12 @@ def differences(
             difference
             for name in sorted(there.keys() | here.keys())
             for difference in differences(
-                f"{key}.{name}".lstrip("."), there.get(name), here.get(name), ignored
+                f"{key}.{name}".lstrip("."), there.get(name), here.get(name), phrase
             )
         ]
-    if there == here or key in ignored:
+    if there == here:
         return []
-    return [f"{key} was {there!r} and is now {here!r}"]
+    return [phrase.format(key=key, there=there, here=here)]
 
 
 def _is_seal_of(kind: Format, entries: Mapping[str, Any], content: bytes) -> bool:

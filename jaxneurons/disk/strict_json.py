@@ -8,22 +8,20 @@ and gives up on long integers and deep nesting with errors of several kinds.
 import collections
 import json
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.disk import files
+from jaxneurons.disk.places import Folder
 
 # The largest configuration or index, that of a 66b model, has 0.1 MiB.
 MAX_BYTES = 8 * 2**20
 
 
-def read_object(
-    path: pathlib.Path, error_type: type[errors.BadDataError]
-) -> dict[str, Any]:
+def read_object(path: Folder, error_type: type[errors.BadDataError]) -> dict[str, Any]:
     """The object in a file of at most `MAX_BYTES`; raises as `parse_object`, and InputOutputError."""
-    with files.translated("read", path), open(path, "rb") as file:
+    with files.translated("read", path), files.reading(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise error_type(f"{path}: JSON of more than {MAX_BYTES} bytes")

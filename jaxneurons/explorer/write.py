@@ -23,6 +23,7 @@ from jaxneurons import errors
 from jaxneurons.command import named_paths
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import files
+from jaxneurons.disk.places import Folder
 from jaxneurons.explorer import choice, contents, details, layer_columns, shards
 from jaxneurons.studies import opening, vocabulary
 from jaxneurons.studies.directory import Study
@@ -35,7 +36,7 @@ TOKENS = 4096
 
 
 def open_studies(
-    studies: Iterable[tuple[str, pathlib.Path]],
+    studies: Iterable[tuple[str, Folder]],
 ) -> dict[str, Study]:
     """Finished studies by name from name and directory each; without a name, the model's.
 

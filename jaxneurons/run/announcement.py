@@ -3,7 +3,7 @@
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxneurons import devices
+from jaxneurons import devices, processes
 from jaxneurons.command.progress import Progress
 from jaxneurons.run.memory_plan import GIB, Need, Plan
 from jaxneurons.run.resources import Resources
@@ -41,7 +41,8 @@ def model(name: str, store: reading.Store, settings: Settings) -> str:
 def device(mesh: Mesh) -> str:
     """How many devices there are, and of what kind."""
     kind = mesh.devices.flat[0].device_kind
-    return f"{mesh.size} device{'s' * (mesh.size > 1)}: {kind}"
+    several = f" of {processes.number()} processes" if processes.number() > 1 else ""
+    return f"{mesh.size} device{'s' * (mesh.size > 1)}{several}: {kind}"
 
 
 def text(windows: Windows) -> list[str]:

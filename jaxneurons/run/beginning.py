@@ -72,14 +72,19 @@ def create(
         identity: what is studied, how and with what.
     """
     with opening.creating(path, identity) as study:
-        study.write_group()
-        coordinates.write(study)
-        _create_arrays(study, windows)
-        study.write_array("tokens", windows.tokens)
-        study.write_array("window_length", windows.lengths)
-        study.write_array("window_domain", windows.domains)
-        if tokenizer is not None:
-            vocabulary.write(study, tokenizer)
+        fill(study, windows, tokenizer)
+
+
+def fill(study: Study, windows: Windows, tokenizer: bytes | None) -> None:
+    """Writes what a new study holds before its first layer is done: the text, the tokenizer and empty arrays."""
+    study.write_group()
+    coordinates.write(study)
+    _create_arrays(study, windows)
+    study.write_array("tokens", windows.tokens)
+    study.write_array("window_length", windows.lengths)
+    study.write_array("window_domain", windows.domains)
+    if tokenizer is not None:
+        vocabulary.write(study, tokenizer)
 
 
 def _create_arrays(study: Study, windows: Windows) -> None:

@@ -77,18 +77,19 @@ def count(
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
     spread = devices.spread(len(text.tokens), per_batch)
     batches = loop.make_batches(text, model.config, spread)
-    return _counted(model, batches, reduction, chosen, progress or Progress())
+    tokens = loop.batch_tokens(text, spread)
+    return _counted(model, batches, tokens, reduction, chosen, progress or Progress())
 
 
 def _counted(
     model: Model,
     batches: list[reductions.Batch],
+    tokens: list[int],
     reduction: reductions.Reduction,
     chosen: Settings,
     progress: Progress,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What `count` yields; the layers below the first that is asked for count nothing."""
-    tokens = [int(batch.valid.sum()) for batch in batches]
     residual = hidden.Reporting(
         hidden.InMemory(), lambda index: shown.advance(tokens[index])
     )

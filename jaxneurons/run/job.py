@@ -1,10 +1,12 @@
 """What a study works on, as one value: model, text, settings, resources and devices travel together."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from jax.sharding import Mesh
 
+from jaxneurons import errors
 from jaxneurons.devices import Spread
 from jaxneurons.run.resources import Resources
 from jaxneurons.store.reading import Store
@@ -23,6 +25,7 @@ class Job(NamedTuple):
         mesh: the devices.
         first: the first window of the pass.
         stop: the window that the pass ends before.
+        offset: the place of the study's first window in the text that it has a part of.
     """
 
     model: Store
@@ -32,6 +35,7 @@ class Job(NamedTuple):
     mesh: Mesh
     first: int
     stop: int
+    offset: int = 0
 
     @property
     def text(self) -> Windows:
@@ -73,5 +77,33 @@ def make_job(
     resources: Resources,
     mesh: Mesh,
 ) -> Job:
-    """The job of all windows in one pass."""
-    return Job(model, windows, settings, resources, mesh, 0, len(windows.tokens))
+    """The job of all windows, or of the part of them that the settings name, in one pass.
+
+    Raises:
+        UsageError: the part is none, or has no windows.
+    """
+    offset = 0
+    if settings.part is not None:
+        share = part_of(len(windows.tokens), settings)
+        windows = windows.part(share.start, share.stop).of_domains_present()
+        offset = share.start
+    number = len(windows.tokens)
+    return Job(model, windows, settings, resources, mesh, 0, number, offset)
+
+
+def part_of(windows: int, settings: Settings) -> range:
+    """The windows of the settings' part: whole batches, as equal as that allows; raises as `make_job`."""
+    match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", settings.part or "")
+    index, number = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= number:
+        raise errors.UsageError(
+            f"part is {settings.part!r:.40}. Pass I/N with I from 1 to N, such as 2/4."
+        )
+    size = settings.windows_per_batch
+    batches = -(-windows // size)
+    if number > batches:
+        raise errors.UsageError(
+            f"part is {settings.part}, but the text is {batches} batches of {size} windows. Choose fewer parts."
+        )
+    first, stop = (size * (batches * place // number) for place in (index - 1, index))
+    return range(first, min(stop, windows))

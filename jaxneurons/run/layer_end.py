@@ -4,7 +4,7 @@ In: a layer's results as host arrays. Out: its part of every array of the study,
 log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any, Self
 
@@ -103,23 +103,13 @@ def finish_layer(
     sums = found | {name: np.asarray(getattr(result, name)) for name in TIMES}
     if job.first:
         before = contents.read_counts(study, layer, job.first)
-        sums = _add_passes(before, sums)
+        sums = add_passes(before, sums)
     if not job.is_last:
         contents.save_counts(study, layer, job.stop, sums)
         return
     times = {name: round(float(sums.pop(name)), 3) for name in TIMES}
     if bounds is not None:
-        if not job.is_whole:
-            sums["mutual_information"] = statistics.position_information(
-                sums["position_count"], job.windows.full_windows()
-            )
-        sums["min_preactivation"], sums["max_preactivation"] = bounds
-        tokens = [domain.tokens for domain in study.identity.corpus]
-        sums["domain_entropy"] = activation.domain_entropy(
-            sums["activation_count"], tokens
-        )
-        for name, data in sums.items():
-            study.write_layer(name, layer, data)
+        write_layer(study, layer, sums, bounds, job.windows.full_windows(), job.offset)
     # Without the parts that only fill the last batch up; of several passes there is no copy to
     # resume from.
     copied = result.copied[: job.spread.parts] if job.is_whole else []
@@ -127,7 +117,39 @@ def finish_layer(
     study.finish_layer(entry, copied)
 
 
-def _add_passes(
+def write_layer(
+    study: Study,
+    layer: int,
+    sums: Mapping[str, np.ndarray],
+    bounds: tuple[np.ndarray, np.ndarray],
+    full_windows: Sequence[int],
+    offset: int = 0,
+) -> None:
+    """Writes what is known of a layer when all its windows are counted.
+
+    Args:
+        study: to write to.
+        layer: index in the model.
+        sums: over all windows, by the names of their arrays, examples among them.
+        bounds: least and largest pre-activations, float64[F] each.
+        full_windows: of each domain.
+        offset: the index of the study's first window, as examples count them.
+    """
+    found = dict(sums)
+    if "mutual_information" not in found:
+        found["mutual_information"] = statistics.position_information(
+            found["position_count"], full_windows
+        )
+    found["min_preactivation"], found["max_preactivation"] = bounds
+    tokens = [domain.tokens for domain in study.identity.corpus]
+    found["domain_entropy"] = activation.domain_entropy(
+        found["activation_count"], tokens
+    )
+    for name, data in examples.moved(found, -offset).items():
+        study.write_layer(name, layer, data)
+
+
+def add_passes(
     before: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Results of a layer, before and of this pass: the best examples, sums of the rest."""

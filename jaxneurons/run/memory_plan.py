@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 
-from jaxneurons import errors
+from jaxneurons import errors, processes
 from jaxneurons.config import Config
 from jaxneurons.counting import (
     ngram_candidates,
@@ -97,7 +97,7 @@ def make_plan(job: Job) -> Plan:
     counting = "memory" if shared else "device"
     left = free[counting] - (taken[place] if place == counting else 0)
     if shared:
-        left //= spread.mesh.size
+        left //= spread.own_devices
     most = MOST_NGRAM_WORK if shared else MOST_NGRAM_WORK_ON_DEVICE
     least = NGRAM_WORK_BYTES * job.text.tokens.size
     return Plan(place, least + min(left, max(0, most - least)))
@@ -124,7 +124,7 @@ def find_needs(job: Job) -> dict[str, Need]:
         "the embedding": Need(embedding, max(0, embedding - 2 * stored * weights)),
         "a batch of windows": Need(
             step_bytes(config, settings, _host_pool() == "memory") + moving,
-            spread.mesh.size * moving,
+            spread.own_devices * moving,
         ),
         # Those of the layer before too, which are copied and written while this one computes.
         "position counts": Need(
@@ -158,11 +158,12 @@ def _over(pool: str, size: int, needs: Mapping[str, Need], spread: Spread) -> Ne
 
 
 def hidden_bytes(job: Job) -> Need:
-    """Of the residual stream of all windows: what each device would hold of it, or the host."""
+    """Of the residual stream of all windows: what each device would hold of it, or the host of this process."""
     config, settings, spread = job.model.config, job.settings, job.spread
     itemsize = jax.numpy.dtype(settings.dtype).itemsize
     window = settings.window * config.hidden_size * itemsize
-    return Need(spread.windows_per_device * window, spread.windows_padded * window)
+    on_device = spread.windows_per_device * window
+    return Need(on_device, spread.own_devices * on_device)
 
 
 def step_bytes(config: Config, settings: Settings, on_cpu: bool) -> int:
@@ -184,7 +185,7 @@ def budgets(resources: Resources) -> Need:
     device, host = resources.device_memory_bytes, resources.host_memory_bytes
     return Need(
         _device_budget() if device is None else device,
-        int(DEFAULT_SHARE * host_memory.available()) if host is None else host,
+        int(DEFAULT_SHARE * _host_memory()) if host is None else host,
     )
 
 
@@ -264,9 +265,9 @@ def _needed(pool: str, needs: Mapping[str, Need], spread: Spread) -> int:
 
 
 def _of_pool(pool: str, need: Need, spread: Spread) -> int:
-    """Of one memory; of the only one there is, what all devices and the host need."""
+    """Of one memory; of the only one there is, what all devices of this process and the host need."""
     if pool == "memory":
-        return spread.mesh.size * need.device + need.host
+        return spread.own_devices * need.device + need.host
     return getattr(need, pool)
 
 
@@ -292,7 +293,7 @@ def _elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
 def _device_budget() -> int:
     """Bytes that may be used of an accelerator where nobody says how many; of a CPU, of the machine."""
     if _host_pool() == "memory":
-        return int(DEFAULT_SHARE * host_memory.available())
+        return int(DEFAULT_SHARE * _host_memory())
     device = jax.local_devices()[0]
     statistics = device.memory_stats() or {}
     if "bytes_limit" not in statistics:
@@ -302,3 +303,8 @@ def _device_budget() -> int:
             remedy={"device_memory_gb": "GIB"},
         )
     return int(DEVICE_SHARE * statistics["bytes_limit"])
+
+
+def _host_memory() -> int:
+    """Bytes that this process may have, an equal share where others of the run are on the machine."""
+    return host_memory.available() // processes.on_this_machine()

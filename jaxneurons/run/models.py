@@ -175,18 +175,16 @@ def open_model(
         raise errors.UsageError(
             f"{name!r} names no model. Pass an id on the hub or a directory."
         )
-    text = None if name is None else os.fspath(name)
-    planted = demo.is_planted(text)
-    training = text is not None and export.is_training_directory(text)
+    text = "" if name is None else os.fspath(name)
+    embedded = demo.embedded(text)
+    training = text != "" and export.is_training_directory(text)
     if step is not None and not training:
-        raise errors.UsageError(f"{text} is no training directory: it has no steps.")
-    if revision is not None and (text is None or planted or training):
-        raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
-    if text is None:
-        title = demo.MODEL_NAME
-        _, store = cached.open_model(str(demo.model_directory()), directory)
-    elif planted:
-        title, store = cached.open_model(str(demo.planted_directory()), directory)
+        raise errors.UsageError(f"{name} is no training directory: it has no steps.")
+    if revision is not None and (embedded or training):
+        raise errors.UsageError(f"{name} is not on the hub: it has no revisions.")
+    if embedded is not None:
+        title, path = embedded
+        _, store = cached.open_model(str(path), directory)
     elif training:
         title = naming.title(text)
         store = export.store_of_checkpoint(pathlib.Path(text), step, directory)

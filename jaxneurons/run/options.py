@@ -8,6 +8,7 @@ from absl import flags
 from jaxneurons import demo
 from jaxneurons.command import common_flags, machine_flags, text_flags
 from jaxneurons.config import DTYPES, PRECISIONS
+from jaxneurons.disk import places
 from jaxneurons.run.resources import Resources
 from jaxneurons.text.sources import Source
 
@@ -76,6 +77,12 @@ DOCUMENT_START = flags.DEFINE_integer(
     "config.json says.",
     lower_bound=0,
 )
+PART = flags.DEFINE_string(
+    "part",
+    None,
+    "Share of the windows to study, as I/N with I from 1 to N, such as 2/4. Machines that are not connected can study "
+    "one share each, and merge.py makes one study of them. It needs --nongrams. Default: all windows.",
+)
 SUPPRESSION = flags.DEFINE_bool(
     "suppression",
     True,
@@ -114,7 +121,7 @@ def sources() -> list[tuple[str, pathlib.Path | Source]]:
 def resources() -> Resources:
     """What the flags allow to be used; raises UsageError for a number that is none."""
     return Resources(
-        spill_directory=pathlib.Path(SPILL_DIR.value) if SPILL_DIR.value else None,
+        spill_directory=places.local(SPILL_DIR.value) if SPILL_DIR.value else None,
         checkpoint_minutes=CHECKPOINT_MINUTES.value,
         tokens_per_pass=TOKENS_PER_PASS.value,
         **MACHINE.given(),

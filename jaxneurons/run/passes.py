@@ -4,9 +4,11 @@ In: a study that is begun, and its job. Out: the same study with every layer don
 one pass, and a layer is done when all windows went through it. With fewer tokens per pass, so that
 their hidden states fit where it is fast, the weights are read again for each; sums over the passes
 before wait in the study's partial folder, and an interrupted pass begins again. What a layer found
-is written while the next layer computes.
+is written while the next layer computes. Of several processes the first alone writes the study, and each keeps the
+hidden states of its own windows.
 """
 
+import collections
 import contextlib
 import math
 import pathlib
@@ -17,7 +19,7 @@ from fractions import Fraction
 import jax
 import numpy as np
 
-from jaxneurons import devices
+from jaxneurons import devices, errors, processes
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import ngram_candidates, paper, reductions
 from jaxneurons.counting.reductions import Batch, Reduction
@@ -50,11 +52,11 @@ def run_passes(
         progress.start(total, "tokens x layers", "tokens")
         reduction = None
         for part in job.passes(done):
-            plan = memory_plan.make_plan(part)
+            plan = make_plan(part)
             # One for all passes, or JAX would compile the step for each.
             reduction = reduction or make_reduction(part, plan.ngram_bytes)
             _run_pass(study, part, folder, plan, reduction, progress)
-    if study.passes[-1:] != (number,):
+    if processes.is_first() and study.passes[-1:] != (number,):
         study.finish_pass(number)
 
 
@@ -69,7 +71,16 @@ def check_resources(job: Job) -> memory_plan.Plan:
     if spill is not None:
         with files.translated("write", spill):
             spill.mkdir(parents=True, exist_ok=True)
-    return memory_plan.make_plan(next(job.passes(0)))
+    return make_plan(next(job.passes(0)))
+
+
+def make_plan(job: Job) -> memory_plan.Plan:
+    """The plan of `memory_plan.make_plan` that fits into the memory of every process; raises as it does."""
+    plans = processes.exchange(memory_plan.make_plan(job))
+    places = [plan.hidden_states for plan in plans]
+    farthest = max(places, key=("memory", "device", "host", "disk").index)
+    ngram_bytes = [plan.ngram_bytes for plan in plans if plan.ngram_bytes is not None]
+    return memory_plan.Plan(farthest, min(ngram_bytes, default=None))
 
 
 def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
@@ -96,19 +107,38 @@ def make_reduction(job: Job, ngram_bytes: int | None) -> Reduction:
 def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
     """Makes the folder of the study's hidden states: its own, or one in the spill directory.
 
-    The latter is found by what is drawn at random and kept in the study: on two machines, two
-    studies may have one path.
+    Raises:
+        UsageError: it is the study's, and this process does not see it.
+        InputOutputError: the operating system refuses.
     """
-    folder, note = study.partial, study.partial / "spill_folder"
+    spill = resources.spill_directory
+    name = processes.from_first(lambda: _make_partial(study, spill is not None))
+    if spill is None:
+        if not study.partial.is_dir():
+            raise errors.UsageError(
+                f"process {jax.process_index()} does not see {study.partial}. Write the study to a directory that "
+                "all processes share, or name a spill directory."
+            )
+        return study.partial
+    folder = spill.absolute() / f"{name}{files.PARTIAL}"
     with files.translated("write", folder):
-        folder.mkdir(exist_ok=True)
-        if resources.spill_directory is not None:
-            if not note.exists():
-                files.write_atomically(note, secrets.token_bytes())
-            name = files.digest(note)[:16]
-            folder = resources.spill_directory.absolute() / f"{name}{files.PARTIAL}"
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _make_partial(study: Study, named: bool) -> str | None:
+    """Makes the study's folder of what is partial; if asked for, with a name for a folder elsewhere.
+
+    The name is drawn at random and kept in the study: on two machines, two studies may have one path.
+    """
+    note = study.partial / "spill_folder"
+    with files.translated("write", study.partial):
+        study.partial.mkdir(exist_ok=True)
+        if not named:
+            return None
+        if not note.exists():
+            files.write_atomically(note, secrets.token_bytes())
+        return files.digest(note)[:16]
 
 
 def _run_pass(
@@ -119,9 +149,11 @@ def _run_pass(
     reduction: Reduction,
     progress: Progress,
 ) -> None:
-    batches = loop.make_batches(job.text, job.model.config, job.spread, job.first)
-    tokens = [int(np.asarray(batch.valid).sum()) for batch in batches]
+    first = job.offset + job.first
+    batches = loop.make_batches(job.text, job.model.config, job.spread, first)
+    tokens = loop.batch_tokens(job.text, job.spread)
     source = layer_end.BoundedSource(job.model, job.settings.first_layer)
+    writes = processes.is_first()
 
     def finish(result: LayerResult, found: ngram_candidates.Candidates | None) -> None:
         if found is not None:
@@ -134,7 +166,7 @@ def _run_pass(
     with _checkpoint(folder, job, plan) as checkpoint, layer_end.Finisher() as finisher:
         start = _resume_point(study, job, checkpoint)
         results = _count_layers(
-            source,
+            source if writes else job.model,
             batches,
             reduction,
             start,
@@ -148,16 +180,31 @@ def _run_pass(
             if result.layer not in done:
                 progress.describe(f"{result.layer + 1} of {layers} layers")
                 found = result.found.pop("candidates", None)
-                finisher.submit(finish, result, found)
+                if found is not None and processes.number() > 1:
+                    _save_together(study, result.layer, found)
+                    found = None
+                if writes:
+                    finisher.submit(finish, result, found)
                 if found is not None:
                     # There is no room for the masks of two layers.
                     found.released.wait()
             if checkpoint.begin(result.layer + 1):
                 # The copy that study.json names must stand until the next one is named.
                 finisher.wait()
-    if not job.is_last:
+    if writes and not job.is_last:
         study.finish_pass(job.stop)
         contents.remove_counts(study, but=job.stop)
+
+
+def _save_together(
+    study: Study, layer: int, found: ngram_candidates.Candidates
+) -> None:
+    """Finds a layer's candidates, which takes the main threads of all processes; the first one saves them."""
+    with contextlib.closing(found):
+        if processes.is_first():
+            candidates.save(study, layer, found)
+        else:
+            collections.deque(found, maxlen=0)
 
 
 def _count_layers(

@@ -27,7 +27,7 @@ class Resources:
             their own copy.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
-        devices: of this host; None is all.
+        devices: of each process; None is all.
     """
 
     device_memory_bytes: int | None = None
@@ -39,7 +39,12 @@ class Resources:
 
 
 def check_passes(settings: Settings, resources: Resources) -> None:
-    """Raises UsageError for n-grams in several passes: they are counted over all tokens at once."""
+    """Raises UsageError for n-grams in several passes or parts: they are counted over all tokens at once."""
+    if settings.ngrams and settings.part is not None:
+        raise errors.UsageError(
+            f"part {settings.part}: n-grams need all windows, since a neuron's coverage does not follow from that of "
+            "the parts. Leave one of the two out."
+        )
     if settings.ngrams and resources.tokens_per_pass is not None:
         raise errors.UsageError(
             f"tokens_per_pass {resources.tokens_per_pass}: n-grams need all tokens in one pass, since a "

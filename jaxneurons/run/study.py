@@ -1,19 +1,24 @@
 """A study in one call: streams, counts, analyses, and continues after an interruption.
 
-In: a model, its text, a place. Out: a finished study on disk.
+In: a model, its text, a place. Out: a finished study on disk. Several processes, joined by `jax.distributed`, make
+one study together: each computes a share of the windows, and the first one writes.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.analysis import analyze, drawing
+from jaxneurons.command import agreement
+from jaxneurons.command import cache as caches
 from jaxneurons.command.progress import Progress
-from jaxneurons.disk import files
+from jaxneurons.disk import arrays, files, places
+from jaxneurons.disk.places import Place
 from jaxneurons.run import (
     announcement,
     beginning,
@@ -24,8 +29,9 @@ from jaxneurons.run import (
 )
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources, check_passes
-from jaxneurons.studies import candidates, opening, results
+from jaxneurons.studies import candidates, facts, mirror, opening, results
 from jaxneurons.studies.directory import Study
+from jaxneurons.studies.facts import Facts, Identity
 from jaxneurons.studies.results import Results
 from jaxneurons.text.windows import Windows
 
@@ -33,7 +39,7 @@ from jaxneurons.text.windows import Windows
 def study(
     model: Model,
     text: Windows,
-    path: os.PathLike | str,
+    path: os.PathLike | str | Place,
     *,
     layers: tuple[int, int] | None = None,
     windows_per_batch: int | None = None,
@@ -43,6 +49,7 @@ def study(
     examples: int = 16,
     candidate_share: float | str = 0.95,
     candidate_coverage: int = 64,
+    part: str | None = None,
     suppression: bool = True,
     figures: bool = True,
     resume: bool = False,
@@ -54,10 +61,14 @@ def study(
     >>> result = jaxneurons.study(model, text, "studies/demo")
     >>> dead_share = result.neurons()["dead"].mean()
 
+    Where `jax.distributed` is initialised, every process makes the same call, with a path that all of them see.
+
     Args:
         model: as `open_model` gives it.
         text: as `load_text` gives it.
-        path: the study's directory, which must not exist or be empty unless `resume`.
+        path: the study's directory, which must not exist or be empty unless `resume`; or its address,
+            gs://BUCKET/PATH or s3://BUCKET/PATH. The latter is worked on in a local folder, in the
+            spill directory or the cache, and sent there after every layer.
         layers: first and last to report, both included; None is all. Those below still run.
         windows_per_batch: windows that each device takes at a time; None is about 2,048 tokens,
             16,384 on accelerators.
@@ -71,6 +82,8 @@ def study(
         candidate_share, candidate_coverage: n-grams are kept of neurons whose coverage at this
             share is at most that: the lowest share, and the largest coverage, that another analysis
             of the study may ask for.
+        part: the share of the windows to study, such as "2/4", where each share is studied on a
+            machine of its own and `scripts/merge.py` makes one study of all; without n-grams.
         suppression: whether to find which tokens each neuron promotes and suppresses.
         figures: whether the paper's figures are drawn.
         resume: continue an unfinished study of the same model, text and settings, or begin one
@@ -83,10 +96,13 @@ def study(
 
     Raises:
         JaxneuronsError: as `jaxneurons.errors` lists them; nothing finished is ever overwritten.
+        MismatchError: two processes have another model, text or setting.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
     check_kinds(model, text)
     resources, progress = resources or Resources(), progress or Progress()
+    if not processes.is_first():
+        progress = Progress(shown=False)
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],
@@ -101,30 +117,79 @@ def study(
         candidate_share=candidate_share,
         candidate_coverage=candidate_coverage,
     )
-    check_passes(chosen, resources)
     per_batch = min(chosen.windows_per_batch, len(text.tokens))
-    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch)
+    chosen = dataclasses.replace(chosen, windows_per_batch=per_batch, part=part)
+    check_passes(chosen, resources)
     mesh = devices.make_mesh(resources.devices)
     work = job.make_job(model.store, text, chosen, resources, mesh)
+    identity = beginning.identify(model.store, model.name, work.windows, chosen)
+    _agree(identity, work)
     # Before anything is written: a study that cannot run should not be begun.
     if figures:
         drawing.require_matplotlib()
     plan = passes.check_resources(work)
     _announce(model, work, plan, progress)
-    begun = _begin(model, work, pathlib.Path(path), resume)
-    with begun.locked(), _interruptible(begun), devices.unguarded(), progress:
-        progress.keep_log(begun.path / "study.log")
-        _finish(begun, work, suppression, figures, progress)
-    return results.open_study(path)
+    place = places.parse(path)
+    if isinstance(place, Place):
+        folder = _local_folder(place, resources)
+        copy = mirror.Mirror(folder, place)
+    else:
+        folder, copy = place.absolute(), None
+    said = processes.from_first(lambda: _begin(work, identity, folder, resume, copy))
+    begun = Study(folder, said)
+    if copy:
+        begun.saved = copy.send
+    _finish(begun, work, suppression, figures, progress)
+    if copy:
+        shutil.rmtree(folder, ignore_errors=True)
+    return results.open_study(place)
 
 
-def _begin(model: Model, work: job.Job, path: pathlib.Path, resume: bool) -> Study:
-    """A new study, or with `resume` the one that is there."""
-    identity = beginning.identify(model.store, model.name, work.windows, work.settings)
-    if not resume or files.is_free(path):
-        tokenizer = model.store.read_tokenizer()
-        beginning.create(path, work.windows, tokenizer, identity)
-    return opening.resume(path, identity)
+def _agree(identity: Identity, work: job.Job) -> None:
+    """Raises MismatchError where the processes would not make the same study."""
+    resources = work.resources
+    agreement.require_same(
+        facts.compared(identity)
+        | {
+            "tokens": arrays.digest(work.windows.tokens),
+            "devices": work.mesh.size,
+            "tokens_per_pass": resources.tokens_per_pass,
+            "spill_directory": resources.spill_directory is not None,
+        }
+    )
+
+
+def _begin(
+    work: job.Job,
+    identity: Identity,
+    folder: pathlib.Path,
+    resume: bool,
+    copy: mirror.Mirror | None,
+) -> Facts:
+    """What a new study says, or with `resume` the one that is there, in the folder or where it has its copy."""
+    is_new = not resume or files.is_free(copy.place if copy else folder)
+    if copy and is_new:
+        opening.refuse_taken(copy.place)
+        copy.clear()
+    elif copy:
+        opening.resume(copy.place, identity)
+        copy.fetch()
+    if is_new:
+        tokenizer = work.model.read_tokenizer()
+        beginning.create(folder, work.windows, tokenizer, identity)
+    begun = opening.resume(folder, identity).facts
+    if copy and is_new:
+        copy.begin(begun)
+    return begun
+
+
+def _local_folder(place: Place, resources: Resources) -> pathlib.Path:
+    """Where a study is worked on that is to be in an object store."""
+    above = (resources.spill_directory or caches.directory() / "studies").absolute()
+    with files.translated("write", above):
+        above.mkdir(parents=True, exist_ok=True)
+    address = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return above / f"{place.name[:100]}-{address}"
 
 
 def _announce(
@@ -146,18 +211,49 @@ def _finish(
     begun: Study, work: job.Job, suppression: bool, figures: bool, progress: Progress
 ) -> None:
     """Runs and analyzes what is not done yet."""
-    ngrams = work.settings.ngrams
+    with (
+        _owned(begun.locked),
+        _interruptible(begun),
+        devices.unguarded(),
+        progress,
+    ):
+        if processes.is_first():
+            progress.keep_log(begun.folder / "study.log")
+        begun.facts = processes.from_first(lambda: _without_lost(begun))
+        folder = passes.spill_folder(begun, work.resources)
+        doing = "keeping hidden states there"
+        with _owned(lambda: files.locked_directory(folder, doing)):
+            passes.run_passes(begun, work, folder, progress)
+            processes.from_first(
+                lambda: _analyze(begun, work, suppression, figures, progress)
+            )
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owned(
+    lock: Callable[[], contextlib.AbstractContextManager],
+) -> contextlib.AbstractContextManager:
+    """The first process's lock, for all of them."""
+    return lock() if processes.is_first() else contextlib.nullcontext()
+
+
+def _without_lost(begun: Study) -> Facts:
+    """What the study says when layers whose candidates are lost count as not done."""
+    ngrams = begun.identity.settings.ngrams
     if ngrams and (lost := candidates.layers_without(begun)):
         begun.forget_layers(lost)
-    folder = passes.spill_folder(begun, work.resources)
-    with files.locked_directory(folder, "keeping hidden states there"):
-        passes.run_passes(begun, work, folder, progress)
-        if ngrams:
-            candidates.join(begun)
-        model = work.model if suppression else None
-        analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
-        begun.finish()
-        shutil.rmtree(folder, ignore_errors=True)
+    return begun.facts
+
+
+def _analyze(
+    begun: Study, work: job.Job, suppression: bool, figures: bool, progress: Progress
+) -> None:
+    """What the first process does with the counts of all; then the study is complete."""
+    if work.settings.ngrams:
+        candidates.join(begun)
+    model = work.model if suppression else None
+    analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
+    begun.finish()
 
 
 @contextlib.contextmanager

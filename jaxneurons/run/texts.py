@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Collection, Iterable, Mapping
 
-from jaxneurons import demo
+from jaxneurons import demo, processes
 from jaxneurons.command import cache as caches
 from jaxneurons.run.models import Model
 from jaxneurons.studies.directory import Study
@@ -34,6 +34,8 @@ def load_text(
     >>> mine.readings[0].documents
     2
 
+    Of several processes, which all make the same call, the first reads the text for all.
+
     Args:
         model: whose tokenizer and longest context count.
         sources: name of each domain, and its text: an iterable of strings, each a document; the path
@@ -61,13 +63,16 @@ def load_text(
         named = corpora.read(sources)
     else:
         named = sources.items()
-    return corpus.load_windows(
-        [(name, make_source(given, text_key, suffixes)) for name, given in named],
-        model.tokenizer,
-        model.config,
-        model.config.max_position_embeddings if window is None else window,
-        max_tokens,
-        pathlib.Path(cache or caches.directory()),
+    longest = model.config.max_position_embeddings
+    return processes.from_first(
+        lambda: corpus.load_windows(
+            [(name, make_source(given, text_key, suffixes)) for name, given in named],
+            model.tokenizer,
+            model.config,
+            longest if window is None else window,
+            max_tokens,
+            pathlib.Path(cache or caches.directory()),
+        )
     )
 
 

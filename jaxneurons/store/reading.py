@@ -18,9 +18,12 @@ from flax import traverse_util
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, manifest, strict_json
+from jaxneurons.disk import arrays, manifest, places, strict_json
+from jaxneurons.disk.places import Place
 from jaxneurons.store import format
 from jaxneurons.store.format import FORMAT, MANIFEST, TOKENIZER
+
+_PLACES = tuple(f"{scheme}://" for scheme in places.DRIVERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Store:
         # All are asked for before the first is waited for.
         pending = {name: array.read() for name, array in opened.items()}
         flat = {
-            name.removeprefix(f"{group}/"): self._finished(name, future)
+            name.removeprefix(f"{group}/"): self._finished(name, opened[name], future)
             for name, future in pending.items()
         }
         return traverse_util.unflatten_dict(flat, sep="/")
@@ -109,23 +112,25 @@ class Store:
             errors.StoreError,
         )
 
-    def _finished(self, name: str, pending: ts.Future) -> np.ndarray:
+    def _finished(
+        self, name: str, opened: ts.TensorStore, pending: ts.Future
+    ) -> np.ndarray:
         what = f"{self.location}: {name}"
-        data = arrays.read(pending, what, errors.StoreError)
+        data = arrays.read(opened, what, errors.StoreError, pending)
         if arrays.digest(data) != self.manifest["arrays"][name]["digest"]:
             raise errors.StoreError(f"{what} is damaged: not the elements written")
         return data
 
 
-def open_store(location: os.PathLike | str) -> Store:
-    """Opens a store for reading: a local path, or a URL that tensorstore knows.
+def open_store(location: os.PathLike | str | Place) -> Store:
+    """Opens a store for reading: a local path, gs:// or s3://, or another URL that tensorstore knows.
 
     Raises:
         StoreError: there is no store, or its manifest is damaged.
         FormatVersionError: it was written in another version of the format.
-        InputOutputError: the operating system refuses.
+        InputOutputError: the operating system, or the object store, refuses.
     """
-    text = os.fspath(location)
+    text = str(location) if isinstance(location, Place) else os.fspath(location)
     if not _is_url(text):
         text = str(pathlib.Path(text).absolute())
     content = _read_file(_open_root(text), MANIFEST, text)
@@ -151,10 +156,11 @@ def _is_url(location: str) -> bool:
 
 
 def _open_root(location: str) -> ts.KvStore:
-    url = location.rstrip("/") + "/"
-    where = url if _is_url(url) else arrays.file_kvstore(pathlib.Path(location))
+    where: Any = location.rstrip("/") + "/"
+    if not _is_url(location) or location.startswith(_PLACES):
+        where = arrays.kvstore(places.parse(location))
     try:
-        return ts.KvStore.open(where).result()
+        return places.opened(where)
     except ValueError as error:
         raise arrays.read_error(location, error, errors.StoreError) from error
 
@@ -162,11 +168,12 @@ def _open_root(location: str) -> ts.KvStore:
 def _read_file(root: ts.KvStore, name: str, location: str) -> bytes:
     what = f"{location}: {name}"
     try:
-        result = root.read(name).result()
+        result = places.finished(root.read(name), root.spec().to_json(), location)
     except ValueError as error:
         raise arrays.read_error(what, error, errors.StoreError) from error
     if result.state != "value":
-        raise errors.StoreError(f"{what} is missing: not a store, or damaged")
+        bucket = ", or no such bucket" * location.startswith(_PLACES)
+        raise errors.StoreError(f"{what} is missing: not a store, or damaged{bucket}")
     return result.value
 
 

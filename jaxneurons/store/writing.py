@@ -1,4 +1,4 @@
-"""A new layer store, written array by array under a temporary name and renamed when it is whole.
+"""A new layer store, written array by array, which is there when all of it is, manifest last.
 
 In: float arrays by name, as `format.array_shapes` lists them, and a tokenizer. Out: a store that
 `reading.open_store` opens.
@@ -15,7 +15,8 @@ import numpy as np
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, files, manifest
+from jaxneurons.disk import arrays, files, folders, manifest, places
+from jaxneurons.disk.places import Place
 from jaxneurons.store import format
 from jaxneurons.store.format import DTYPES, FORMAT, MANIFEST, TOKENIZER, array_shapes
 
@@ -38,8 +39,9 @@ class Writer:
         InputOutputError: the operating system refuses.
     """
 
-    def __init__(self, path: os.PathLike | str, config: Config):
-        self._path = pathlib.Path(path).absolute()
+    def __init__(self, path: os.PathLike | str | Place, config: Config):
+        place = places.parse(path)
+        self._path = place if isinstance(place, Place) else place.absolute()
         self._config = config
         self._expected = array_shapes(config)
         self._arrays: dict[str, dict[str, Any]] = {}
@@ -49,7 +51,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._partial = self._stack.enter_context(
-            files.partial_directory(self._path, "a store")
+            folders.filling(self._path, "a store")
         )
         return self
 
@@ -63,7 +65,7 @@ class Writer:
         """Writes one array; float16, bfloat16 or float32, of the shape that the config says."""
         self._check(name, data)
         described = format.array_metadata(data.shape, data.dtype.name)
-        target = arrays.create(arrays.file_kvstore(self._partial / name), described)
+        target = arrays.create(arrays.kvstore(self._partial / name), described)
         self._arrays[name] = {
             "shape": list(data.shape),
             "dtype": data.dtype.name,
@@ -74,8 +76,9 @@ class Writer:
     def add_tokenizer(self, content: bytes) -> None:
         """Carries the model's `tokenizer.json` along."""
         path = self._partial / TOKENIZER
-        with files.translated("write", path):
-            path.parent.mkdir(exist_ok=True)
+        if isinstance(path, pathlib.Path):
+            with files.translated("write", path):
+                path.parent.mkdir(exist_ok=True)
         files.write_atomically(path, content)
         self._tokenizer = hashlib.sha256(content).hexdigest()
 
@@ -90,7 +93,8 @@ class Writer:
             "tokenizer": self._tokenizer,
             "source": dict(source),
         }
-        files.write_atomically(self._partial / MANIFEST, manifest.seal(FORMAT, entries))
+        sealed = manifest.seal(FORMAT, entries)
+        folders.publish(self._partial / MANIFEST, sealed, "a store")
         self._published = True
 
     def _check(self, name: str, data: np.ndarray) -> None:

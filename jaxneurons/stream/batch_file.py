@@ -1,4 +1,9 @@
-"""The residual stream after a layer as one file: batches float[N * B, T, D] in, the same bits and their digests out."""
+"""The residual stream after a layer as one file: batches float[N * B, T, D] in, the same bits and their digests out.
+
+Each process writes and reads the parts of its own devices, at their places in the file: on a disk that all of them
+share the file is whole, so that another number of processes can go on; on disks of their own each has a file with
+holes.
+"""
 
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -6,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from jaxneurons import errors
+from jaxneurons import devices, errors
 from jaxneurons.disk import arrays, files
 
 
@@ -17,25 +22,34 @@ class BatchFile:
         shape: (N * B, T, D) of a batch.
         dtype: of the residual stream.
         parts: N, of a batch.
+        own: which of them are this process's, side by side.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, parts: int):
-        self._shape = shape
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: np.dtype,
+        parts: int,
+        own: slice,
+    ):
         self._dtype = dtype
-        self._parts = parts
-        self._size = int(np.prod(shape)) * dtype.itemsize
+        self._own = len(range(parts)[own])
+        self._shape = (shape[0] // parts * self._own, *shape[1:])
+        self._size = int(np.prod(self._shape)) * dtype.itemsize
+        part = int(np.prod(shape)) * dtype.itemsize // parts
+        self._stride, self._first = parts * part, own.start * part
 
     def write(self, path: pathlib.Path, batch: int, x: jax.Array) -> list[str]:
-        """Puts a batch in its place and gives the digest of each part.
+        """Puts this process's parts of a batch in their place and gives the digest of each.
 
         Raises:
             InputOutputError: the operating system refuses, for instance on a full disk.
         """
-        content = np.asarray(x).reshape(-1).view(np.uint8)
+        content = devices.own_part(x).reshape(-1).view(np.uint8)
         try:
             path.touch()
             with open(path, "r+b") as file:
-                file.seek(batch * self._size)
+                file.seek(batch * self._stride + self._first)
                 file.write(content.data)
         except OSError as error:
             raise files.io_error("write", path, error, self._size) from error
@@ -44,21 +58,21 @@ class BatchFile:
     def read(
         self, path: pathlib.Path, batch: int, digests: Sequence[str] = ()
     ) -> np.ndarray:
-        """A batch, with zeros for what a file that is too short lacks.
+        """This process's parts of a batch, with zeros for what a file that is too short lacks.
 
         Args:
             path: of the file.
             batch: its index.
-            digests: of the parts of all batches, as far as they are known.
+            digests: of this process's parts of all batches, as far as they are known.
 
         Raises:
             StudyError: a part has another digest.
             InputOutputError: the operating system refuses.
         """
         with files.translated("read", path), open(path, "rb") as file:
-            file.seek(batch * self._size)
+            file.seek(batch * self._stride + self._first)
             content = file.read(self._size).ljust(self._size, b"\0")
-        known = digests[batch * self._parts : (batch + 1) * self._parts]
+        known = digests[batch * self._own : (batch + 1) * self._own]
         if known:
             found = list(self._digests(np.frombuffer(content, np.uint8)))
             if found[: len(known)] != list(known):
@@ -69,8 +83,8 @@ class BatchFile:
         return np.frombuffer(content, self._dtype).reshape(self._shape)
 
     def digests(self, path: pathlib.Path, parts: int) -> list[str]:
-        """The digests of the first so many parts; raises as `read`."""
-        batches = range(-(-parts // self._parts))
+        """The digests of this process's first so many parts; raises as `read`."""
+        batches = range(-(-parts // self._own))
         contents = (
             self.read(path, batch).reshape(-1).view(np.uint8) for batch in batches
         )
@@ -79,4 +93,4 @@ class BatchFile:
         ]
 
     def _digests(self, content: np.ndarray) -> Iterator[str]:
-        return map(arrays.digest, np.split(content, self._parts))
+        return map(arrays.digest, np.split(content, self._own))

@@ -1,11 +1,13 @@
 """The residual stream of all windows between two layers, and copies of it from which a killed run resumes.
 
 In: batches float[N * B, T, D] as the step gives them. Out: the same bits, now or after a restart. A batch has one
-part of B windows for each of N devices. Files hold one part after the other, each with its digest, so that a run may
-resume on another number of devices. A copy is not synced: it outlives its process, but after a power cut its digests
+part of B windows for each of N devices; a process keeps those of its own devices. Files hold one part after the
+other, each with its digest, so that a run may resume on another number of devices and, where the processes share a
+disk, of processes. A copy is not synced: it outlives its process, but after a power cut its digests
 may be wrong; then it counts as missing, and the layers below it run again.
 """
 
+import itertools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from typing import Protocol, Self
 import jax
 import numpy as np
 
+from jaxneurons import devices, processes
 from jaxneurons.stream.batch_file import BatchFile
 
 # Batches that wait for the disk at a time.
@@ -31,7 +34,10 @@ class HiddenStates(Protocol):
         """Keeps a batch after a layer."""
 
     def finish_layer(self, layer: int) -> list[str]:
-        """Waits for what is under way; gives the digest of each part if the layer was copied to disk."""
+        """Waits for what is under way; gives the digest of each part if the layer was copied to disk.
+
+        All processes call it, and each gets the digests of all parts, whoever keeps them.
+        """
 
 
 class Reporting:
@@ -68,14 +74,18 @@ class Checkpoint:
         folder: pathlib.Path,
         shape: tuple[int, int, int],
         dtype: np.dtype,
-        sharding: jax.sharding.Sharding,
+        sharding: jax.sharding.NamedSharding,
         minutes: float,
         last_layer: int,
     ):
         self.sharding = sharding
         self.last_layer = last_layer
         self._folder = folder
-        self._format = BatchFile(shape, np.dtype(dtype), sharding.num_devices)
+        self._parts, self._own = (
+            sharding.num_devices,
+            devices.own_places(sharding),
+        )
+        self._format = BatchFile(shape, np.dtype(dtype), self._parts, self._own)
         self._minutes = minutes
         self._copied_layer: int | None = None
         self._digests: Sequence[str] = ()
@@ -95,18 +105,27 @@ class Checkpoint:
     def begin(self, layer: int) -> bool:
         """Decides whether the layer that runs next is copied; if so, of former copies only the last one stays.
 
-        A copy has to be due, and to take no longer than it would to compute again what it saves.
+        A copy has to be due, and to take no longer than it would to compute again what it saves. The first process's
+        clock decides, for all.
         """
-        elapsed = time.monotonic() - self._copied_at
-        worthwhile = elapsed >= max(60 * self._minutes, self._copy_seconds)
-        due = worthwhile or self._minutes == 0
+        due = self._minutes == 0 or processes.from_first(self._is_due)
         self._is_copying = due and layer < self.last_layer
         if self._is_copying:
             self._copy_seconds = 0.0
+            # Another process may have begun with this layer's copy.
+            kept = [
+                self.path(each)
+                for each in (self._copied_layer, layer)
+                if each is not None
+            ]
             for path in self._folder.glob("hidden_*.bin"):
-                if self._copied_layer is None or path != self.path(self._copied_layer):
-                    path.unlink()
+                if path not in kept:
+                    path.unlink(missing_ok=True)
         return self._is_copying
+
+    def _is_due(self) -> bool:
+        elapsed = time.monotonic() - self._copied_at
+        return elapsed >= max(60 * self._minutes, self._copy_seconds)
 
     def save(self, layer: int, batch: int, x: jax.Array) -> None:
         """Copies a batch after a layer if the layer is copied; returns at once unless the disk lags behind.
@@ -130,27 +149,35 @@ class Checkpoint:
         """
         pending, self._pending = self._pending, []
         futures.wait(pending)
-        digests = [digest for copy in pending for digest in copy.result()]
-        if digests:
-            self._copied_layer, self._digests = layer, digests
-            self._copied_at = time.monotonic()
-        return digests
+        by_batch = [copy.result() for copy in pending]
+        if not by_batch:
+            return []
+        self._copied_layer, self._digests = layer, [*itertools.chain(*by_batch)]
+        self._copied_at = time.monotonic()
+        of_all = zip(*processes.exchange(by_batch), strict=True)
+        return [digest for batch in of_all for own in batch for digest in own]
 
     def read(self, layer: int, batch: int) -> np.ndarray:
-        """A batch after a layer; raises as `BatchFile.read`, by the digests of the last whole copy."""
+        """This process's part of a batch; raises as `BatchFile.read`, by the digests of the last whole copy."""
         known = self._digests if layer == self._copied_layer else ()
         return self._format.read(self.path(layer), batch, known)
 
     def resume(self, layer: int, digests: Sequence[str]) -> bool:
-        """Whether the first parts after a layer, one for each digest, are there as they were copied.
+        """Whether the first parts after a layer, one for each digest, are there as they were copied, for all processes.
 
         Raises:
             InputOutputError: the operating system refuses.
         """
-        whole = self.path(layer).exists() and digests == self._format.digests(
-            self.path(layer), len(digests)
+        own = [
+            digest
+            for first in range(0, len(digests), self._parts)
+            for digest in digests[first : first + self._parts][self._own]
+        ]
+        there = self.path(layer).exists() and own == self._format.digests(
+            self.path(layer), len(own)
         )
-        self._copied_layer, self._digests = (layer, digests) if whole else (None, ())
+        whole = all(processes.exchange(there))
+        self._copied_layer, self._digests = (layer, own) if whole else (None, ())
         return whole
 
     def path(self, layer: int) -> pathlib.Path:
@@ -180,7 +207,7 @@ class InMemory:
         if batch in self._batches or self._checkpoint is None:
             return self._batches.pop(batch)
         copy = self._checkpoint.read(layer - 1, batch)
-        return jax.device_put(copy, self._checkpoint.sharding)
+        return devices.put_own(copy, self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Keeps a batch after a layer."""
@@ -231,8 +258,10 @@ class OnHost:
 
     def _bring(self, layer: int, batch: int) -> jax.Array:
         x = self._batches.pop(batch, None)
-        kept = self._checkpoint.read(layer - 1, batch) if x is None else x
-        return jax.device_put(kept, self._checkpoint.sharding)
+        if x is not None:
+            return jax.device_put(x, self._checkpoint.sharding)
+        kept = self._checkpoint.read(layer - 1, batch)
+        return devices.put_own(kept, self._checkpoint.sharding)
 
 
 class OnDisk:
@@ -254,7 +283,7 @@ class OnDisk:
         current = self._coming.pop(batch, None) or self._submit(layer, batch)
         if batch + 1 < self._number:
             self._coming[batch + 1] = self._submit(layer, batch + 1)
-        return jax.device_put(current.result(), self._checkpoint.sharding)
+        return devices.put_own(current.result(), self._checkpoint.sharding)
 
     def put(self, layer: int, batch: int, x: jax.Array) -> None:
         """Writes a batch after a layer."""

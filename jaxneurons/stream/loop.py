@@ -2,7 +2,8 @@
 
 All windows pass layer l before any sees layer l + 1, so that every weight is read once and a model far larger
 than the accelerator's memory can be studied. While layer l computes, layer l + 1 is read and put on the device.
-On several devices each runs its own part of a batch, and nothing passes between them until a layer's end.
+On several devices, of one process or of several, each runs its own part of a batch, and nothing passes between them
+until a layer's end.
 """
 
 import collections
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.counting.reductions import Batch, Reduction
 from jaxneurons.devices import Spread
@@ -95,7 +96,7 @@ def run_layers(
         behind = 0 if mesh.devices.flat[0].platform == "cpu" else 1
 
     def load(layer: int) -> Parameters:
-        stored = jax.device_put(model.read_layer(layer), devices.replicated(mesh))
+        stored = devices.put(model.read_layer(layer), devices.replicated(mesh))
         return jax.block_until_ready(edit(layer, cast_parameters(stored, dtype)))
 
     layer_block = block.Block(model.config, precision=PRECISIONS[precision])
@@ -117,7 +118,7 @@ def run_layers(
                 finite.append(jax.block_until_ready(is_finite))
                 hidden.put(layer, done, x)
         _check_finite(layer, finite, dtype)
-        states = reduction.merge(states)
+        states = devices.at_hand(reduction.merge(states))
         found, copied = reduction.finalize(states), hidden.finish_layer(layer)
         yield LayerResult(layer, found, time.perf_counter() - began, waited, copied)
         # The embedding has been looked up, and the counts are on the host.
@@ -129,7 +130,7 @@ def _embed_batches(
 ) -> Callable[[int, int], jax.Array]:
     """Gives the residual stream before layer 0 of each batch, by layer and batch."""
     everywhere = devices.replicated(devices.mesh_of(batches[0].tokens))
-    embedding = jax.device_put(model.read_embed(), everywhere)
+    embedding = devices.put(model.read_embed(), everywhere)
 
     def embed_batch(layer: int, batch: int) -> jax.Array:
         del layer
@@ -180,12 +181,19 @@ def make_batches(
             lengths[chosen] == length,
             index[chosen][:: spread.windows_per_part],
         )
-        batches.append(Batch(*jax.device_put(on_host, devices.sharded(spread.mesh))))
+        batches.append(Batch(*devices.put(on_host, devices.sharded(spread.mesh))))
     return batches
 
 
+def batch_tokens(windows: Windows, spread: Spread) -> list[int]:
+    """Tokens that are not padding in each of the batches that `make_batches` cuts."""
+    firsts = range(0, len(windows.lengths), spread.windows_at_once)
+    return np.add.reduceat(windows.lengths, firsts).tolist()
+
+
 def _check_finite(layer: int, finite: list[jax.Array], dtype: str) -> None:
-    if not np.all(jax.device_get(finite)):
+    own = np.all([devices.own_part(batch) for batch in finite])
+    if not all(processes.exchange(bool(own))):
         raise errors.NotFiniteError(
             f"layer {layer} has NaN or infinity in the residual stream, computed in {dtype}. "
             "Compute in float32 or bfloat16, which reach further than float16."

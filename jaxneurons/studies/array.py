@@ -6,7 +6,6 @@ digest of every part, so that swapped chunks are detected.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import tensorstore as ts
 
 from jaxneurons import errors
 from jaxneurons.disk import arrays
+from jaxneurons.disk.places import Folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ class StudyArray:
         entry: what study.json says of it.
     """
 
-    folder: pathlib.Path
+    folder: Folder
     entry: Entry
 
     def write(self, data: np.ndarray, part: int | None = None) -> "StudyArray":
@@ -192,7 +192,7 @@ class StudyArray:
     @property
     def _what(self) -> str:
         """The study and the array's name, for messages."""
-        return f"{self.folder.parents[1]}: arrays/{self.folder.name}"
+        return f"{self.folder.parent.parent}: arrays/{self.folder.name}"
 
     @property
     def part_rows(self) -> int:
@@ -201,7 +201,7 @@ class StudyArray:
 
     def _open(self, part: int | None) -> ts.TensorStore:
         target = arrays.open_checked(
-            arrays.file_kvstore(self.folder),
+            arrays.kvstore(self.folder),
             self.entry.spec.metadata(self.entry.shape),
             self.entry.metadata_digest,
             self._what,
@@ -224,13 +224,13 @@ class StudyArray:
 
 
 def create(
-    folder: pathlib.Path,
+    folder: Folder,
     shape: Sequence[int],
     spec: ArraySpec,
     filled_layers: Sequence[int],
 ) -> StudyArray:
     """A new array in place of one that may be there: some layers filled, the rest to be written."""
-    target = arrays.create(arrays.file_kvstore(folder), spec.metadata(shape))
+    target = arrays.create(arrays.kvstore(folder), spec.metadata(shape))
     digests = (None,) * spec.part_count(shape)
     entry = Entry(spec, tuple(shape), arrays.stored_metadata_digest(target), digests)
     array = StudyArray(folder, entry)

@@ -127,7 +127,7 @@ def _read_all(study: Study, n: int, field: str) -> Iterator[np.ndarray]:
 def _read(study: Study, layer: int, n: int, field: str) -> Iterator[np.ndarray]:
     """The pieces of a field of a layer's candidates, as `save` kept them."""
     stored = "neuron" if field == "layer" else field
-    with np.load(study.path / _name(layer)) as found:
+    with np.load(study.folder / _name(layer)) as found:
         for name in found.files:
             if name.startswith(f"candidate_{n}_{stored}."):
                 data = found[name]

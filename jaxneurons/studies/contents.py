@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jaxneurons.disk import files
 from jaxneurons.studies.array import ArraySpec
 from jaxneurons.studies.directory import PARTIAL, Study
 
 # Arrays of a study that counts no n-grams too; then no layer of them was asked for.
 NGRAM_ARRAYS = ("ngram_coverage", "ngram_activation_count")
+_COUNTS = f"{PARTIAL}/counts_"
 EXAMPLES = ("layer", "neuron", "example")
 
 
@@ -65,16 +67,17 @@ def read_counts(study: Study, layer: int, windows: int) -> dict[str, np.ndarray]
     Raises:
         StudyError: it is missing, damaged or another study's.
     """
-    with np.load(study.verified(_counts_name(layer, windows))) as found:
+    path = study.verified(_counts_name(layer, windows))
+    with files.reading(path) as file, np.load(file) as found:
         return dict(found)
 
 
 def remove_counts(study: Study, but: int) -> None:
     """Removes all that `save_counts` kept, except the sums over the first `but` windows."""
-    for path in study.partial.glob("counts_*.npz"):
-        if not path.name.endswith(f"_{but}.npz"):
-            study.remove(f"{PARTIAL}/{path.name}")
+    for name in list(study.facts.files):
+        if name.startswith(_COUNTS) and not name.endswith(f"_{but}.npz"):
+            study.remove(name)
 
 
 def _counts_name(layer: int, windows: int) -> str:
-    return f"{PARTIAL}/counts_{layer:03d}_{windows}.npz"
+    return f"{_COUNTS}{layer:03d}_{windows}.npz"

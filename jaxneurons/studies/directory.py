@@ -14,20 +14,21 @@ of every other file that is read again, so that what is another study's or damag
 import contextlib
 import dataclasses
 import pathlib
-import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from jaxneurons import errors
-from jaxneurons.disk import arrays, files, strict_json
+from jaxneurons.disk import arrays, files, folders, strict_json
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies import array, facts
 from jaxneurons.studies.array import ArraySpec, StudyArray
 from jaxneurons.studies.facts import DoneLayer, Facts, Identity, ResumePoint
 
 PARTIAL = "partial"
+ARRAYS = "arrays"
 
 
 class Study:
@@ -36,13 +37,15 @@ class Study:
     One thread may write arrays while another writes files.
 
     Attributes:
-        path: the directory.
+        path: the directory; one in an object store can be read and analyzed, not run.
         facts: what study.json says, or will say when it is saved; replaced, never changed.
+        saved: called with the facts after each save.
     """
 
-    def __init__(self, path: pathlib.Path, facts: Facts):
+    def __init__(self, path: Folder, facts: Facts):
         self.path = path
         self.facts = facts
+        self.saved: Callable[[Facts], None] = lambda facts: None
         self._changing = threading.Lock()
 
     @property
@@ -51,14 +54,20 @@ class Study:
         return self.facts.identity
 
     @property
-    def partial(self) -> pathlib.Path:
-        """The folder for what is needed only until the study is complete."""
-        return self.path / PARTIAL
+    def folder(self) -> pathlib.Path:
+        """The local directory; that of a study that runs."""
+        assert isinstance(self.path, pathlib.Path), self.path
+        return self.path
 
     @property
-    def arrays_path(self) -> pathlib.Path:
+    def partial(self) -> pathlib.Path:
+        """The folder for what is needed only until the study is complete."""
+        return self.folder / PARTIAL
+
+    @property
+    def arrays_path(self) -> Folder:
         """The zarr3 group."""
-        return self.path / "arrays"
+        return self.path / ARRAYS
 
     @property
     def asked_layers(self) -> tuple[int, ...]:
@@ -84,7 +93,7 @@ class Study:
         """Makes `arrays` a zarr3 group, which tells xarray and zarr of all arrays that are there."""
         found = {
             path.parent.name: strict_json.read_object(path, errors.StudyError)
-            for path in sorted(self.arrays_path.glob(f"*/{arrays.METADATA_NAME}"))
+            for path in folders.find(self.arrays_path, f"*/{arrays.METADATA_NAME}")
         }
         content: dict[str, Any] = {
             "zarr_format": 3,
@@ -169,7 +178,7 @@ class Study:
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A file to write, whose digest study.json will hold; name: its path in the study."""
-        path = self.path / name
+        path = self.folder / name
         with files.replacing(path) as file:
             yield file
         with files.translated("read", path):
@@ -177,7 +186,7 @@ class Study:
         with self._changing:
             self._note(files={**self.facts.files, name: digest})
 
-    def verified(self, name: str) -> pathlib.Path:
+    def verified(self, name: str) -> Folder:
         """The path of a file that is as `writing` left it.
 
         Raises:
@@ -191,14 +200,16 @@ class Study:
 
     def remove(self, name: str) -> None:
         """Removes a file."""
-        (self.path / name).unlink()
+        (self.folder / name).unlink()
         with self._changing:
             kept = {n: digest for n, digest in self.facts.files.items() if n != name}
             self._note(files=kept)
 
     def save(self) -> None:
         """Replaces study.json atomically."""
-        facts.write(self.path, self.facts)
+        said = self.facts
+        facts.write(self.path, said)
+        self.saved(said)
 
     def finish_layer(self, layer: DoneLayer, digests: Sequence[str]) -> None:
         """Notes that a layer is done, and the digests of the residual stream's copy after it."""
@@ -247,7 +258,7 @@ class Study:
             self._note(complete=True, resume_from=None, files=kept)
         self.write_group()
         self.save()
-        shutil.rmtree(self.partial, ignore_errors=True)
+        folders.remove_tree(self.partial)
 
     def _note(self, **changed: Any) -> None:
         self.facts = dataclasses.replace(self.facts, **changed)

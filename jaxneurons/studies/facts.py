@@ -5,13 +5,13 @@ what it says is not checked again field by field.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest, strict_json
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies.array import Entry
 from jaxneurons.studies.settings import Settings
 
@@ -20,7 +20,7 @@ FORMAT = manifest.Format(
 )
 NAME = "study.json"
 # The same model may be stored somewhere else, and forget there where it is from.
-_NOT_COMPARED = ("model.location", "model.step")
+_NOT_COMPARED_OF_MODEL = ("location", "step")
 # The fingerprint of a domain stands for its text; what lay beside it may change.
 _NOT_COMPARED_OF_DOMAIN = ("documents", "bytes", "left_out")
 # Differences whose effect is not obvious.
@@ -182,7 +182,7 @@ class Facts:
         return self.identity.to_json() | entries
 
 
-def read(path: pathlib.Path) -> Facts:
+def read(path: Folder) -> Facts:
     """What the study.json in a directory says.
 
     Raises:
@@ -203,7 +203,7 @@ def read(path: pathlib.Path) -> Facts:
     return found
 
 
-def write(path: pathlib.Path, facts: Facts) -> None:
+def write(path: Folder, facts: Facts) -> None:
     """Replaces the study.json in a directory atomically."""
     files.write_atomically(path / NAME, manifest.seal(FORMAT, facts.to_json()))
 
@@ -211,14 +211,17 @@ def write(path: pathlib.Path, facts: Facts) -> None:
 def differences(there: Identity, here: Identity) -> list[str]:
     """All that differs between two runs, each as a phrase."""
     was, now = (
-        strict_json.parse(strict_json.to_bytes(_compared(each)), NAME, FORMAT.error)
+        strict_json.parse(strict_json.to_bytes(compared(each)), NAME, FORMAT.error)
         for each in (there, here)
     )
-    return list(map(_explained, manifest.differences("", was, now, _NOT_COMPARED)))
+    return list(map(_explained, manifest.differences("", was, now)))
 
 
-def _compared(identity: Identity) -> dict[str, Any]:
+def compared(identity: Identity) -> dict[str, Any]:
+    """What two runs must share, as JSON has it."""
     entries = identity.to_json()
+    for key in _NOT_COMPARED_OF_MODEL:
+        del entries["model"][key]
     for domain in entries["corpus"].values():
         for key in _NOT_COMPARED_OF_DOMAIN:
             del domain[key]

@@ -6,13 +6,13 @@ says what is in the way.
 
 import contextlib
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 from jaxneurons import errors
-from jaxneurons.disk import files
+from jaxneurons.disk import files, folders
+from jaxneurons.disk.places import Folder
 from jaxneurons.studies import facts
-from jaxneurons.studies.directory import Study
+from jaxneurons.studies.directory import ARRAYS, PARTIAL, Study
 from jaxneurons.studies.facts import Facts, Identity
 
 
@@ -31,13 +31,13 @@ def creating(path: pathlib.Path, identity: Identity) -> Iterator[Study]:
     with files.partial_directory(path, "a study") as partial:
         study = Study(partial, Facts(identity=identity))
         with files.translated("write", path):
-            study.partial.mkdir()
-            study.arrays_path.mkdir()
+            (partial / PARTIAL).mkdir()
+            (partial / ARRAYS).mkdir()
         yield study
         study.save()
 
 
-def resume(path: pathlib.Path, identity: Identity) -> Study:
+def resume(path: Folder, identity: Identity) -> Study:
     """Opens an unfinished study to continue it.
 
     Raises:
@@ -48,7 +48,7 @@ def resume(path: pathlib.Path, identity: Identity) -> Study:
     study = open_any(path)
     if study.facts.complete:
         # A process killed in its last moment may have left this.
-        shutil.rmtree(study.partial, ignore_errors=True)
+        folders.remove_tree(study.path / PARTIAL)
         raise errors.OutputExistsError(f"{path} is finished: nothing to resume")
     if differences := facts.differences(study.identity, identity):
         raise errors.MismatchError(
@@ -58,7 +58,7 @@ def resume(path: pathlib.Path, identity: Identity) -> Study:
     return study
 
 
-def open_any(path: pathlib.Path) -> Study:
+def open_any(path: Folder) -> Study:
     """Opens a study, finished or not.
 
     Raises:
@@ -66,11 +66,12 @@ def open_any(path: pathlib.Path) -> Study:
         FormatVersionError: it was written in another version of the format.
         InputOutputError: the operating system refuses.
     """
-    path = pathlib.Path(path).absolute()
+    if isinstance(path, pathlib.Path):
+        path = path.absolute()
     return Study(path, facts.read(path))
 
 
-def open_finished(path: pathlib.Path) -> Study:
+def open_finished(path: Folder) -> Study:
     """Opens a finished study; raises as `open_any`, and StudyError where it is not finished."""
     study = open_any(path)
     if not study.facts.complete:
@@ -80,7 +81,7 @@ def open_finished(path: pathlib.Path) -> Study:
     return study
 
 
-def refuse_taken(path: pathlib.Path) -> None:
+def refuse_taken(path: Folder) -> None:
     """Raises OutputExistsError where no study can be begun; says so if one there can be resumed."""
     try:
         unfinished = not open_any(path).facts.complete

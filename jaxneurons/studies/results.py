@@ -7,11 +7,12 @@ done where a table or an array is asked for.
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxneurons import errors
+from jaxneurons.disk import places
+from jaxneurons.disk.places import Folder, Place
 from jaxneurons.studies import opening, summary, vocabulary
 from jaxneurons.studies.directory import Study
 from jaxneurons.studies.facts import Device, Domain, Model
@@ -43,7 +44,7 @@ class Results:
         device: what it was computed on.
     """
 
-    path: pathlib.Path
+    path: Folder
     model: Model
     corpus: tuple[Domain, ...]
     special_tokens: tuple[int, ...]
@@ -226,11 +227,12 @@ class Results:
         )
 
 
-def open_study(path: os.PathLike | str) -> Results:
+def open_study(path: os.PathLike | str | Place) -> Results:
     """Opens a finished study.
 
     Args:
-        path: the directory that `jaxneurons.study` or `scripts/study.py` wrote.
+        path: the directory that `jaxneurons.study` or `scripts/study.py` wrote, or its address,
+            gs://BUCKET/PATH or s3://BUCKET/PATH.
 
     Raises:
         StudyError: there is no study, or it is not finished, or damaged.
@@ -244,5 +246,5 @@ def open_study(path: os.PathLike | str) -> Results:
         >>> [domain.name for domain in result.corpus]
         ['code_python', 'dm_mathematics', 'freelaw', 'wikipedia']
     """
-    study = opening.open_finished(pathlib.Path(path))
+    study = opening.open_finished(places.parse(path))
     return Results(path=study.path, _study=study, **vars(study.identity))

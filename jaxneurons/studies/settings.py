@@ -21,6 +21,7 @@ class Settings:
         examples: windows kept for each neuron in which it is at its highest, and as many others.
         candidate_share, candidate_coverage: n-grams are kept, as candidates for triggers, of neurons
             whose coverage at this share is at most that.
+        part: which share of the windows was studied, such as "2/4"; None is all of them.
     """
 
     window: int
@@ -34,6 +35,7 @@ class Settings:
     candidate_share: float = float(terms.COVERAGE_SHARE)
     candidate_coverage: int = terms.CANDIDATE_COVERAGE
     precision: str = "highest"
+    part: str | None = None
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -4,12 +4,12 @@ In: what an analysis finds. Out: the same again, or an error: all of it belongs 
 is another analysis' or damaged is refused.
 """
 
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jaxneurons import errors
 from jaxneurons.disk import files, manifest, strict_json
+from jaxneurons.disk.places import Folder
 
 NAME = "summary.json"
 POSITIONAL = "positional.jsonl"
@@ -23,7 +23,7 @@ def detectors_name(n: int) -> str:
     return f"detectors_{n}.jsonl"
 
 
-def read(path: pathlib.Path) -> dict[str, Any]:
+def read(path: Folder) -> dict[str, Any]:
     """The summary.json of a study's directory.
 
     Raises:
@@ -35,18 +35,16 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     return manifest.read(FORMAT, path / NAME, absent)
 
 
-def read_lines(path: pathlib.Path, name: str) -> Iterator[dict[str, Any]]:
+def read_lines(path: Folder, name: str) -> Iterator[dict[str, Any]]:
     """The records of a .jsonl file of a study's directory, one in memory at a time; raises as `read`."""
     expected = read(path)["files"].get(name)
     files.require_digest(path / name, expected, FORMAT.error, FORMAT.remedy)
-    with files.translated("read", path / name), open(path / name, "rb") as lines:
+    with files.translated("read", path / name), files.reading(path / name) as lines:
         for line in lines:
             yield strict_json.parse(line, str(path / name), FORMAT.error)
 
 
-def write(
-    path: pathlib.Path, sections: Mapping[str, Any], written: Iterable[str]
-) -> None:
+def write(path: Folder, sections: Mapping[str, Any], written: Iterable[str]) -> None:
     """Replaces the summary.json in a directory atomically.
 
     Args:

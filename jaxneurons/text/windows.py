@@ -93,6 +93,20 @@ class Windows(NamedTuple):
         tokens, lengths, domains = (array[first:stop] for array in arrays)
         return self._replace(tokens=tokens, lengths=lengths, domains=domains)
 
+    def of_domains_present(self) -> "Windows":
+        """The same windows, without the domains that have none of them."""
+        present = np.unique(self.domains)
+        names, fingerprints, readings = (
+            tuple(each[index] for index in present) if each else ()
+            for each in (self.names, self.fingerprints, self.readings)
+        )
+        return self._replace(
+            domains=np.searchsorted(present, self.domains).astype(np.int32),
+            names=names,
+            fingerprints=fingerprints,
+            readings=readings,
+        )
+
     def full_windows(self) -> list[int]:
         """How many windows of each domain have all T tokens."""
         full = self.domains[self.lengths == self.tokens.shape[1]]

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxneurons import devices, errors
+from jaxneurons import devices, errors, processes
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files
@@ -29,7 +29,8 @@ def run_steps(run: Run, cadence: Cadence, text: data.Data, progress: Progress) -
         InterruptedRunError: Ctrl-C or SIGTERM; the same call continues the run.
     """
     mesh = devices.make_mesh()
-    run = run.keeping(cadence.keep)
+    asked, begun = cadence.keep, run
+    run = processes.from_first(lambda: begun.keeping(asked))
     cadence = dataclasses.replace(cadence, keep=run.keep)
     steps = run.identity.recipe.steps
     with (
@@ -38,19 +39,21 @@ def run_steps(run: Run, cadence: Cadence, text: data.Data, progress: Progress) -
         checkpoints.Writer(run.checkpoints, run.identity.digest(), run.keep) as writer,
         progress,
     ):
-        progress.keep_log(run.path / "train.log")
-        saved = run.saved_steps()
+        writes = processes.is_first()
+        if writes:
+            progress.keep_log(run.path / "train.log")
+        saved = processes.from_first(run.saved_steps)
         log = _Log(run, progress, done=saved[-1] if saved else 0)
         for state, line in _states(run, cadence, text, mesh):
             done = int(line["step"])
             log.show(line)
-            if cadence.logs(done, steps):
+            if writes and cadence.logs(done, steps):
                 log.write(line)
-            if cadence.validates(done, steps):
+            if writes and cadence.validates(done, steps):
                 save_curve(run)
             if cadence.saves(done, steps) and done not in saved:
                 writer.save(done, state._asdict())
-    return dataclasses.replace(run, finished=True).write()
+    return processes.from_first(dataclasses.replace(run, finished=True).write)
 
 
 def validation_loss(
@@ -66,7 +69,7 @@ def validation_loss(
     for windows, count in data.padded_batches(validation, size):
         placed = step.put_windows(mesh, windows, 1)
         batch = step.held_out_losses(config, recipe, state.parameters, placed)
-        found.append(np.asarray(batch)[:count])
+        found.append(devices.whole(batch)[:count])
     return float(np.concatenate(found).mean(dtype=np.float64))
 
 
@@ -118,10 +121,11 @@ def _states(
 def _continue_or_begin(run: Run, mesh: Mesh) -> step.State:
     """The state of the last checkpoint, or of step 0; lines of later steps go from loss.jsonl."""
     config, recipe = run.identity.model, run.identity.recipe
-    saved = run.saved_steps()
+    saved = processes.from_first(run.saved_steps)
     last = saved[-1] if saved else 0
-    # Step 0 writes its line again.
-    losses.drop_after(run.losses, last or -1)
+    if processes.is_first():
+        # Step 0 writes its line again.
+        losses.drop_after(run.losses, last or -1)
     if not saved:
         return step.initial_state(config, recipe, mesh)
     items = step.abstract_state(config, recipe, mesh)._asdict()

@@ -10,6 +10,7 @@ from absl import flags
 from jaxneurons import config, errors
 from jaxneurons.command import backend, cache, common_flags, text_flags
 from jaxneurons.command.progress import Progress
+from jaxneurons.disk import places
 from jaxneurons.training.recipe import DTYPES, Recipe
 from jaxneurons.training.request import Cadence, Request
 
@@ -115,6 +116,7 @@ KEEP = flags.DEFINE_list(
 )
 CACHE = common_flags.cache()
 COMPILATION_CACHE = common_flags.compilation_cache()
+DISTRIBUTED = common_flags.distributed()
 
 
 def _define(kind: type) -> list[str]:
@@ -139,7 +141,8 @@ def start(doing: str) -> Progress:
     """Says what is done and starts JAX; raises UsageError where that cannot start."""
     progress = Progress()
     progress.log_line(doing)
-    backend.start(COMPILATION_CACHE.value, cache_directory())
+    several = DISTRIBUTED.value == "auto"
+    backend.start(COMPILATION_CACHE.value, cache_directory(), several)
     return progress
 
 
@@ -161,7 +164,7 @@ def request() -> Request:
     published_vocabulary = published.pop("vocab_size", None)
     return Request(
         sources=tuple(sources),
-        out=pathlib.Path(OUT.value),
+        out=places.local(OUT.value),
         sizes=_sizes(published),
         recipe=_recipe(),
         vocab_size=VOCAB_SIZE.value or published_vocabulary,

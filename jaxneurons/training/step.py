@@ -1,6 +1,6 @@
 """One update, and one look at held-out windows, jitted: state and windows in, state and numbers out.
 
-Data-parallel over all devices with one mesh axis: windows are sharded over it, the state is on
+Data-parallel over all devices, of all processes, with one mesh axis: windows are sharded over it, the state is on
 every device, and XLA puts the sum of gradients in between.
 """
 
@@ -86,9 +86,7 @@ def abstract_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
 def put_windows(mesh: Mesh, windows: np.ndarray, parts: int) -> jax.Array:
     """Windows int32[B, T + 1] onto the devices as int32[parts, B / parts, T + 1], sharded."""
     stacked = windows.reshape(parts, -1, windows.shape[1])
-    return jax.device_put(
-        stacked, NamedSharding(mesh, PartitionSpec(None, devices.AXIS))
-    )
+    return devices.put(stacked, NamedSharding(mesh, PartitionSpec(None, devices.AXIS)))
 
 
 @functools.partial(

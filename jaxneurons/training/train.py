@@ -1,16 +1,19 @@
 """Trains a model: a `Request` in, a finished training directory out, as `run` describes it.
 
 The same request again continues an interrupted run. Another request for the same directory is
-refused, naming what differs, and nothing there is touched.
+refused, naming what differs, and nothing there is touched. Several processes, joined by `jax.distributed`, train one
+model together, and the first one writes all but the checkpoints.
 """
 
+import contextlib
+import dataclasses
 import os
 from typing import Any
 
 import jax
 
-from jaxneurons import devices, errors
-from jaxneurons.command import compilation_cache, versions
+from jaxneurons import devices, errors, processes
+from jaxneurons.command import agreement, compilation_cache, versions
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest
@@ -35,7 +38,7 @@ VERSIONED = ("jaxneurons", "jax", "jaxlib", "flax", "optax", "numpy")
 
 @numerics.fixed()
 def train(request: Request, progress: Progress | None = None) -> runs.Run:
-    """Trains until all steps are done.
+    """Trains until all steps are done; of several processes all make the same call.
 
     Args:
         request: what to train.
@@ -43,38 +46,59 @@ def train(request: Request, progress: Progress | None = None) -> runs.Run:
 
     Raises:
         OutputExistsError: the run is finished, or something else lies at the path.
-        MismatchError: an unfinished run lies there that was begun with something else.
+        MismatchError: an unfinished run lies there that was begun with something else, or the
+            processes are to train something else.
         UsageError: sizes that make no model, or lengths that contradict each other.
         JaxneuronsError: as `loop.run_steps` and `data.load` do.
     """
     progress = progress or Progress()
+    if not processes.is_first():
+        progress = Progress(shown=False)
     # Before text is read, which may take long.
     request.cadence.check_keep(request.recipe.steps)
     mesh = devices.make_mesh()
     step.check_parts(request.recipe, mesh)
+    _agree(request, mesh.size)
     config = _config(request, request.vocab_size or _ANY_VOCABULARY)
     progress.log_line(
         f"model: {config.num_hidden_layers} layers, {config.ffn_dim:,} neurons per layer, "
         f"computed in {request.recipe.dtype} on {mesh.size} {mesh.devices.flat[0].device_kind}"
     )
-    if runs.is_run(request.out):
-        text = check(request)
-        if runs.open_run(request.out).finished:
-            raise errors.OutputExistsError(
-                f"{request.out} is finished: all its steps are done."
-            )
-    else:
-        text = _begin(request)
+    run, text = processes.from_first(lambda: _open(request))
     for line in _summary(text):
         progress.log_line(line)
-    run = runs.open_run(request.out)
     if changed := manifest.differences("", run.machine, _machine()):
         progress.log_line(
             f"{'; '.join(changed)}: from here on, the last bits of the results may differ from "
             "those of a run that was not interrupted."
         )
-    with run.locked():
+    with run.locked() if processes.is_first() else contextlib.nullcontext():
         return loop.run_steps(run, request.cadence, text, progress)
+
+
+def _agree(request: Request, number_of_devices: int) -> None:
+    """Raises MismatchError where the processes would not train the same model."""
+    agreement.require_same(
+        {
+            "sizes": request.sizes,
+            "recipe": dataclasses.asdict(request.recipe),
+            "cadence": dataclasses.asdict(request.cadence),
+            "devices": number_of_devices,
+        }
+    )
+
+
+def _open(request: Request) -> tuple[runs.Run, data.Data]:
+    """The run at the request's path, which is begun if there is none, and its data."""
+    if not runs.is_run(request.out):
+        text = _begin(request)
+        return runs.open_run(request.out), text
+    text, run = check(request), runs.open_run(request.out)
+    if run.finished:
+        raise errors.OutputExistsError(
+            f"{request.out} is finished: all its steps are done."
+        )
+    return run, text
 
 
 @numerics.fixed()
@@ -170,11 +194,11 @@ def _summary(text: data.Data) -> list[str]:
 
 
 def _device() -> dict[str, Any]:
-    first, *others = jax.local_devices()
+    first = jax.local_devices()[0]
     return {
         "platform": first.platform,
         "kind": first.device_kind,
-        "count": 1 + len(others),
+        "count": jax.device_count(),
     }
 
 

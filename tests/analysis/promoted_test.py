@@ -42,11 +42,17 @@ def run_study(tmp_path, hf, **chosen):
     source = planted.write_documents(tmp_path / "text.jsonl", [[4, 5, 49] * 9])
     sources = [("text", source)]
     return studies.run_study(
-        tmp_path / "study", store, sources, window=8, ngrams=False, **chosen
+        tmp_path / "study",
+        store,
+        sources,
+        window=8,
+        ngrams=False,
+        examples=0,
+        **chosen,
     )
 
 
-@cases.each("variant", ["350m", "wide_embedding"])
+@cases.each("variant", ["350m", "wide_embedding"], every_day=["350m"])
 def test_projections_of_every_neuron_of_a_variant(variant, tmp_path):
     model = tiny_models.random_model(variant)
     study = run_study(tmp_path, tiny_models.write(model, tmp_path / "hf"))
@@ -96,4 +102,10 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
         writer.publish({})
     source = planted.write_documents(tmp_path / "text.jsonl", [[4, 5, 6] * 9])
     with pytest.raises(errors.StoreError, match="in layer 2 what neuron 5 writes"):
-        studies.run_study(tmp_path / "study", tmp_path / "store", [("text", source)])
+        studies.run_study(
+            tmp_path / "study",
+            tmp_path / "store",
+            [("text", source)],
+            ngrams=False,
+            examples=0,
+        )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxneurons import devices
 from jaxneurons.counting import counts, reductions
 
 WINDOWS, LENGTH, NEURONS, DOMAINS = 6, 5, 11, 3
@@ -66,6 +67,15 @@ def test_position_counts(seed, size):
     for domain in range(DOMAINS):
         mine = data["full"] & (data["domain"] == domain)
         np.testing.assert_array_equal(found[domain], data["active"][mine].sum(0))
+
+
+def test_counts_come_to_the_memory_that_a_device_copies_to_by_itself():
+    x = jnp.arange(6, dtype=jnp.uint32).reshape(2, 3)
+    for placement in (devices.replicated, devices.sharded):
+        there = jax.device_put(x, placement(devices.make_mesh(1)))
+        found = reductions.to_host(there)
+        assert found.sharding.memory_kind == "pinned_host"
+        np.testing.assert_array_equal(np.asarray(found), x)
 
 
 def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():

@@ -41,7 +41,7 @@ def test_any_path_will_do(tmp_path):
 @pytest.mark.fault(case=26)
 def test_a_path_that_is_not_utf8_is_refused(tmp_path):
     with pytest.raises(errors.UsageError, match="the path is not UTF-8"):
-        arrays.file_kvstore(tmp_path / os.fsdecode(b"\xff"))
+        arrays.kvstore(tmp_path / os.fsdecode(b"\xff"))
 
 
 def test_chunks_are_files_of_one_folder_so_that_they_are_synced_with_it(tmp_path):
@@ -125,7 +125,7 @@ def test_a_refusal_of_the_system_is_not_taken_for_damage(tmp_path, name):
 
 def test_a_failed_write_names_the_path_and_leaves_nothing_under_way(tmp_path):
     described = arrays.metadata((64, 4096), "int32", (1, 4096))
-    target = arrays.create(arrays.file_kvstore(tmp_path / "a"), described)
+    target = arrays.create(arrays.kvstore(tmp_path / "a"), described)
     with _largest_file(1000), pytest.raises(errors.InputOutputError) as caught:
         arrays.write(target, np.ones((64, 4096), np.int32))
     assert str(tmp_path / "a") in str(caught.value)
@@ -136,7 +136,7 @@ def test_a_failed_write_names_the_path_and_leaves_nothing_under_way(tmp_path):
 @pytest.mark.fault(case=13)
 def test_the_other_chunks_have_landed_when_a_write_of_one_fails(tmp_path):
     described = arrays.metadata((32, 2**18), "int32", (1, 2**18))
-    target = arrays.create(arrays.file_kvstore(tmp_path / "a"), described)
+    target = arrays.create(arrays.kvstore(tmp_path / "a"), described)
     (tmp_path / "a" / "c.0.0.__lock").mkdir()
     with pytest.raises(errors.InputOutputError, match="a/: Is a directory"):
         arrays.write(target, np.ones((32, 2**18), np.int32))
@@ -146,7 +146,7 @@ def test_the_other_chunks_have_landed_when_a_write_of_one_fails(tmp_path):
 
 def test_a_failed_create_names_the_path(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    kvstore = arrays.file_kvstore(tmp_path / "file" / "a")
+    kvstore = arrays.kvstore(tmp_path / "file" / "a")
     with pytest.raises(errors.InputOutputError, match="write .*file/a/: Not a dir"):
         arrays.create(kvstore, arrays.metadata((1,), "int32", (1,)))
 
@@ -169,7 +169,7 @@ class Written:
     """An array just written, and what it takes to open it."""
 
     def __init__(self, folder, data, chunk, fill_value=0):
-        self.kvstore = arrays.file_kvstore(folder)
+        self.kvstore = arrays.kvstore(folder)
         self.described = arrays.metadata(data.shape, data.dtype.name, chunk, fill_value)
         target = arrays.create(self.kvstore, self.described)
         self.elements = arrays.write(target, data)

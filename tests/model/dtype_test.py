@@ -91,7 +91,7 @@ def test_share_of_masks_that_differ_by_products_of_shorter_terms(
         # The smallest products first.
         return sum(plain(x, y, *where, **how) for x, y in reversed(pairs))
 
-    arguments = (model.embedding, layers, tokens[::5], "float32")
+    arguments = (model.embedding, layers, tokens[::8], "float32")
     wanted = masks(model.config, *arguments)
     with monkeypatch.context() as patch:
         patch.setattr(jax.lax, "dot_general", in_terms)

@@ -126,9 +126,20 @@ def assert_parity(model, stored, tokens, attention_mask, where):
 
 @cases.each("name", VARIANTS)
 def test_variant_agrees_with_transformers(name, tmp_path):
+    model, stored = random_variant(name, tmp_path)
+    tokens = random_tokens(model)
+    assert_parity(model, stored, tokens, None, np.ones(tokens.shape, bool))
+
+
+@cases.each("name", VARIANTS, every_day=["350m", "long"])
+def test_variant_agrees_where_texts_are_padded(name, tmp_path):
+    assert_parity_padded_or_not(*random_variant(name, tmp_path))
+
+
+def random_variant(name, tmp_path):
     variant = name if name in tiny_models.VARIANTS else "pre_norm"
     model = tiny_models.random_model(variant, **VARIANTS[name])
-    assert_parity_padded_or_not(model, converted(model, tmp_path))
+    return model, converted(model, tmp_path)
 
 
 def assert_parity_padded_or_not(model, stored):

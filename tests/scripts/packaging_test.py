@@ -14,6 +14,8 @@ from tests.support.helpers import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 # Of the scripts, what only developers use.
+# It builds and installs.
+pytestmark = pytest.mark.campaign
 NOT_INSTALLED = {"random_store"}
 VENV_SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-_REQUEST = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY)
+_REQUEST = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def each(

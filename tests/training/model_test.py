@@ -90,6 +90,7 @@ print(json.dumps([jax.device_count(), test.losses_of(test.RECIPE, 4)]))
 """
 
 
+@pytest.mark.campaign
 def test_four_devices_give_the_same_losses():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",

@@ -1,6 +1,7 @@
 """Whole runs: losses below n-gram models, the same bits after an interruption, and every refusal."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -8,13 +9,14 @@ import sys
 import time
 
 import pytest
+import safetensors.numpy
 
 from jaxneurons import errors
 from jaxneurons.training import losses, train
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence
 from tests.support import cases, training_runs, training_text
-from tests.support.helpers import REPOSITORY
+from tests.support.helpers import REPOSITORY, run_script
 
 RECIPE = training_runs.RECIPE
 
@@ -215,3 +217,40 @@ def test_something_else_in_the_way_is_left_alone(tmp_path):
     with pytest.raises(errors.OutputExistsError, match="run exists"):
         train.train(training_runs.request(tmp_path, tmp_path / "run"))
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_a_study_takes_a_training_directory_and_a_step(folder, tmp_path):
+    def study(step):
+        return run_script(
+            tmp_path / "cache",
+            "study",
+            f"--model={folder / 'run'}",
+            f"--step={step}",
+            f"--corpus=chain={folder / 'text.jsonl'}",
+            "--max_tokens=480",
+            "--nongrams",
+            f"--study={tmp_path / 'study'}",
+        )
+
+    refused = study(3)
+    assert refused.returncode == 65
+    wanted = "has no checkpoint of step 3. Choose one of [0, 20, 80, 120]."
+    assert wanted in refused.stderr
+    assert not (tmp_path / "study").exists()
+    done = study(20)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "study" / "summary.json").read_bytes())
+    assert summary["model"]["neurons"] == 64
+
+
+def test_export_writes_a_checkpoint_of_the_type_asked_for(folder, tmp_path):
+    done = run_script(
+        tmp_path / "cache",
+        "train",
+        f"--out={folder / 'run'}",
+        f"--export={tmp_path / 'exported'}",
+        "--export_dtype=float16",
+    )
+    assert done.returncode == 0, done.stderr
+    weights = safetensors.numpy.load_file(tmp_path / "exported" / "model.safetensors")
+    assert {str(array.dtype) for array in weights.values()} == {"float16"}

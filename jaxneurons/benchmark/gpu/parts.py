@@ -74,8 +74,8 @@ def run(part: Part, most_seconds: float) -> Outcome:
 
 def _serve(connection: Connection, part: Part) -> None:
     try:
-        # As the commands do: more of a GPU's memory.
-        backend.find_devices()
+        # As the commands do; the check itself starts JAX, or leaves the device to processes of its own.
+        backend.ask_for_memory()
         module = importlib.import_module(part.module)
         for figure in getattr(module, part.function)(*part.arguments):
             connection.send(figure)

@@ -1,19 +1,25 @@
-"""One whole study here and on this machine's CPU: the small model in, what differs and how long it took out."""
+"""One whole study here and on this machine's CPU: the small model in, what differs and how long it took out.
 
-import functools
+As a program it makes one such study: `python -m jaxneurons.benchmark.gpu.whole DIRECTORY DTYPE TOKENS`.
+"""
+
+import ctypes
 import os
-import pathlib
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 
 import numpy as np
 
-from jaxneurons.benchmark import processes
+from jaxneurons import errors
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.sizes import Sizes
 
+# Of prctl(2): the signal that comes when the parent ends.
+_PR_SET_PDEATHSIG = 1
 COMPARED = (
     "activation_count",
     "position_count",
@@ -24,39 +30,50 @@ COMPARED = (
 
 def against_cpu(sizes: Sizes) -> Iterator[Figure]:
     """Counts of the embedded model in float32 and in float16, against the CPU's in float32."""
-    with tempfile.TemporaryDirectory() as folder:
-        runs = (("cpu", "float32"), ("", "float32"), ("", "float16"))
-        found = []
-        for platform, dtype in runs:
-            path = pathlib.Path(folder) / f"{platform}-{dtype}"
-            began = time.monotonic()
-            chosen = (platform, path, dtype, sizes.study_tokens)
-            with processes.started(_study, chosen) as connection:
-                found.append(connection.recv())
-            name = f"{dtype} on {platform or 'the accelerator'}"
-            yield Figure(f"study in {name}", time.monotonic() - began, "s")
-        for (_, dtype), arrays in zip(runs[1:], found[1:], strict=True):
-            for name, array in arrays.items():
-                wanted = found[0][name]
-                differing = np.abs(array - wanted).sum() / max(1, np.abs(wanted).sum())
-                yield Figure(
-                    f"{name} in {dtype} against the CPU",
-                    float(100 * differing),
-                    "% of the sum",
-                )
-
-
-def _study(connection: Connection, chosen: tuple[str, pathlib.Path, str, int]) -> None:
-    """Studies the embedded model in a process of its own and sends its counts."""
-    platform, path, dtype, tokens = chosen
-    if platform:
-        os.environ["JAX_PLATFORMS"] = platform
     import jaxneurons
 
-    read = functools.partial(jaxneurons.load_text, window=64, max_tokens=tokens)
-    model = jaxneurons.open_model()
-    result = jaxneurons.study(
-        model, read(model), path, dtype=dtype, suppression=False, figures=False
+    with tempfile.TemporaryDirectory() as folder:
+
+        def counts(place: str, dtype: str) -> dict[str, np.ndarray]:
+            path = f"{folder}/{place}-{dtype}"
+            _run(path, dtype, sizes.study_tokens, place)
+            arrays = jaxneurons.open_study(path).arrays
+            return {name: arrays[name].values.astype(np.int64) for name in COMPARED}
+
+        began = time.monotonic()
+        wanted = counts("cpu", "float32")
+        yield Figure("study on the CPU", time.monotonic() - began, "s")
+        for dtype in ("float32", "float16"):
+            began = time.monotonic()
+            found = counts("here", dtype)
+            yield Figure(f"study in {dtype}", time.monotonic() - began, "s")
+            for name, array in found.items():
+                differing = np.abs(array - wanted[name]).sum() / wanted[name].sum()
+                share = float(100 * differing)
+                yield Figure(f"{name} in {dtype}: off by", share, "% of the sum")
+
+
+def _run(path: str, dtype: str, tokens: int, place: str) -> None:
+    """A study in a process of its own, which has the device for itself."""
+    environment = os.environ | ({"JAX_PLATFORMS": "cpu"} if place == "cpu" else {})
+    command = [sys.executable, "-m", __name__, path, dtype, str(tokens)]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
     )
-    arrays = result.arrays
-    connection.send({name: arrays[name].values.astype(np.int64) for name in COMPARED})
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:]
+        raise errors.JaxneuronsError(f"the study in {dtype} failed: {' '.join(said)}")
+
+
+def _study(path: str, dtype: str, tokens: str) -> None:
+    import jaxneurons
+
+    # A check that is out of time is killed; this ends with it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    model = jaxneurons.open_model()
+    text = jaxneurons.load_text(model, window=64, max_tokens=int(tokens))
+    jaxneurons.study(model, text, path, dtype=dtype, suppression=False, figures=False)
+
+
+if __name__ == "__main__":
+    _study(*sys.argv[1:])

@@ -1,0 +1,232 @@
+"""Stores and studies in an S3 and a GCS on loopback: written, killed, resumed, analyzed and read."""
+
+import os
+import pathlib
+import shutil
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import jaxneurons
+from convert import export, opt
+from jaxneurons import config, errors
+from jaxneurons.analysis import analyze
+from jaxneurons.disk import places
+from jaxneurons.explorer import write
+from jaxneurons.run.resources import Resources
+from jaxneurons.store import random_model, reading, writing
+from jaxneurons.studies import opening
+from tests.support import dying, object_stores, planted, stores, studies
+
+MODEL = config.Config(
+    vocab_size=20,
+    hidden_size=32,
+    ffn_dim=8,
+    num_hidden_layers=3,
+    num_attention_heads=2,
+    max_position_embeddings=16,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model in Hugging Face's format, a text, and the store and the study of them on a disk."""
+    folder = tmp_path_factory.mktemp("local")
+    stored = random_model.write(folder / "random", MODEL)
+    export.write_huggingface(reading.open_store(stored), folder / "model")
+    opt.convert(folder / "model", folder / "store")
+    documents = np.random.default_rng(0).integers(4, 20, (30, 20)).tolist()
+    planted.write_documents(folder / "text.jsonl", documents)
+    _study({}, folder, folder / "store", folder / "study")
+    return folder
+
+
+@pytest.fixture(scope="module", params=object_stores.SCHEMES)
+def server(request):
+    """The scheme of a store that runs, and the variables that lead to it."""
+    with object_stores.running(request.param) as variables:
+        yield request.param, variables
+
+
+@pytest.fixture
+def place(server, request, tmp_path, monkeypatch):
+    """A folder in the store, named after the test; what is worked on is below tmp_path."""
+    monkeypatch.setenv("JAXNEURONS_CACHE", str(tmp_path / "cache"))
+    name = request.node.name.partition("[")[0]
+    return places.parse(f"{server[0]}://{object_stores.BUCKET}/{name}")
+
+
+@pytest.mark.fault(case=31)
+def test_killed_conversions_and_studies(server, folder, place, tmp_path, campaign):
+    random = np.random.default_rng(0)
+    variables = server[1] | {"JAXNEURONS_CACHE": str(tmp_path / "cache")}
+    kills = 0
+    for number in range(10 if campaign else 1):
+        at = place / str(number)
+        arguments = (variables, folder / "model", at / "store")
+        kills += _killed(_convert, arguments, at / "store", random, 0.5, campaign)
+        if not (at / "store").is_free():
+            # Whole, though it was killed as it ended.
+            assert "manifest.json" in (at / "store").files()
+        else:
+            with pytest.raises(errors.StoreError, match="not a store"):
+                reading.open_store(str(at / "store"))
+            opt.convert(folder / "model", at / "store")
+        stores.assert_same(
+            _fetched(at / "store", tmp_path / f"s{number}"), folder / "store"
+        )
+
+        arguments = (variables, folder, str(at / "store"), at / "study")
+        for again in range(3 if campaign else 1):
+            kills += _killed(_study, arguments, at / "study", random, 5, campaign)
+            if (number + again) % 2 or not campaign:
+                # As on another machine.
+                shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        _study({}, folder, str(at / "store"), at / "study")
+        found = _fetched(at / "study", tmp_path / f"study{number}")
+        studies.assert_same(found, folder / "study")
+        assert list((tmp_path / "cache" / "studies").iterdir()) == []
+    print(f"case 31, {server[0]}: {kills} kills, nothing lost")
+
+
+@pytest.fixture(scope="module")
+def copies(server, folder, tmp_path_factory):
+    """The store and the study, sent as they are to the object store; gives the address that they are in."""
+    at = places.parse(f"{server[0]}://{object_stores.BUCKET}/copies")
+    for path in sorted(folder.glob("st*/**/*")):
+        if path.is_file():
+            (at / path.relative_to(folder).as_posix()).write(path.read_bytes())
+    return at
+
+
+def test_what_is_there_is_read_as_on_a_disk(copies, folder, tmp_path):
+    here, there = (jaxneurons.open_study(at / "study") for at in (folder, copies))
+    assert there.neurons().equals(here.neurons())
+    assert str(there.neuron(1, 2)) == str(here.neuron(1, 2))
+    assert there.detectors(1).equals(here.detectors(1))
+    name = "position_count"
+    assert there.arrays[name].sel(layer=1).equals(here.arrays[name].sel(layer=1))
+    model = jaxneurons.open_model(str(copies / "store"), cache=tmp_path)
+    assert model.store == reading.open_store(str(copies / "store"))
+    assert model.store.fingerprint == reading.open_store(folder / "store").fingerprint
+
+    named = [("here", folder / "study"), ("there", copies / "study")]
+    page = write.write(write.open_studies(named), tmp_path / "page")
+    own, others = (
+        sorted(p.name for p in page.parent.joinpath("data", at).glob("neurons/*/*"))
+        for at in ("", "2")
+    )
+    assert own == others != []
+
+
+def test_xarray_and_zarr_open_a_study(server, copies, folder):
+    pytest.importorskip({"s3": "s3fs", "gs": "gcsfs"}[server[0]])
+    import xarray
+    import zarr
+
+    address = str(copies / "study" / "arrays")
+    options = {"gs": {"token": "anon"}}.get(server[0], {})
+    there = xarray.open_zarr(address, storage_options=options)
+    assert there.equals(xarray.open_zarr(folder / "study" / "arrays"))
+    group = zarr.open_group(address, mode="r", storage_options=options)
+    here = jaxneurons.open_study(folder / "study").arrays["activation_count"]
+    np.testing.assert_array_equal(group["activation_count"][:], here.values)
+
+
+def test_an_analysis_replaces_the_findings(copies, folder, tmp_path):
+    wanted = analyze.Thresholds()
+    shutil.copytree(folder / "study", tmp_path / "study")
+    for path in (tmp_path / "study", copies / "study"):
+        analyze.analyze_again(opening.open_finished(path), None, wanted, None)
+    found = _fetched(copies / "study", tmp_path / "found")
+    studies.assert_same(found, tmp_path / "study")
+
+
+def test_who_is_overtaken_publishes_nothing(place):
+    with (
+        pytest.raises(errors.OutputExistsError, match="never overwritten"),
+        writing.Writer(place, MODEL) as writer,
+    ):
+        for name, array in random_model.arrays(MODEL):
+            writer.write(name, array)
+        # Another process takes this one for a killed one.
+        (place / places.MARKER).write(b"another")
+        writer.publish({})
+    assert "manifest.json" not in place.files() != []
+
+
+def test_a_file_is_replaced_if_it_is_the_one_known(place):
+    file = place / "file"
+    assert file.replace(None, b"one") and not file.replace(None, b"two")
+    assert file.replace(b"one", b"two") and not file.replace(b"one", b"three")
+    assert file.read() == b"two"
+    with pytest.raises(FileNotFoundError):
+        (place / "other").read()
+
+
+def test_what_is_in_the_way_is_named(copies, folder, place, tmp_path):
+    model = jaxneurons.open_model(folder / "store")
+    text = jaxneurons.load_text(model, {"text": folder / "text.jsonl"}, window=8)
+    for path in (copies / "study", copies):
+        with pytest.raises(errors.OutputExistsError, match="never overwritten"):
+            jaxneurons.study(model, text, path)
+    with pytest.raises(errors.OutputExistsError, match="finished: nothing to resume"):
+        jaxneurons.study(model, text, copies / "study", resume=True)
+    with pytest.raises(errors.JaxneuronsError, match="no such bucket"):
+        jaxneurons.open_study(str(place).replace("/bucket/", "/nowhere/"))
+    with pytest.raises(errors.InputOutputError, match="there is no such bucket"):
+        opt.convert(folder / "model", str(place).replace("/bucket/", "/nowhere/"))
+
+
+def _convert(variables: dict[str, str], model: pathlib.Path, at: places.Place) -> None:
+    os.environ.update(variables)
+    opt.convert(model, at)
+
+
+def _study(
+    variables: dict[str, str],
+    folder: pathlib.Path,
+    stored: pathlib.Path | str,
+    at: places.Folder,
+) -> None:
+    os.environ.update(variables)
+    # What takes most of the time here is not what is tested.
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    chosen = {"window": 8, "windows_per_batch": 8, "cache": folder / "texts"}
+    with studies.undrawn():
+        try:
+            studies.run_study(
+                at,
+                stored,
+                [("text", folder / "text.jsonl")],
+                figures=True,
+                resources=Resources(checkpoint_minutes=0),
+                **chosen,
+            )
+        except errors.OutputExistsError as error:
+            # Killed in its last moment, it was finished.
+            assert "nothing to resume" in str(error)
+
+
+def _killed(target, arguments, at, random, seconds, campaign) -> bool:
+    """Kills a process at a random instant, or every day as soon as a third is there."""
+    if campaign:
+        return not dying.run(target, *arguments, seconds=random.uniform(0, seconds))
+    process = dying.CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    while process.is_alive() and len(at.files()) < 20:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    return process.exitcode != 0
+
+
+def _fetched(at: places.Place, folder: pathlib.Path) -> pathlib.Path:
+    """All files of a place, in a local folder."""
+    for name in at.files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((at / name).read())
+    return folder
