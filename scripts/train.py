@@ -52,9 +52,12 @@ def main() -> None:
         if flag.present:
             raise errors.UsageError(f"--{flag.name} needs --export.")
     progress = options.start(f"training a model in {options.OUT.value}")
+    from jaxneurons import processes
     from jaxneurons.training import train
 
-    print(f"trained {train.train(options.request(), progress).path}")
+    trained = train.train(options.request(), progress)
+    if processes.is_first():
+        print(f"trained {trained.path}")
 
 
 def _export(out: pathlib.Path, path: pathlib.Path) -> None:

@@ -23,10 +23,12 @@ def main() -> None:
         if flag.present:
             raise errors.UsageError(f"--{flag.name}: the family has a model of each.")
     progress = options.start(f"training a family of models in {options.OUT.value}")
+    from jaxneurons import processes
     from jaxneurons.training import family
 
-    for path in family.train_family(options.request(), progress):
-        print(f"trained {path}")
+    trained = family.train_family(options.request(), progress)
+    if processes.is_first():
+        print(*[f"trained {path}" for path in trained], sep="\n")
 
 
 if __name__ == "__main__":
