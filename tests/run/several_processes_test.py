@@ -99,16 +99,17 @@ def test_training(folder, path):
 def test_killed_at_ten_random_instants(folder, tmp_path):
     """Any of two or three processes; the others end too, and another number of them goes on to the same bits."""
     random = np.random.default_rng(0)
+    timed = tmp_path / "timed" / "study"
+    timed.parent.mkdir()
+    started = _start(2, folder, timed)
     began = time.monotonic()
-    timed = tmp_path / "timed"
-    timed.mkdir()
-    assert _codes(2, _run, folder, timed / "study", _quiet) == [0, 0]
+    assert several.codes(started) == [0, 0]
     longest = time.monotonic() - began
     killed = []
     for number in range(10):
         path = tmp_path / str(number) / "study"
         path.parent.mkdir()
-        started = several.start(2 + number % 2, _run, folder, path, _quiet)
+        started = _start(2 + number % 2, folder, path)
         victim = random.integers(len(started))
         time.sleep(random.uniform(0, longest))
         started[victim].kill()
@@ -119,6 +120,14 @@ def test_killed_at_ten_random_instants(folder, tmp_path):
             assert not any(_codes(3 - number % 2, _run, folder, path, _quiet))
         studies.assert_same(path, folder / "whole")
     print(f"case 24: several processes, the one killed, and how all ended: {killed}")
+
+
+def _start(number, folder, path):
+    """Processes that make a study, once they have joined."""
+    started = several.start(number, _run, folder, path, _quiet)
+    while len(list(path.parent.glob("joined*"))) < number:
+        time.sleep(0.1)
+    return started
 
 
 def _codes(number, target, *arguments):
@@ -134,6 +143,7 @@ def _run(folder, path, make_progress, then=lambda *_: None, *arguments):
     def main():
         is_alone = os.environ["SLURM_NTASKS"] == "1"
         backend.start(None, folder / "cache", several=not is_alone)
+        (path.parent / f"joined{index}").touch()
         if make_progress is not None:
             if processes.number() == 3:
                 _differ(folder, path)
