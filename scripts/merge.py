@@ -1,11 +1,10 @@
 """Makes one study of several that were made of parts of the same text, each on a machine of its own.
 
-    python scripts/study.py --model=facebook/opt-125m --corpus=wiki=wiki.jsonl.gz --nongrams --part=1/2 --study=part1
-    python scripts/study.py --model=facebook/opt-125m --corpus=wiki=wiki.jsonl.gz --nongrams --part=2/2 --study=part2
     python scripts/merge.py --part=part1 --part=part2 --study=studies/opt-125m
 
-The study is that of the whole text without n-grams, bit for bit. What neurons promote and suppress takes the model's
-weights, where the first part found them or by --model; --nosuppression leaves that out.
+Here part1 and part2 are what study.py made with --nongrams and --part=1/2 or --part=2/2. The study is that of the
+whole text without n-grams, bit for bit. What neurons promote and suppress takes the model's weights, where the first
+part found them or by --model; --nosuppression leaves that out.
 """
 
 from absl import flags

@@ -5,7 +5,7 @@ import re
 from absl import flags
 
 from jaxneurons import errors
-from jaxneurons.disk import places
+from jaxneurons.disk import requests
 
 STUDY = (
     "Directory of a finished study, or its address in an object store, gs://BUCKET/PATH or s3://BUCKET/PATH. "
@@ -60,8 +60,8 @@ def remote_seconds() -> flags.FlagHolder:
     return flags.DEFINE_float(
         "remote_seconds",
         None,
-        f"Seconds to wait for an object store that does not answer. Default: ${places.VARIABLE}, else "
-        f"{places.SECONDS:g}.",
+        f"Seconds to wait for an object store that does not answer. Default: ${requests.VARIABLE}, else "
+        f"{requests.SECONDS:g}.",
         lower_bound=0.1,
     )
 

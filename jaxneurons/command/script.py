@@ -20,7 +20,7 @@ from absl import flags
 
 from jaxneurons import errors
 from jaxneurons.command import allocator, distributed, progress
-from jaxneurons.disk import places
+from jaxneurons.disk import requests
 
 _INTERRUPTED = (
     "interrupted. Nothing incomplete was left behind: run the same command again."
@@ -197,7 +197,7 @@ def _parse_flags(arguments: list[str]) -> None:
 def _set_remote_seconds() -> None:
     """What `common_flags.remote_seconds` says, for the library and for processes that the command starts."""
     if "remote_seconds" in flags.FLAGS and flags.FLAGS.remote_seconds is not None:
-        os.environ[places.VARIABLE] = str(flags.FLAGS.remote_seconds)
+        os.environ[requests.VARIABLE] = str(flags.FLAGS.remote_seconds)
 
 
 def _check_working_directory() -> None:

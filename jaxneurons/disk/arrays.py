@@ -18,7 +18,7 @@ import tensorstore as ts
 import xxhash
 
 from jaxneurons import errors
-from jaxneurons.disk import files, places
+from jaxneurons.disk import files, requests
 from jaxneurons.disk.places import Folder, Place
 
 METADATA_NAME = "zarr.json"
@@ -184,7 +184,7 @@ def read_error(
     status = str(error).partition(":")[0]
     if code is None and status in _DAMAGE:
         return damaged(f"{what} is damaged: {_DAMAGE[status]}")
-    reason = places.first_line(error) if code is None else os.strerror(code)
+    reason = requests.first_line(error) if code is None else os.strerror(code)
     return errors.InputOutputError(f"cannot read {what}: {reason}")
 
 
@@ -196,7 +196,7 @@ def _write_error(
         code = errno.ENOSPC
     if code is None:
         return errors.InputOutputError(
-            f"cannot write {path}: {places.first_line(error)}"
+            f"cannot write {path}: {requests.first_line(error)}"
         )
     return files.io_error("write", path, OSError(code, os.strerror(code)), needed)
 
@@ -233,18 +233,18 @@ def _open(
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
     }
-    future = ts.open(spec | more, context=places.context())
-    return places.finished(future, kvstore, _name(kvstore))
+    future = ts.open(spec | more, context=requests.context())
+    return requests.finished(future, kvstore, _name(kvstore))
 
 
 def _finished(future: Any, target: ts.TensorStore) -> Any:
     folder = _kvstore(target).spec().to_json()
-    return places.finished(future, folder, _name(folder))
+    return requests.finished(future, folder, _name(folder))
 
 
 def _name(kvstore: dict[str, Any]) -> str:
     """What messages call a key-value store."""
-    schemes = {driver: scheme for scheme, driver in places.DRIVERS.items()}
+    schemes = {driver: scheme for scheme, driver in requests.DRIVERS.items()}
     path = str(kvstore.get("path", ""))
     if kvstore["driver"] not in schemes:
         return path

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import logging
 import os
 import pathlib
 import re
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jaxneurons import errors
+from jaxneurons.disk import requests
 
 if TYPE_CHECKING:
     # Imported where it is used: every command imports this module, and few need an object store.
@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 MARKER = ".jaxneurons-partial"
 # A folder that has one is whole, or a study that can be resumed.
 MANIFESTS = {"manifest.json", "study.json"}
-DRIVERS = {"gs": "gcs", "s3": "s3"}
-# How many seconds a store may be silent; a command's flag sets it.
-VARIABLE = "JAXNEURONS_REMOTE_SECONDS"
-SECONDS = 60.0
-# After so many a request is taken to be slow, and after so many more without any answer we say so.
-_SLOW, _SILENT = 3.0, 1.0
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +63,7 @@ class Place:
         """The tensorstore key-value store of the folder."""
         scheme, _, rest = self.url.partition("://")
         bucket, _, path = rest.partition("/")
-        spec: dict[str, Any] = {"driver": DRIVERS[scheme], "bucket": bucket}
+        spec: dict[str, Any] = {"driver": requests.DRIVERS[scheme], "bucket": bucket}
         variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         if scheme == "s3" and (endpoint := _first_set(*variables)):
             region = _first_set("AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
@@ -127,10 +120,10 @@ class Place:
         """The result of a request to the key-value store of the folder that this file is in."""
         folder = self.parent.kvstore
         try:
-            future = getattr(opened(folder), request)(*arguments, **how)
-            return finished(future, folder, self.url)
+            future = getattr(requests.opened(folder), request)(*arguments, **how)
+            return requests.finished(future, folder, self.url)
         except ValueError as error:
-            reason = first_line(error)
+            reason = requests.first_line(error)
             if reason.startswith("NOT_FOUND"):
                 reason = "there is no such bucket"
             raise errors.InputOutputError(
@@ -153,7 +146,7 @@ def parse(path: os.PathLike | str | Place) -> Folder:
     url = _URL.match(text)
     if url is None:
         return pathlib.Path(path)
-    if url[1] not in DRIVERS:
+    if url[1] not in requests.DRIVERS:
         raise errors.UsageError(
             f"{text}: {url[1]}:// is not supported. Pass a local path, gs://BUCKET/PATH or s3://BUCKET/PATH."
         )
@@ -201,68 +194,6 @@ def publish(manifest: Place, data: bytes) -> bool:
     return _is_ours(manifest.parent) and manifest.replace(None, data)
 
 
-def opened(kvstore: Any) -> "ts.KvStore":
-    """The key-value store of a spec, or of a URL that tensorstore knows; raises ValueError."""
-    import tensorstore as ts
-
-    return ts.KvStore.open(kvstore, context=context()).result()
-
-
-def context() -> "ts.Context":
-    """What all requests share: connections and credentials."""
-    return _context("AWS_ACCESS_KEY_ID" in os.environ)
-
-
-def finished(future: "ts.Future", kvstore: dict[str, Any], where: str) -> Any:
-    """The result of a request, however long it takes while the store still answers; raises what it raises.
-
-    Raises:
-        InputOutputError: the object store has not answered for the seconds of `VARIABLE`.
-    """
-    if kvstore["driver"] not in DRIVERS.values():
-        return future.result()
-    while True:
-        try:
-            return future.result(timeout=_SLOW)
-        except TimeoutError:
-            _require_answer(kvstore, where)
-
-
-def first_line(error: ValueError) -> str:
-    """What tensorstore says, without its details."""
-    line = str(error).strip().splitlines()[0]
-    return re.split(r" \[(?:tensorstore_spec|http_|x-amzn)", line)[0][:300]
-
-
-def _require_answer(kvstore: dict[str, Any], where: str) -> None:
-    asked, limit = opened(kvstore).read(MARKER), patience()
-    try:
-        with contextlib.suppress(ValueError):
-            asked.result(timeout=min(_SILENT, limit))
-            return
-    except TimeoutError:
-        _logger.warning("%s does not answer; giving up after %g s", where, limit)
-    try:
-        with contextlib.suppress(ValueError):
-            asked.result(timeout=limit)
-    except TimeoutError:
-        raise errors.InputOutputError(
-            f"{where} has not answered for {limit:g} s. Check the address and the network, or set {VARIABLE} to "
-            "wait longer."
-        ) from None
-
-
-def patience() -> float:
-    text = os.environ.get(VARIABLE) or SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise errors.UsageError(f"{VARIABLE} is {text!r}. Set it to seconds.")
-    return seconds
-
-
 def _is_ours(place: Place) -> bool:
     try:
         return (place / MARKER).read() == _token()
@@ -274,15 +205,6 @@ def _is_ours(place: Place) -> bool:
 def _token() -> bytes:
     """What this process marks folders with."""
     return secrets.token_hex(16).encode()
-
-
-@functools.cache
-def _context(keys_given: bool) -> "ts.Context":
-    import tensorstore as ts
-
-    # The default looks for files first, and complains on standard error where there are none.
-    kind = "environment" if keys_given else "default"
-    return ts.Context({"aws_credentials": {"type": kind}})
 
 
 def _range(first: str, last: str) -> "ts.KvStore.KeyRange":

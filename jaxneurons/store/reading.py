@@ -18,12 +18,12 @@ from flax import traverse_util
 
 from jaxneurons import errors
 from jaxneurons.config import Config
-from jaxneurons.disk import arrays, manifest, places, strict_json
+from jaxneurons.disk import arrays, manifest, places, requests, strict_json
 from jaxneurons.disk.places import Place
 from jaxneurons.store import format
 from jaxneurons.store.format import FORMAT, MANIFEST, TOKENIZER
 
-_PLACES = tuple(f"{scheme}://" for scheme in places.DRIVERS)
+_PLACES = tuple(f"{scheme}://" for scheme in requests.DRIVERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _open_root(location: str) -> ts.KvStore:
     if not _is_url(location) or location.startswith(_PLACES):
         where = arrays.kvstore(places.parse(location))
     try:
-        return places.opened(where)
+        return requests.opened(where)
     except ValueError as error:
         raise arrays.read_error(location, error, errors.StoreError) from error
 
@@ -168,7 +168,7 @@ def _open_root(location: str) -> ts.KvStore:
 def _read_file(root: ts.KvStore, name: str, location: str) -> bytes:
     what = f"{location}: {name}"
     try:
-        result = places.finished(root.read(name), root.spec().to_json(), location)
+        result = requests.finished(root.read(name), root.spec().to_json(), location)
     except ValueError as error:
         raise arrays.read_error(what, error, errors.StoreError) from error
     if result.state != "value":

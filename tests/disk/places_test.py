@@ -9,7 +9,7 @@ import pytest
 
 import jaxneurons
 from jaxneurons import errors
-from jaxneurons.disk import places
+from jaxneurons.disk import places, requests
 from tests.support import cases
 
 
@@ -63,7 +63,7 @@ def test_a_host_that_does_not_answer(scheme, listens, slow, monkeypatch, caplog)
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
-        monkeypatch.setenv(places.VARIABLE, str(slow))
+        monkeypatch.setenv(requests.VARIABLE, str(slow))
         caplog.clear()
         began = time.time()
         with pytest.raises(errors.InputOutputError, match="has not answered for"):
@@ -75,6 +75,6 @@ def test_a_host_that_does_not_answer(scheme, listens, slow, monkeypatch, caplog)
 
 def test_seconds_that_mean_nothing_are_refused(monkeypatch):
     for text in ("soon", "0", "-1", "nan", "inf"):
-        monkeypatch.setenv(places.VARIABLE, text)
-        with pytest.raises(errors.UsageError, match=places.VARIABLE):
-            places.patience()
+        monkeypatch.setenv(requests.VARIABLE, text)
+        with pytest.raises(errors.UsageError, match=requests.VARIABLE):
+            requests.patience()

@@ -3,9 +3,7 @@
 import os
 import pathlib
 import shutil
-import time
 
-import jax
 import numpy as np
 import pytest
 
@@ -59,36 +57,40 @@ def place(server, request, tmp_path, monkeypatch):
 
 
 @pytest.mark.fault(case=31)
-def test_killed_conversions_and_studies(server, folder, place, tmp_path, campaign):
+def test_killed_conversions(server, folder, place, tmp_path, campaign):
     random = np.random.default_rng(0)
-    variables = server[1] | {"JAXNEURONS_CACHE": str(tmp_path / "cache")}
     kills = 0
     for number in range(10 if campaign else 1):
         at = place / str(number)
-        arguments = (variables, folder / "model", at / "store")
-        kills += _killed(_convert, arguments, at / "store", random, 0.5, campaign)
-        if not (at / "store").is_free():
-            # Whole, though it was killed as it ended.
-            assert "manifest.json" in (at / "store").files()
-        else:
+        arguments = (server[1], folder / "model", at)
+        kills += _killed(_convert, arguments, at, random, 2, campaign)
+        if at.is_free():
             with pytest.raises(errors.StoreError, match="not a store"):
-                reading.open_store(str(at / "store"))
-            opt.convert(folder / "model", at / "store")
-        stores.assert_same(
-            _fetched(at / "store", tmp_path / f"s{number}"), folder / "store"
-        )
+                reading.open_store(str(at))
+            opt.convert(folder / "model", at)
+        stores.assert_same(_fetched(at, tmp_path / f"{number}"), folder / "store")
+    print(f"case 31, {server[0]}: {kills} conversions killed")
 
-        arguments = (variables, folder, str(at / "store"), at / "study")
+
+@pytest.mark.fault(case=31)
+def test_killed_studies(server, folder, place, tmp_path, campaign):
+    if server[0] == "s3" and not campaign:
+        pytest.skip("takes --campaign: this server is slow")
+    random = np.random.default_rng(0)
+    variables = server[1] | {"JAXNEURONS_CACHE": str(tmp_path / "cache")}
+    kills = 0
+    for number in range(5 if campaign else 1):
+        at = place / str(number)
+        arguments = (variables, folder, folder / "store", at)
         for again in range(3 if campaign else 1):
-            kills += _killed(_study, arguments, at / "study", random, 5, campaign)
-            if (number + again) % 2 or not campaign:
+            kills += _killed(_study, arguments, at, random, 8, campaign)
+            if again % 2 == 0:
                 # As on another machine.
                 shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-        _study({}, folder, str(at / "store"), at / "study")
-        found = _fetched(at / "study", tmp_path / f"study{number}")
-        studies.assert_same(found, folder / "study")
+        _study({}, folder, folder / "store", at)
+        studies.assert_same(_fetched(at, tmp_path / f"{number}"), folder / "study")
         assert list((tmp_path / "cache" / "studies").iterdir()) == []
-    print(f"case 31, {server[0]}: {kills} kills, nothing lost")
+    print(f"case 31, {server[0]}: {kills} kills of studies, nothing lost")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,9 @@ def test_what_is_there_is_read_as_on_a_disk(copies, folder, tmp_path):
     assert own == others != []
 
 
-def test_xarray_and_zarr_open_a_study(server, copies, folder):
+def test_xarray_and_zarr_open_a_study(server, copies, folder, monkeypatch):
+    # It would ask for the kind of bucket, in a way that the server for tests does not know.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     pytest.importorskip({"s3": "s3fs", "gs": "gcsfs"}[server[0]])
     import xarray
     import zarr
@@ -138,8 +142,9 @@ def test_xarray_and_zarr_open_a_study(server, copies, folder):
 def test_an_analysis_replaces_the_findings(copies, folder, tmp_path):
     wanted = analyze.Thresholds()
     shutil.copytree(folder / "study", tmp_path / "study")
-    for path in (tmp_path / "study", copies / "study"):
-        analyze.analyze_again(opening.open_finished(path), None, wanted, None)
+    with studies.undrawn():
+        for path in (tmp_path / "study", copies / "study"):
+            analyze.analyze_again(opening.open_finished(path), None, wanted, None)
     found = _fetched(copies / "study", tmp_path / "found")
     studies.assert_same(found, tmp_path / "study")
 
@@ -192,9 +197,6 @@ def _study(
     at: places.Folder,
 ) -> None:
     os.environ.update(variables)
-    # What takes most of the time here is not what is tested.
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     chosen = {"window": 8, "windows_per_batch": 8, "cache": folder / "texts"}
     with studies.undrawn():
         try:
@@ -212,16 +214,10 @@ def _study(
 
 
 def _killed(target, arguments, at, random, seconds, campaign) -> bool:
-    """Kills a process at a random instant, or every day as soon as a third is there."""
+    """Kills a process at a random instant, or every day as soon as twenty files are there."""
     if campaign:
         return not dying.run(target, *arguments, seconds=random.uniform(0, seconds))
-    process = dying.CONTEXT.Process(target=target, args=arguments)
-    process.start()
-    while process.is_alive() and len(at.files()) < 20:
-        time.sleep(0.02)
-    process.kill()
-    process.join()
-    return process.exitcode != 0
+    return not dying.run(target, *arguments, until=lambda: len(at.files()) >= 20)
 
 
 def _fetched(at: places.Place, folder: pathlib.Path) -> pathlib.Path:

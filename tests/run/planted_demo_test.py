@@ -10,7 +10,7 @@ from jaxneurons import errors
 from jaxneurons.figures import paper, plots
 from tests.support import planted_demo
 
-TOKENS = 40_960
+TOKENS = 20_480
 
 
 @pytest.fixture(scope="module")

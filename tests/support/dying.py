@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ def run(
     *arguments: Any,
     seconds: float | None = None,
     calls: int | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> bool:
     """Whether a process that calls target(*arguments) is done, or was killed on its way.
 
@@ -23,10 +25,15 @@ def run(
         arguments: its arguments.
         seconds: after so many it is killed; None: never.
         calls: after so many renames and syncs it is killed at the next; None: never.
+        until: it is killed as soon as this is true; None: never.
     """
     process = forked.CONTEXT.Process(target=_call, args=(calls, target, *arguments))
     process.start()
-    process.join(seconds)
+    if until is not None:
+        while process.is_alive() and not until():
+            time.sleep(0.02)
+    else:
+        process.join(seconds)
     process.kill()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode

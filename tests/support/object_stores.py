@@ -32,6 +32,7 @@ def running(scheme: str) -> Iterator[dict[str, str]]:
         command += ["-p", str(port)]
     else:
         command = [*_binary(pathlib.Path(found.origin).parent), "-port", str(port)]
+        command += ["-external-url", f"http://127.0.0.1:{port}"]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
         try:
