@@ -51,7 +51,7 @@ CASES = {
     27: "Ctrl-C, SIGTERM, closed streams: out within seconds, saying how to go on",
     28: "any sequence of writing, killing, resuming, damaging, reading: as a model says",
     29: "other batch sizes, hash seeds, locales, time zones: the same bits",
-    31: "object stores: killed at any instant, overtaken, silent: whole or absent, the same bits",
+    31: "object stores: killed at any instant, overtaken, silent: whole or absent",
     # Training.
     30: "training killed, torn, damaged, diverging, twice at once: the same bits or one line",
 }
