@@ -75,6 +75,7 @@ def split(x, shorten, number):
     "shorten, number, least, most",
     [(tf32, 1, 0.001, 0.01), (tf32, 2, 0, 0.0002), (bfloat16, 2, 0, 0.0002)],
 )
+@pytest.mark.campaign
 def test_share_of_masks_that_differ_by_products_of_shorter_terms(
     model, tokens, monkeypatch, shorten, number, least, most
 ):

