@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jaxneurons
 from jaxneurons import counting
@@ -52,6 +53,7 @@ def test_every_public_name_is_documented_with_an_example(name):
         assert examples(name, thing)
 
 
+@pytest.mark.campaign
 def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNEURONS_CACHE", str(tmp_path / "cache"))

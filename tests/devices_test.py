@@ -49,7 +49,8 @@ def test_devices_that_are_not_there(number):
         devices.spread(5, 2, number)
 
 
-def test_number_of_devices_changes_no_bit(tmp_path, campaign):
+@pytest.mark.campaign
+def test_number_of_devices_changes_no_bit(tmp_path):
     rng = np.random.default_rng(0)
     with writing.Writer(tmp_path / "store", MODEL) as writer:
         for name, shape in format.array_shapes(MODEL).items():
@@ -57,7 +58,7 @@ def test_number_of_devices_changes_no_bit(tmp_path, campaign):
         writer.publish({})
     documents = [rng.integers(4, 20, 38).tolist() for _ in range(7)]
     source = planted.write_documents(tmp_path / "text.jsonl", documents)
-    found = _run_on_eight_devices(tmp_path, ["whole"] if campaign else [])
+    found = _run_on_eight_devices(tmp_path)
     record = studies.run_study(
         tmp_path / "study",
         tmp_path / "store",
@@ -72,14 +73,14 @@ def test_number_of_devices_changes_no_bit(tmp_path, campaign):
         assert digest == digests, name
 
 
-def _run_on_eight_devices(folder, flags):
+def _run_on_eight_devices(folder):
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path]),
     }
     child = subprocess.run(
-        [sys.executable, "-m", "tests.support.devices_script", folder, *flags],
+        [sys.executable, "-m", "tests.support.devices_script", folder],
         env=environment,
         capture_output=True,
         text=True,

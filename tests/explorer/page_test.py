@@ -323,6 +323,7 @@ def test_two_studies_stand_side_by_side(chromium, embedded, planted_page, tmp_pa
     page.wait("document.querySelector('h1').innerText.endsWith('of one')")
 
 
+@pytest.mark.campaign
 def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp_path):
     result, _ = embedded
     whole = opening.open_finished(result.path)
@@ -375,6 +376,7 @@ def test_a_missing_or_foreign_file_is_said(chromium, embedded, planted_page, tmp
         ("embedded", True, ["#/", "#/layer/0/neuron/2"]),
         ("planted_page", False, ["#/layer/0/neuron/2"]),
     ],
+    every_day=[("planted_page", True, ["#/", "#/neurons", "#/layer/0/neuron/2"])],
 )
 def test_axe_finds_no_fault(request, chromium, name, dark, routes):
     source = axe_source()

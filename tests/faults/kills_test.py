@@ -46,7 +46,8 @@ def test_killed_at_random_instants(folder, tmp_path, campaign):
 
 @pytest.mark.fault(case=24)
 @pytest.mark.fault(case=23)
-def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
+@pytest.mark.campaign
+def test_killed_at_every_rename_and_sync(folder, tmp_path):
     calls = tries = 0
     while True:
         path = tmp_path / f"k{calls}"
@@ -56,7 +57,7 @@ def test_killed_at_every_rename_and_sync(folder, tmp_path, campaign):
         dying.run(_study, folder, path, calls=calls // 2)
         _go_on(folder, path)
         tries += 1
-        calls += 1 if campaign else 90
+        calls += 1
     assert calls > 60
     print(f"case 24: killed at {tries} renames and syncs and once more, none lost")
 

@@ -57,7 +57,7 @@ def random_texts():
     }
 
 
-@cases.each("edge", EDGES, every_day=["350m", "windows_of_two"])
+@cases.each("edge", EDGES, every_day=["windows_of_two"])
 def test_edges_by_brute_force(edge, tmp_path):
     variant, texts, chosen = EDGES[edge]
     model = dataclasses.replace(SMALL, **variant)

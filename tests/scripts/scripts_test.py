@@ -229,6 +229,12 @@ def test_ablate_the_study_on_its_own_text_and_on_other(finished, cache, tmp_path
     assert f"{found['base']['wikipedia']:.5f}" in done.stdout
     taken = run_script(cache, "ablate", *flags, f"--neurons={chosen}")
     assert (taken.returncode, taken.stderr.count("\n")) == (73, 1)
+
+
+@pytest.mark.campaign
+def test_ablate_on_other_text(finished, cache, tmp_path):
+    chosen = tmp_path / "neurons.csv"
+    chosen.write_text("layer,neuron\n0,899\n3,4\n3,5\n")
     other = run_script(
         cache,
         "ablate",
@@ -264,7 +270,7 @@ def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tm
     assert "\nFigures not drawn: " in done.stdout
 
 
-def test_convert_without_a_device_and_study_the_store(cache, tmp_path):
+def test_convert_without_a_device(cache, tmp_path):
     store = tmp_path / "store"
     model = demo.model_directory()
     flags = [f"--hf={model}", f"--store={store}"]
@@ -272,6 +278,13 @@ def test_convert_without_a_device_and_study_the_store(cache, tmp_path):
     assert done.returncode == 0, done.stderr
     again = run_script(cache, "convert_opt", *flags)
     assert (again.returncode, again.stderr.count("\n")) == (73, 1)
+
+
+@pytest.mark.campaign
+def test_study_a_store(cache, tmp_path):
+    store = tmp_path / "store"
+    flags = [f"--hf={demo.model_directory()}", f"--store={store}"]
+    assert run_script(cache, "convert_opt", *flags).returncode == 0
     done = run_script(
         cache,
         "study",

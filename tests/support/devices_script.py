@@ -5,7 +5,6 @@ In: a folder with `store` and `text.jsonl`. Out: what each study came to, by nam
 
 import json
 import pathlib
-import shutil
 import sys
 
 import jax
@@ -155,22 +154,18 @@ def read(folder):
     return reading.open_store(folder / "store"), Windows(*arrays, ("text",), ("",))
 
 
-def main(folder, whole):
-    """All that is checked, or what is every day."""
+def main(folder):
     assert jax.local_device_count() == 8
-    found = {"all": run_study(folder, "all", 8)}
-    if whole:
-        shutil.rmtree(folder / "all")
-        found |= {
-            "all": check_by_brute_force(folder),
-            "three then two": resume_on_others(folder, "fewer", 3, 2),
-        }
-        check_ablation(folder)
-    found["three then eight"] = resume_on_others(folder, "more", 3, 8)
+    found = {
+        "all": check_by_brute_force(folder),
+        "three then two": resume_on_others(folder, "fewer", 3, 2),
+        "three then eight": resume_on_others(folder, "more", 3, 8),
+    }
     check_what_passes_between_devices(folder)
     check_own_statistic_and_small_blocks(folder)
+    check_ablation(folder)
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), whole="whole" in sys.argv[2:])
+    main(pathlib.Path(sys.argv[1]))
