@@ -126,20 +126,15 @@ def _open_model(study: "Study") -> "Model":
     from jaxneurons.run import models
 
     cache_directory = cache.directory(_CACHE.value)
-    try:
-        with cache.needed(cache_directory):
-            return models.open_studied(
-                study,
-                _MODEL.value,
-                revision=_REVISION.value,
-                step=_STEP.value,
-                ignore_attributes=_IGNORE_ATTRIBUTES.value,
-                cache=cache_directory,
-            )
-    except errors.StoreError as error:
-        if _MODEL.value is not None:
-            raise
-        raise errors.StoreError(f"{error}. Name the model with --model.") from error
+    with cache.needed(cache_directory):
+        return models.open_studied(
+            study,
+            _MODEL.value,
+            revision=_REVISION.value,
+            step=_STEP.value,
+            ignore_attributes=_IGNORE_ATTRIBUTES.value,
+            cache=cache_directory,
+        )
 
 
 def _read_text(

@@ -89,9 +89,7 @@ def _open_model(study: "Study") -> "reading.Store":
     except errors.StoreError as error:
         if _MODEL.value is not None:
             raise
-        raise errors.StoreError(
-            f"{error}. Name the model with --model, or pass --nosuppression."
-        ) from error
+        raise errors.StoreError(f"{error} Or pass --nosuppression.") from error
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ part found them or by --model; --nosuppression leaves that out.
 
 from absl import flags
 
-from jaxneurons import errors
 from jaxneurons.command import backend, cache, common_flags, script
 
 _PART = common_flags.required_list(
@@ -45,19 +44,14 @@ def main() -> None:
     opening.refuse_taken(path)
     parts = [opening.open_finished(places.parse(each)) for each in _PART.value]
     backend.start(_COMPILATION_CACHE.value, cache_directory)
-    try:
-        model = models.open_studied(
-            parts[0],
-            _MODEL.value,
-            revision=_REVISION.value,
-            step=_STEP.value,
-            ignore_attributes=_IGNORE_ATTRIBUTES.value,
-            cache=cache_directory,
-        )
-    except errors.StoreError as error:
-        if _MODEL.value is not None:
-            raise
-        raise errors.StoreError(f"{error}. Name the model with --model.") from error
+    model = models.open_studied(
+        parts[0],
+        _MODEL.value,
+        revision=_REVISION.value,
+        step=_STEP.value,
+        ignore_attributes=_IGNORE_ATTRIBUTES.value,
+        cache=cache_directory,
+    )
     merging.merge(parts, model, path, _SUPPRESSION.value)
     print(findings.to_text(summary.read(path)), "", sep="\n")
     print(f"wrote {path}")

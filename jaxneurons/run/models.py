@@ -212,10 +212,15 @@ def open_studied(
         StoreError: there is no store any more, or it is damaged.
     """
     studied = study.identity.model
-    if name is None:
-        store = reading.open_store(studied.location)
-    else:
+    if name is not None:
         store = open_model(name, **how).store
+    else:
+        try:
+            store = reading.open_store(studied.location)
+        except errors.StoreError as error:
+            raise errors.StoreError(
+                f"{error}. Name the model that was studied."
+            ) from error
     opening.require_model(study, store.fingerprint, store.location)
     return Model(studied.name, dataclasses.replace(store, config=studied.config))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -163,6 +164,14 @@ def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
     found = jaxneurons.ablate(model, text, dead, controls=1)
     assert found.ablated == found.base != found.controls[0]
     assert found.difference["overall"] == 0 and found.controls_below["overall"] == 0
+
+
+def test_a_model_that_is_where_it_was_no_more_is_to_be_named(study):
+    stored = pathlib.Path(study.identity.model.location)
+    away = stored.rename(stored.with_name("away"))
+    with pytest.raises(errors.StoreError, match=r"Name the model that was studied\.$"):
+        models.open_studied(study)
+    away.rename(stored)
 
 
 def test_text_in_parts_and_any_batch_give_the_same(study):
