@@ -3,13 +3,16 @@
     python scripts/benchmark.py --layers=1 --out=benchmark.json
     python scripts/benchmark.py --scaling --tokens=262144 --layers=2
     python scripts/benchmark.py --roofline --repeats=9
+    python scripts/benchmark.py --whole_process
     python scripts/benchmark.py --profile=trace.json.gz --layers=2 --tokens=16384
 
 Prints a Markdown table; the last line of the first command is what n-grams cost. On 2 CPU cores shared
 by eight processes it took 12 minutes, and the ends of layers, which are n-grams, 3.4 % of a forward pass.
 """
 
+import pathlib
 import sys
+import tempfile
 from typing import Any
 
 from absl import flags
@@ -23,6 +26,11 @@ _SCALING = flags.DEFINE_bool(
 )
 _ROOFLINE = flags.DEFINE_bool(
     "roofline", False, "Measure the share of a matrix product's best rate instead."
+)
+_WHOLE_PROCESS = flags.DEFINE_bool(
+    "whole_process",
+    False,
+    "Measure whole commands instead, from a Hugging Face directory and text to counts and figures.",
 )
 _PROFILE = flags.DEFINE_string(
     "profile",
@@ -69,27 +77,31 @@ def main() -> None:
         windows_per_batch=_WINDOWS_PER_BATCH.value,
         dtype=_DTYPE.value,
     )
-    report = run.run(
-        *_mode(),
-        measured,
-        repeats=_REPEATS.value,
-        out=places.local(_OUT.value) if _OUT.value else None,
-        say=lambda line: print(line, file=sys.stderr),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        report = run.run(
+            *_mode(pathlib.Path(folder)),
+            measured,
+            repeats=_REPEATS.value,
+            out=places.local(_OUT.value) if _OUT.value else None,
+            say=lambda line: print(line, file=sys.stderr),
+        )
     print(report)
 
 
-def _mode() -> tuple[str, Any]:
-    """The name of what is asked for, and how it is done."""
+def _mode(folder: pathlib.Path) -> tuple[str, Any]:
+    """The name of what is asked for, and how it is done, with files in the folder."""
     from jaxneurons.benchmark import run
 
-    asked = [flag.name for flag in (_SCALING, _ROOFLINE, _PROFILE) if flag.value]
+    modes = (_SCALING, _ROOFLINE, _WHOLE_PROCESS, _PROFILE)
+    asked = [flag.name for flag in modes if flag.value]
     if len(asked) > 1:
         raise errors.UsageError(f"--{' and --'.join(asked)} exclude each other.")
     if asked and _PEERS_KEEP_MEMORY.value:
-        raise errors.UsageError(f"--peers_keep_memory: --{asked[0]} has no peers.")
+        raise errors.UsageError(f"--peers_keep_memory: not with --{asked[0]}.")
     if asked == ["profile"]:
         return "profile", run.profile_mode(places.local(_PROFILE.value))
+    if asked == ["whole_process"]:
+        return "whole_process", run.whole_process_mode(folder)
     if asked:
         return asked[0], {"scaling": run.SCALING, "roofline": run.ROOFLINE}[asked[0]]
     kept = _PEERS_KEEP_MEMORY.value

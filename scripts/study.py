@@ -10,6 +10,7 @@ tokens: a minute on two idle CPU cores, and 139 of 4,096 neurons are dead.
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -49,6 +50,11 @@ _EXPLORER = flags.DEFINE_bool(
     "Whether to write a page that shows the study in a browser, as explore.py does later. Default: only for the "
     "models that come with the package.",
 )
+_TIMINGS = flags.DEFINE_bool(
+    "timings",
+    False,
+    "Whether to end with a table of where the time went; study.json keeps it.",
+)
 _DISTRIBUTED = common_flags.distributed()
 _CACHE = common_flags.cache()
 _COMPILATION_CACHE = common_flags.compilation_cache()
@@ -56,6 +62,8 @@ _COMPILATION_CACHE = common_flags.compilation_cache()
 
 @script.command
 def main() -> None:
+    # Before what takes long to import: it measures the start too.
+    shown = progress.Progress()
     from jaxneurons import processes
     from jaxneurons.disk import places
     from jaxneurons.run import announcement, settings
@@ -71,12 +79,13 @@ def main() -> None:
         )
     if not _RESUME.value:
         opening.refuse_taken(place)
-    with progress.Progress() as shown:
+    with shown:
         title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
         backend.start(
             _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
         )
+        shown.stage("model")
         with cache.needed(cache_directory):
             model = jaxneurons.open_model(
                 _MODEL.value,
@@ -94,6 +103,7 @@ def main() -> None:
             **chosen,
         )
         announcement.say_model(model.name, model.store, resolved, resources, shown)
+        shown.stage("text")
         text = jaxneurons.load_text(
             model,
             dict(sources),
@@ -112,11 +122,11 @@ def main() -> None:
             resources=resources,
             progress=shown,
         )
-    if processes.is_first():
-        _report(result)
+        if processes.is_first():
+            _report(result, shown)
 
 
-def _report(result: "Results") -> None:
+def _report(result: "Results", shown: "progress.Progress") -> None:
     """Says what was found, and names the figures and the page."""
     from jaxneurons.analysis import findings
     from jaxneurons.disk import folders
@@ -130,7 +140,15 @@ def _report(result: "Results") -> None:
     elif _EXPLORER.value or (_EXPLORER.value is None and embedded):
         from jaxneurons.explorer import write
 
-        print(f"wrote the page {write.write_in_study(result.path)}")
+        print(f"wrote the page {write.write_in_study(result.path, shown)}")
+    if _TIMINGS.value:
+        print("", _timings(shown.seconds), sep="\n")
+
+
+def _timings(seconds: Mapping[str, float]) -> str:
+    """A table of where the time went."""
+    rows = {**seconds, "in all": sum(seconds.values())}
+    return "\n".join(f"{name:10}{each:8.1f} s" for name, each in rows.items())
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def test_published_sizes_have_their_parameters(name):
     assert sum(map(math.prod, shapes.values())) == PARAMETERS[name]
 
 
+@pytest.mark.campaign
 @cases.each("name", config.PUBLISHED)
 def test_published_sizes_run_through_embed_block_and_logits(name):
     published = config.PUBLISHED[name]

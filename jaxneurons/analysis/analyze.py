@@ -93,6 +93,7 @@ def analyze(
     orders = terms.ORDERS if study.identity.settings.ngrams else ()
     lacking = model if not promoted.is_written(study) else None
     with progress or Progress() as shown:
+        shown.stage("analysis")
         phases = len(orders) + 1 + (lacking is not None)
         shown.start(phases * len(study.asked_layers), "analysis", "layers")
         criteria, note = (wanted.detectors, wanted.suppression), findings.add_detector
@@ -139,6 +140,7 @@ def _sections(
 
 def _draw(sections: dict[str, Any], folder: pathlib.Path, progress: Progress) -> None:
     """Draws the figures, and says which were not drawn and why."""
+    progress.stage("figures")
     summaries = {sections["model"]["name"]: sections}
     drawn = drawing.save(summaries, folder / "figures", progress=progress)
     for note in drawn.notes:

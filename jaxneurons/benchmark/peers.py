@@ -33,7 +33,7 @@ def make(workload: Workload, attention: str) -> Callable[[], dict[str, Any]]:
     config = workload.config
     shape = (config.num_hidden_layers, config.ffn_dim)
     counts = torch.zeros(shape, dtype=torch.int64, device=device)
-    add = _bridge(model) if attention == "bridge" else _hooked(model)
+    add = _bridge(model) if attention == "bridge" else hooked(model)
     batches = torch.from_numpy(workloads.make_tokens(workload)).long().to(device)
     batches = batches.split(workload.windows_per_batch)
 
@@ -73,7 +73,7 @@ def _offload(model: transformers.OPTForCausalLM, device: torch.device) -> None:
     accelerate.disk_offload(model, folder.name, execution_device=device)
 
 
-def _hooked(model: transformers.OPTForCausalLM) -> Callable[..., None]:
+def hooked(model: transformers.OPTForCausalLM) -> Callable[..., None]:
     """The model without its head, as a function that adds a batch's activations to counts."""
 
     def count(counts: torch.Tensor, output: torch.Tensor) -> None:

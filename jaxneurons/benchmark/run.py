@@ -14,6 +14,7 @@ from jaxneurons.benchmark import (
     profile,
     roofline,
     scaling,
+    whole_process,
 )
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.disk import files, strict_json
@@ -51,6 +52,15 @@ def profile_mode(trace: pathlib.Path) -> Mode:
         profile.summarize,
         profile.to_markdown,
         writes=(trace,),
+    )
+
+
+def whole_process_mode(folder: pathlib.Path) -> Mode:
+    """Whole studies beside transformers; the folder, which is empty, takes what they read and write."""
+    return Mode(
+        lambda workload: whole_process.contenders(workload, folder),
+        whole_process.summarize,
+        whole_process.to_markdown,
     )
 
 

@@ -33,7 +33,8 @@ class Progress:
             progress.log_line("layer 0 ...")
             progress.start(12, "analysis", "layers")
 
-    It can be used again after it was closed.
+    It can be used again after it was closed, and knows how long each stage of the call took: the first, "start",
+    begins when it is made.
 
     Args:
         shown: whether there are bars; None shows them on a terminal and in a notebook.
@@ -44,6 +45,7 @@ class Progress:
         self._bar: tqdm.tqdm | None = None
         self._log: pathlib.Path | None = None
         self._before_log: list[str] = []
+        self._stages = [("start", time.perf_counter())]
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +58,19 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+    def stage(self, name: str) -> None:
+        """Begins a stage, which lasts until the next one."""
+        self._stages.append((name, time.perf_counter()))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took so far, by name."""
+        ends = [began for _, began in self._stages[1:]] + [time.perf_counter()]
+        found: dict[str, float] = {}
+        for (name, began), end in zip(self._stages, ends, strict=True):
+            found[name] = found.get(name, 0) + end - began
+        return found
 
     def start(self, total: int, doing: str, unit: str) -> None:
         """Begins a phase: a new bar in place of the one before.

@@ -90,6 +90,7 @@ def write(
         files.partial_directory(out, "a page", replaces=is_page) as folder,
         files.translated("write", out),
     ):
+        shown.stage("page")
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         shown.start(
             sum(len(each.asked_layers) for each in studies.values()), "page", "layers"

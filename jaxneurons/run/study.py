@@ -223,6 +223,7 @@ def _finish(
         folder = passes.spill_folder(begun, work.resources)
         doing = "keeping hidden states there"
         with _owned(lambda: files.locked_directory(folder, doing)):
+            progress.stage("layers")
             passes.run_passes(begun, work, folder, progress)
             processes.from_first(
                 lambda: _analyze(begun, work, suppression, figures, progress)
@@ -253,7 +254,8 @@ def _analyze(
         candidates.join(begun)
     model = work.model if suppression else None
     analyze.analyze(begun, model, analyze.Thresholds(), begun, figures, progress)
-    begun.finish()
+    seconds = {name: round(each, 3) for name, each in progress.seconds.items()}
+    begun.finish(seconds)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import pathlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -247,15 +247,17 @@ class Study:
                 )
             yield
 
-    def finish(self) -> None:
-        """Declares the study complete and removes what only a resumed run would need."""
+    def finish(self, seconds: Mapping[str, float] | None = None) -> None:
+        """Declares the study complete and removes what only a resumed run would need; `seconds`: of each stage."""
         with self._changing:
             kept = {
                 name: digest
                 for name, digest in self.facts.files.items()
                 if not name.startswith(f"{PARTIAL}/")
             }
-            self._note(complete=True, resume_from=None, files=kept)
+            self._note(
+                complete=True, resume_from=None, files=kept, seconds=seconds or {}
+            )
         self.write_group()
         self.save()
         folders.remove_tree(self.partial)

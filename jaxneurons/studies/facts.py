@@ -152,6 +152,7 @@ class Facts:
         resume_from: where an interrupted run continues, if a copy was kept.
         arrays: what describes each array, by name.
         files: SHA-256 of each other file that is read again, by its path in the study.
+        seconds: that each stage took of the run that completed it, by name, without layers of runs before.
     """
 
     identity: Identity
@@ -161,6 +162,7 @@ class Facts:
     resume_from: ResumePoint | None = None
     arrays: Mapping[str, Entry] = dataclasses.field(default_factory=dict)
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The entries of study.json."""
@@ -176,6 +178,7 @@ class Facts:
             "passes": self.passes,
             "arrays": {name: entry.to_json() for name, entry in self.arrays.items()},
             "files": self.files,
+            "seconds": self.seconds,
         }
         if self.resume_from is not None:
             entries["resume_from"] = dataclasses.asdict(self.resume_from)

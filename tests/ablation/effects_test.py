@@ -174,6 +174,7 @@ def test_a_model_that_is_where_it_was_no_more_is_to_be_named(study):
     away.rename(stored)
 
 
+@pytest.mark.campaign
 def test_text_in_parts_and_any_batch_give_the_same(study):
     neurons = [SUPPRESSOR, PROMOTER]
     whole = run(study, neurons, mode="mean", controls=1)

@@ -60,6 +60,7 @@ def test_projections_of_every_neuron_of_a_variant(variant, tmp_path):
     assert_projections(study, exact_projections(model, 50))
 
 
+@pytest.mark.campaign
 def test_projections_of_the_embedded_model(tmp_path):
     pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -70,6 +71,7 @@ def test_projections_of_the_embedded_model(tmp_path):
     assert_projections(study, exact_projections(model, real))
 
 
+@pytest.mark.campaign
 def test_they_are_left_out_and_added_later(tmp_path):
     model = tiny_models.random_model()
     hf = tiny_models.write(model, tmp_path / "hf")

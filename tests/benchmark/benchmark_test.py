@@ -278,6 +278,7 @@ def test_places_are_looked_at_before_anything_is_measured(
     assert {path.name for path in tmp_path.iterdir()} == {"there", "folder"}
 
 
+@pytest.mark.campaign
 def test_a_contender_that_fails_is_named(capfd):
     broken = dataclasses.replace(tiny(), dtype="float7")
     contender = processes.Contender(
@@ -300,7 +301,7 @@ def test_peers_run_as_they_come_unless_asked(kept):
 def test_peers_are_asked_for_where_there_are_some():
     done = run_command("--peers_keep_memory", "--roofline")
     assert done.returncode == 2
-    wanted = "benchmark.py: --peers_keep_memory: --roofline has no peers.\n"
+    wanted = "benchmark.py: --peers_keep_memory: not with --roofline.\n"
     assert done.stderr == wanted
 
 
@@ -309,7 +310,7 @@ def run_command(*flags):
 
 
 @pytest.mark.campaign
-@cases.each("mode", ["comparison", "roofline"])
+@cases.each("mode", ["comparison", "roofline", "whole_process"])
 def test_command(tmp_path, mode):
     """All contenders, each in a process of its own."""
     out = tmp_path / "found.json"
@@ -327,6 +328,10 @@ def test_command(tmp_path, mode):
         assert "N-grams (n = 1, 2, 3 together) cost" in done.stdout.splitlines()[-1]
         for contender in found["summary"]["contenders"].values():
             assert contender["peak_bytes"] > 2**27
+    if mode == "whole_process":
+        assert found["summary"]["contenders"]["ours"]["ours_is_faster_by"] == 1
+        assert found["summary"]["stages"].keys() >= {"model", "text", "layers"}
+        assert "product, JAX: " in done.stdout.splitlines()[-1]
     again = run_command(*command)
     assert again.returncode == errors.OutputExistsError.exit_code
     assert len(again.stderr.splitlines()) == 1

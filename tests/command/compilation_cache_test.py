@@ -83,6 +83,7 @@ def test_a_disk_that_takes_no_more_is_one_line(tmp_path):
     assert re.fullmatch(kept, full.stderr.rstrip("\n"))
 
 
+@pytest.mark.campaign
 def test_a_flag_and_a_variable_decide(tmp_path):
     assert found(tmp_path, "none")[2] is None
     own = str(tmp_path / "own")

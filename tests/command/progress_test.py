@@ -60,3 +60,12 @@ def test_lines_stand_above_the_bar(capsys):
     # The bar is wiped before the line and drawn again below it.
     before, after = capsys.readouterr().err.split("layer 0\n")
     assert before.endswith("\r") and "layers:" in after
+
+
+def test_each_stage_has_its_seconds(monkeypatch):
+    clock = iter([0.0, 2.0, 5.0, 6.0, 10.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    progress = Progress()
+    for name in ("model", "layers", "model"):
+        progress.stage(name)
+    assert progress.seconds == {"start": 2, "model": 3 + 4, "layers": 1}

@@ -191,6 +191,7 @@ assert not made, made
 """
 
 
+@pytest.mark.campaign
 def test_a_study_needs_no_transformers_and_no_temporary_files(plain, tmp_path):
     text = tiny_tokenizers.write_lines(tmp_path / "a.jsonl", [{"text": "abc " * 30}])
     cached.open_model(str(plain), tmp_path / "cache")

@@ -94,6 +94,7 @@ def test_a_cached_model_needs_no_network(remote, tmp_path, suffix):
         remote.resolve("tiny/other")
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=2)
 @cases.each("lost", ["weights", "a shard", "what a shard links to"])
 def test_a_part_of_a_model_in_the_cache_is_no_model_where_the_hub_is_out_of_reach(

@@ -178,6 +178,7 @@ def traced_peak(tmp_path, layers):
     return peak
 
 
+@pytest.mark.campaign
 def test_memory_does_not_grow_with_the_number_of_layers(tmp_path):
     traced_peak(tmp_path, 1)
     layer_bytes = 4 * (4 * 128 * 128 + 2 * 128 * 512)

@@ -59,6 +59,7 @@ def test_opt_in_two_files_has_the_ids_of_transformers():
     assert all(not set(ids) & {0, 1, 2} for ids in found.encode(AWKWARD))
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=19)
 def test_opt_is_one_tokenizer_whichever_files_it_is_read_from(tmp_path):
     folder = helpers.shared_path("tokenizers", "opt")

@@ -93,7 +93,7 @@ def random_case(seed, windows, positions, neurons, vocabulary, density):
     return tokens.astype(np.int32), lengths, active
 
 
-@hypothesis.settings(max_examples=8, deadline=None)
+@hypothesis.settings(max_examples=4, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 2**32 - 1),
     windows=st.integers(1, 5),
@@ -125,7 +125,7 @@ def one_window(text):
 def test_every_batch_size_and_budget_gives_the_same_arrays():
     case = random_case(0, 5, 40, 70, 30, 0.2)
     wanted = count(*case)
-    for settings in ({"batch_size": 2}, {"batch_size": 5}, {"memory_bytes": 1}):
+    for settings in ({"batch_size": 2}, {"memory_bytes": 1}):
         arrays = count(*case, **settings)
         assert arrays.keys() == wanted.keys()
         for name in wanted:
@@ -179,7 +179,7 @@ def test_ngram_seen_once_covers_a_neuron_active_there_alone():
     assert candidate_rows(arrays, 3) == [(0, (5, 6, 9), 1, 1)]
 
 
-@cases.each("text", [[], [5], [5, 6]])
+@cases.each("text", [[], [5], [5, 6]], every_day=[[5]])
 def test_corpus_shorter_than_n_has_no_ngrams(text):
     tokens, lengths = one_window(text)
     active = np.ones((1, tokens.shape[1], 9), bool)
@@ -257,7 +257,7 @@ def test_counting_stays_within_its_budget():
             assert sizes.temp_size_in_bytes + sizes.output_size_in_bytes <= budget
 
 
-@cases.each("memory_bytes", [1, 2**30])
+@cases.each("memory_bytes", [1, 2**30], every_day=[2**30])
 def test_candidates_come_in_pieces_of_bounded_length(memory_bytes):
     tokens, lengths, active = random_case(6, 4, 32, 70, 30, 0.1)
     whole = count(tokens, lengths, active, memory_bytes=memory_bytes)

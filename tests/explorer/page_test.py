@@ -234,6 +234,7 @@ def test_marks_lead_to_positional_neurons(chromium, embedded):
     assert page.evaluate("location.hash") == marks[0]
 
 
+@pytest.mark.campaign
 @cases.each(
     "route, words",
     [
@@ -263,6 +264,7 @@ def test_a_dead_neuron_says_why_nothing_is_shown(chromium, embedded):
     assert "Highest" not in page.text()
 
 
+@pytest.mark.campaign
 def test_planted_neurons_are_found_by_filter_and_by_search(chromium, planted_page):
     record, address = planted_page
     page = chromium.open(address)
@@ -302,6 +304,7 @@ def test_hostile_tokens_are_text(chromium, tmp_path):
     assert page.problems == []
 
 
+@pytest.mark.campaign
 def test_two_studies_stand_side_by_side(chromium, embedded, planted_page, tmp_path):
     result, _ = embedded
     record, _ = planted_page
@@ -342,6 +345,7 @@ def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp
     assert page.problems == []
 
 
+@pytest.mark.campaign
 def test_a_missing_or_foreign_file_is_said(chromium, embedded, planted_page, tmp_path):
     result, _ = embedded
     _, foreign = planted_page

@@ -49,6 +49,7 @@ def run(folder, path, resources=None):
     return studies.digests(path)
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=13)
 def test_copies_that_fill_their_disk(folder, disk, tmp_path):
     resources = Resources(spill_directory=disk, checkpoint_minutes=0)

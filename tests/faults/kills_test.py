@@ -33,7 +33,7 @@ def test_killed_at_random_instants(folder, tmp_path, campaign):
     dying.run(_study, folder, tmp_path / "timed")
     longest = time.monotonic() - began
     kills = studies = 0
-    while kills < (50 if campaign else 3):
+    while kills < (50 if campaign else 2):
         path = tmp_path / f"study{studies}"
         for _ in range(5):
             if dying.run(_study, folder, path, seconds=random.uniform(0, longest)):

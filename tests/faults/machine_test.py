@@ -187,8 +187,8 @@ def test_any_sequence_is_as_the_model_says(campaign):
     stateful.run_state_machine_as_test(
         StudyMachine,
         settings=hypothesis.settings(
-            max_examples=20 if campaign else 4,
-            stateful_step_count=200 if campaign else 50,
+            max_examples=20 if campaign else 3,
+            stateful_step_count=200 if campaign else 30,
             derandomize=True,
             deadline=None,
             database=None,

@@ -63,7 +63,7 @@ KINDS: dict[str, tuple[Callable[[pathlib.Path], Arrays], tuple[str, ...]]] = {
 @cases.each("kind", KINDS)
 def test_mutants_are_found_or_read_as_before(folder, tmp_path, campaign, kind):
     path = shutil.copytree(folder / kind, tmp_path / kind)
-    tries = 500 if campaign else 30
+    tries = 500 if campaign else 20
     assert dying.run(_read_mutants, path, kind, tries, tmp_path / "counts.json")
     counts = json.loads((tmp_path / "counts.json").read_bytes())
     assert counts["refused"] > 0.6 * tries

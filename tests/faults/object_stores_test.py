@@ -60,6 +60,7 @@ def place(server, request, tmp_path, monkeypatch):
     return places.parse(f"{server[0]}://{object_stores.BUCKET}/{name}")
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=31)
 def test_killed_conversions(server, folder, place, tmp_path, campaign):
     random = np.random.default_rng(0)

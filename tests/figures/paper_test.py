@@ -37,7 +37,7 @@ def without_findings():
     return summary
 
 
-@cases.each("number", [1, 8])
+@cases.each("number", [1, 8], every_day=[8])
 def test_all_that_is_written_can_be_read_and_no_panel_is_empty(number):
     figures = paper.draw(summaries.family(number))
     assert len(figures) == (14 if number == 8 else 13)
@@ -47,6 +47,7 @@ def test_all_that_is_written_can_be_read_and_no_panel_is_empty(number):
             assert panel.lines or panel.collections or panel.texts
 
 
+@pytest.mark.campaign
 def test_names_of_any_kind_are_shown_whole_or_cut_but_never_as_markup():
     studies = {name: summaries.summary("125m") for name in HOSTILE_NAMES}
     wanted = [plots.by_number()[number][0] for number in ("1a", "2", "5", "7", "9")]

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 from matplotlib import axes, figure
 
 from jaxneurons.figures import position_style, positional_neurons, positions, style
@@ -94,6 +95,7 @@ def assert_ticks_stand_between_rows(panel: axes.Axes) -> None:
     assert all(tick % per_row == 0 for tick in panel.get_yticks())
 
 
+@pytest.mark.campaign
 @cases.each("studies", [1, 2])
 def test_patterns_of_every_type_are_drawn(studies):
     named = {f"model {index}": full_section() for index in range(studies)}

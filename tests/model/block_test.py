@@ -53,6 +53,7 @@ def test_vmap_over_layers_with_other_weights(layer):
     np.testing.assert_allclose(out[1], apply({"params": doubled}, x)[0], atol=1e-5)
 
 
+@pytest.mark.campaign
 def test_vmap_over_examples(layer):
     apply, params, x = layer
     out, _ = jax.vmap(lambda one: apply({"params": params}, one[None]))(x)
@@ -72,6 +73,7 @@ def test_grad_of_one_neuron_by_the_input(layer):
     assert not np.any(gradient[1])
 
 
+@pytest.mark.campaign
 def test_grad_agrees_with_finite_differences(layer):
     apply, params, x = layer
 

@@ -40,6 +40,7 @@ def masks(config, params, layers, tokens, dtype):
 
 # In per cent, the table of jaxneurons/stats/README.md. Other processors round differently, hence
 # the factor of two.
+@pytest.mark.campaign
 @cases.each("dtype, share", [("float16", 0.007), ("bfloat16", 0.050)])
 def test_share_of_masks_that_differ_from_float32(model, tokens, dtype, share):
     layers = [model.layer(i) for i in range(model.config.num_hidden_layers)]

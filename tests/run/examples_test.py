@@ -91,6 +91,7 @@ def peaks(study, activation):
     return masked.max(axis=1), masked.argmax(axis=1)
 
 
+@pytest.mark.campaign
 def test_top_examples_of_the_embedded_model(embedded):
     study, activations = embedded
     for layer, activation in enumerate(activations):
@@ -137,6 +138,7 @@ def test_random_examples_come_in_one_order_for_all_neurons(embedded):
     assert len(order) == len(study.read("tokens")) and order != sorted(order)
 
 
+@pytest.mark.campaign
 def test_without_examples_there_are_no_arrays(tmp_path):
     store = planted.write_store(tmp_path / "store", [planted.layer()] * 3)
     source = planted.write_documents(tmp_path / "text.jsonl", [[4, 5] * 9])

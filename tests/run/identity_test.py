@@ -105,6 +105,7 @@ def test_each_change_is_named_and_nothing_touched(folder, monkeypatch, change):
     assert (folder / "study" / "study.json").read_bytes() == before
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=25)
 def test_a_model_that_was_moved_is_the_same(folder, tmp_path):
     (folder / "store").rename(tmp_path / "elsewhere")

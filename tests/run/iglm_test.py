@@ -53,6 +53,7 @@ def preactivations(folder, tokens):
     return found
 
 
+@pytest.mark.campaign
 @cases.each("size", ["IgLM", "IgLM-S"], every_day=["IgLM-S"])
 def test_every_count_is_that_of_transformers(size, tmp_path):
     folder = folder_of(size, tmp_path / size)

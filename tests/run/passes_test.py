@@ -62,6 +62,7 @@ def test_several_passes_give_the_same_bits(stored, sources, tmp_path, finished):
     assert not study.partial.exists()
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=24)
 @cases.each(
     "layers, again",
@@ -79,6 +80,7 @@ def test_an_interrupted_pass_begins_again(
     assert digests(path) == digests(finished)
 
 
+@pytest.mark.campaign
 def test_one_pass_begun_may_end_in_several(stored, sources, tmp_path, finished):
     path = tmp_path / "study"
     with pytest.raises(studies.Stop):
@@ -105,6 +107,7 @@ def test_ngrams_in_several_passes_are_refused(stored, sources, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.campaign
 def test_a_study_without_ngrams_says_so(stored, sources, tmp_path):
     path = tmp_path / "study"
     study = run_study(stored, sources, path, figures=True)
@@ -121,6 +124,7 @@ def test_a_study_without_ngrams_says_so(stored, sources, tmp_path):
     analyze.analyze_again(study, model, analyze.Thresholds(), str(tmp_path / "out"))
 
 
+@pytest.mark.campaign
 def test_counts_are_those_of_a_study_with_ngrams(stored, sources, tmp_path, finished):
     both = [
         opening.open_any(finished),

@@ -26,6 +26,7 @@ def _study(folder, path):
     return studies.run_study(path, folder / "store", sources, window=8, layers=(0, 0))
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=26)
 def test_any_name_will_do_and_a_link_to_an_empty_folder(folder, tmp_path):
     (tmp_path / "link").symlink_to(NAME)

@@ -44,6 +44,7 @@ def test_the_files_are_those_of_the_wiring(model):
     assert not expected
 
 
+@pytest.mark.campaign
 def test_each_planted_neuron_is_found(result):
     neurons, positional = rows(result.neurons()), rows(result.positional())
     detectors = {n: rows(result.detectors(n)) for n in (1, 3)}
@@ -83,6 +84,7 @@ def occurs(tokens, ngram):
     return np.logical_and.reduce(shifted).any()
 
 
+@pytest.mark.campaign
 def test_no_figure_is_empty(result):
     for plot in plots.PLOTS:
         assert paper.shown(plot, {"planted": result.summary}), plot.lacks

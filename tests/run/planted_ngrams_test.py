@@ -170,6 +170,7 @@ def test_suppression_reads_through_project_out(record_350m):
     assert lines[0, 1]["suppressed"][0]["id"] == wiring.SET[1]
 
 
+@pytest.mark.campaign
 def test_layers_below_the_first_asked_for_still_look_back(record, sources, tmp_path):
     """Alone, the last layer has the neurons it has; what is new is counted among the layers asked for."""
     alone = run_planted(tmp_path, sources, layers=(2, 2))

@@ -153,6 +153,7 @@ def random_text(windows, seed):
     return rng.choice(rng.integers(low, high, 7), size).tolist()
 
 
+@pytest.mark.campaign
 def test_other_text_finds_the_same_where_no_token_overrules(tmp_path):
     """Few full windows, in two domains too few to say anything: said, and no type changes."""
     texts = {
@@ -184,6 +185,7 @@ def test_other_text_finds_the_same_where_no_token_overrules(tmp_path):
     assert [domain["full_windows"] for domain in section["domains"]] == [3, 0, 1]
 
 
+@pytest.mark.campaign
 @cases.each("windows", [0, 1])
 def test_fewer_than_two_full_windows(tmp_path, windows):
     text = random_text(windows + 1, windows)[: windows * (POSITIONS - 1) + 40]

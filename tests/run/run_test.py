@@ -116,6 +116,7 @@ def test_layers_stop_after_the_last_and_fill_the_others(
     assert record.done_layers == [0, 1]
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=29)
 def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
     run_planted(planted_store, sources, tmp_path / "study", windows_per_batch=3)
@@ -189,6 +190,7 @@ def test_what_a_resumed_run_finds_damaged_is_computed_again(
     assert logged_layers(path) == [0, 1, *again, 2]
 
 
+@pytest.mark.campaign
 def test_resume_begins_where_there_is_nothing(
     planted_store, sources, tmp_path, finished
 ):

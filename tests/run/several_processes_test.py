@@ -51,6 +51,7 @@ def path(tmp_path):
     return tmp_path / "study"
 
 
+@pytest.mark.campaign
 def test_one_ends_the_others_end_and_another_number_goes_on(folder, path):
     """Of two processes one is interrupted while the other is busy alone; three go on."""
     stop = functools.partial(_Signal, path, 1, signal.SIGTERM, "layer 0")

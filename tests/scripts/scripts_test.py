@@ -34,7 +34,17 @@ def finished(made):
 def test_study_writes_everything_and_names_its_figures(made, finished):
     assert made.said.startswith("layer  dead  certified  frequency  detectors n=1")
     assert " neurons are positional; " in made.said and "\nwrote " in made.said
-    assert made.said.endswith(f"wrote the page {finished / 'explorer/index.html'}\n")
+    page = f"wrote the page {finished / 'explorer/index.html'}\n\n"
+    before, _, timings = made.said.partition(page)
+    assert before
+    seconds = {line[:10].strip(): float(line[10:-2]) for line in timings.splitlines()}
+    *stages, whole = seconds
+    assert whole == "in all"
+    assert seconds[whole] == pytest.approx(sum(map(seconds.get, stages)), abs=0.5)
+    kept = json.loads((finished / "study.json").read_bytes())["seconds"]
+    assert stages == ["start", "model", "text", "layers", "analysis", "figures", "page"]
+    assert set(stages) - kept.keys() == {"page"}
+    assert seconds["layers"] == pytest.approx(kept["layers"], abs=0.06)
     assert any(made.programs.rglob("jit_step*"))
     assert {file.name for file in finished.iterdir()} == {
         "arrays",
@@ -201,6 +211,7 @@ def test_analyze_writes_elsewhere_and_leaves_the_study(finished, cache, tmp_path
     assert found < json.loads(before)["positions"]["positional"]
 
 
+@pytest.mark.campaign
 def test_analyze_in_place_with_the_same_thresholds_changes_nothing(finished, cache):
     before = (finished / "summary.json").read_bytes()
     done = run_script(cache, "analyze", f"--study={finished}")
@@ -215,6 +226,7 @@ def test_analyze_refuses_what_the_candidates_cannot_answer(finished, cache):
     assert "--candidate_coverage=65" in refused.stderr
 
 
+@pytest.mark.campaign
 def test_ablate_the_study_on_its_own_text_and_on_other(finished, cache, tmp_path):
     chosen = tmp_path / "neurons.csv"
     chosen.write_text("layer,neuron\n0,899\n3,4\n3,5\n")
@@ -270,6 +282,7 @@ def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tm
     assert "\nFigures not drawn: " in done.stdout
 
 
+@pytest.mark.campaign
 def test_convert_without_a_device(cache, tmp_path):
     store = tmp_path / "store"
     model = demo.model_directory()

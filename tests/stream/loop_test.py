@@ -182,6 +182,7 @@ def test_one_executable_serves_all_layers_and_runs(model, caplog):
     assert len([line for line in compiled if "jit(step)" in line]) == 1
 
 
+@pytest.mark.campaign
 @cases.each("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_are_computed_in_sixteen_bits(model, dtype):
     text = make_text()

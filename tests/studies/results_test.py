@@ -236,6 +236,7 @@ def test_what_is_no_finished_study_is_refused(tmp_path):
         results.open_study(str(tmp_path / "study"))
 
 
+@pytest.mark.campaign
 def test_tables_without_rows_have_their_columns(folder, tmp_path):
     silent = planted.layer()
     planted.write_store(tmp_path / "store", [silent] * 4, MODEL)

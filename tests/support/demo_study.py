@@ -38,7 +38,7 @@ class Made:
         self.said = said.read_text()
 
     def _make(self) -> subprocess.CompletedProcess[str]:
-        flags = [f"--study={self.path}", f"--max_tokens={MAX_TOKENS}"]
+        flags = [f"--study={self.path}", f"--max_tokens={MAX_TOKENS}", "--timings"]
         # A variable, so that it starts as a user's does.
         compiled = f"--compilation_cache={self.programs}"
         return run_script(self.cache, "study", *flags, compiled, PYTHONHASHSEED="0")

@@ -48,6 +48,7 @@ def plain():
     return losses_of(PLAIN, 4)
 
 
+@pytest.mark.campaign
 @cases.each(
     "variant",
     [{}, {"positions": "none", "do_layer_norm_before": False}],

@@ -89,9 +89,11 @@ def test_three_updates_agree_with_torch(variant, clip, tmp_path):
     assert max(norms) > clip
 
     mesh = devices.make_mesh()
-    params = jax.device_put(params, devices.replicated(mesh))
     adam = jax.jit(optimizer.make(chosen).init)(params)
-    state = step.State(jax.numpy.int32(0), params, adam)
+    # As the update leaves it, or it would be compiled twice.
+    state = jax.device_put(
+        step.State(jax.numpy.int32(0), params, adam), devices.replicated(mesh)
+    )
     for windows, loss, norm in zip(batches, losses, norms, strict=True):
         placed = step.put_windows(mesh, windows.astype(np.int32), 1)
         state, metrics = step.update(config, chosen, mesh, state, placed)

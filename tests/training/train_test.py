@@ -219,6 +219,7 @@ def test_something_else_in_the_way_is_left_alone(tmp_path):
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.campaign
 def test_a_study_takes_a_training_directory_and_a_step(folder, tmp_path):
     def study(step):
         return run_script(
