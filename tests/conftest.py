@@ -1,12 +1,17 @@
 """Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`.
 
 Tests compile the same programs time and again, as do the processes that they start: all share one cache
-of them, which is empty when the tests begin and gone when they end.
+of them, which is empty when the tests begin and gone when they end. Most of them run for milliseconds, so they are
+compiled fast; with --campaign, with JAX_DISABLE_MOST_OPTIMIZATIONS=0, and in tests of parity, as users' are.
 """
 
 import os
+import sys
 import tempfile
 
+# Processes of pytest-xdist inherit the choice of the one that was given the flags.
+if not {"--campaign", "PYTEST_XDIST_WORKER"} & {*sys.argv, *os.environ}:
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _COMPILED = tempfile.TemporaryDirectory(prefix="jaxneurons-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
@@ -42,6 +47,15 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("campaign")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.fixture
+def optimized():
+    """Programs are compiled as users' are."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

@@ -38,12 +38,14 @@ def names(tmp_path_factory):
     return names | {"folder": folder}
 
 
+@pytest.mark.campaign
 def test_a_study_is_made_and_read(names):
     assert len(names["neurons"]) == 4 * 1024
     assert names["dead_share"].between(0, 1).all() and len(names["dead_share"]) == 4
     assert names["counts"].sum() > 0
 
 
+@pytest.mark.campaign
 def test_the_model_runs_with_real_weights_and_is_differentiable(names):
     config = names["model"].config
     assert names["logits"].shape == (8, 64, config.vocab_size)
@@ -54,6 +56,7 @@ def test_the_model_runs_with_real_weights_and_is_differentiable(names):
     assert abs(names["saliency"]).max() > 0
 
 
+@pytest.mark.campaign
 def test_a_statistic_of_ones_own_is_counted(names):
     firing = names["result"].arrays["activation_count"].sum("domain")
     together = names["found"]["together"]
@@ -61,6 +64,7 @@ def test_a_statistic_of_ones_own_is_counted(names):
     assert (together.diagonal() == firing.sel(layer=names["layer"])).all()
 
 
+@pytest.mark.campaign
 def test_the_page_of_a_study_lists_its_arrays_and_files(names):
     page = (README.parent / "jaxneurons" / "studies" / "README.md").read_text()
     named = set(re.findall(r"`(\w+(?:\{n\}\w+)?)`", page))

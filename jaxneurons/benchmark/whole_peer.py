@@ -1,14 +1,12 @@
 """Transformers' side of `whole_process`, as somebody would write it: a Hugging Face directory and text in, counts out.
 
-    python -m jaxneurons.benchmark.whole_peer --model=DIR --out=counts.npz
-
 It reads the embedded text, tokenizes and cuts it as a study does, and counts at every fc1 how often each neuron is
 active, the least that a study of neurons needs.
 """
 
-import argparse
 import gzip
 import json
+import sys
 
 import numpy as np
 import torch
@@ -20,27 +18,21 @@ from jaxneurons.command import allocator
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    for name in ("model", "out", "dtype"):
-        parser.add_argument(f"--{name}", required=True)
-    for name in ("window", "max_tokens", "windows_per_batch"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--no_onednn", action="store_true")
-    given = parser.parse_args()
+    given = json.loads(sys.argv[1])
     # As good as ours: it keeps freed memory.
     allocator.keep_freed_memory()
-    torch.backends.mkldnn.enabled = not given.no_onednn
+    torch.backends.mkldnn.enabled = given["onednn"]
     model = transformers.OPTForCausalLM.from_pretrained(
-        given.model, attn_implementation="sdpa", dtype=getattr(torch, given.dtype)
+        given["model"], attn_implementation="sdpa", dtype=getattr(torch, given["dtype"])
     ).eval()
-    windows = _windows(given.model, given.window, given.max_tokens)
+    windows = _windows(given["model"], given["window"], given["max_tokens"])
     config = model.config
     counts = torch.zeros(config.num_hidden_layers, config.ffn_dim, dtype=torch.int64)
     add = peers.hooked(model)
     with torch.inference_mode():
-        for batch in torch.from_numpy(windows).split(given.windows_per_batch):
+        for batch in torch.from_numpy(windows).split(given["windows_per_batch"]):
             add(batch, counts)
-    np.savez(given.out, counts=counts.numpy())
+    np.savez(given["out"], counts=counts.numpy())
 
 
 def _windows(model: str, window: int, most: int) -> np.ndarray:

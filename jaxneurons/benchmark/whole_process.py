@@ -6,6 +6,7 @@ torch multiply matrices, on which the comparison depends.
 """
 
 import importlib.util
+import json
 import os
 import pathlib
 import resource
@@ -28,11 +29,8 @@ from jaxneurons.disk import strict_json
 from jaxneurons.store import random_model, reading, writing
 
 OURS = "ours"
-# By name, the flags of `whole_peer`.
-PEERS: Mapping[str, tuple[str, ...]] = {
-    "transformers, sdpa": (),
-    "transformers, sdpa, without oneDNN": ("--no_onednn",),
-}
+# By name, whether torch multiplies by oneDNN, which it does by itself.
+PEERS = {"transformers, sdpa": True, "transformers, sdpa, without oneDNN": False}
 # By name, the library that multiplies.
 PRODUCTS = {"product, JAX": "jax", "product, torch": "torch"}
 SIZE = 2048
@@ -42,21 +40,30 @@ def contenders(workload: Workload, folder: pathlib.Path) -> list[Contender]:
     """Ours, and with torch theirs; the model is written into the folder, where each process has its files."""
     model = folder / "model"
     _write_model(workload, model)
-    size = [f"--window={workload.window}", f"--max_tokens={workload.tokens}"]
-    batch = f"--windows_per_batch={workload.windows_per_batch}"
-    study = pathlib.Path(__file__).parents[2] / "scripts" / "study.py"
+    both = {
+        "model": model,
+        "dtype": workload.dtype,
+        "window": workload.window,
+        "max_tokens": workload.tokens,
+        "windows_per_batch": workload.windows_per_batch,
+    }
     # A cache of compiled programs is warm from the second study of a shape on; nothing else is kept.
-    own = [
-        *(str(study), f"--model={model}", "--study={}/study", "--cache={}/cache"),
-        *(f"--compilation_cache={folder / 'programs'}", "--nosuppression"),
-        *("--noexplorer", f"--dtype={workload.dtype}", batch, *size),
-        *(f"--corpus={name}={path}" for name, path in demo.sources()),
-    ]
-    commands = {OURS: own}
+    own = both | {
+        "study": "{}/study",
+        "cache": "{}/cache",
+        "compilation_cache": folder / "programs",
+        "suppression": False,
+        "explorer": False,
+    }
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "study.py"
+    given = [f"--{name}={value}" for name, value in own.items()]
+    given += [f"--corpus={name}={path}" for name, path in demo.sources()]
+    commands = {OURS: [str(script), *given]}
     if importlib.util.find_spec("torch"):
-        peer = ["-m", "jaxneurons.benchmark.whole_peer", f"--model={model}"]
-        peer += ["--out={}/counts.npz", f"--dtype={workload.dtype}", batch, *size]
-        commands |= {name: [*peer, *flags] for name, flags in PEERS.items()}
+        for name, onednn in PEERS.items():
+            peer = both | {"model": str(model), "out": "{}/counts.npz"}
+            arguments = json.dumps(peer | {"onednn": onednn})
+            commands[name] = ["-m", "jaxneurons.benchmark.whole_peer", arguments]
     return [
         *(Contender(n, __name__, (folder, command)) for n, command in commands.items()),
         *(
@@ -68,12 +75,12 @@ def contenders(workload: Workload, folder: pathlib.Path) -> list[Contender]:
 
 
 def make(folder: pathlib.Path, command: list[str]) -> Callable[[], dict[str, Any]]:
-    """Runs a command of Python, once to compile and to read files into memory; `{}` in it is a new folder."""
+    """Runs a command of Python, once to compile and to read files into memory; `{}/` in it is a new folder."""
 
     def run() -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=folder) as new:
             before = _child_cpu()
-            given = [each.replace("{}", new) for each in command]
+            given = [each.replace("{}/", f"{new}/") for each in command]
             began = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, *given],

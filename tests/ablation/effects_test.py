@@ -97,6 +97,7 @@ def test_triggers_that_do_not_occur_are_said(study, tmp_path):
     writing.write(found, tmp_path / "out")
 
 
+@pytest.mark.campaign
 def test_dead_neurons_change_no_bit_whatever_they_would_write(study):
     """Certified dead here; their rows are made large, or nothing could change."""
     chosen = named_sets.find(study, "certified_dead").neurons

@@ -17,6 +17,7 @@ from jaxneurons.store import reading
 from jaxneurons.text.windows import Windows
 from tests.support import cases, tiny_models
 
+pytestmark = pytest.mark.usefixtures("optimized")
 VARIANTS = [
     *((tiny_models.random_model, name) for name in tiny_models.VARIANTS),
     (tiny_models.random_gpt2, None),
@@ -113,7 +114,7 @@ def our_logits(model, tokens, edit):
     return np.asarray(model.logits(x))
 
 
-FEW = [each for each in VARIANTS if each[1] in ("pre_norm", "350m")]
+FEW = [each for each in VARIANTS if each[1] == "350m"]
 
 
 @cases.each("make, variant", VARIANTS, every_day=FEW)

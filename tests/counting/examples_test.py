@@ -72,7 +72,7 @@ def rows(found, name, neuron):
 
 
 # Few shapes, since each is compiled.
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     batches=st.integers(1, 4),

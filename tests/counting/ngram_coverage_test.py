@@ -125,7 +125,7 @@ def one_window(text):
 def test_every_batch_size_and_budget_gives_the_same_arrays():
     case = random_case(0, 5, 40, 70, 30, 0.2)
     wanted = count(*case)
-    for settings in ({"batch_size": 2}, {"memory_bytes": 1}):
+    for settings in ({"batch_size": 2, "memory_bytes": 1},):
         arrays = count(*case, **settings)
         assert arrays.keys() == wanted.keys()
         for name in wanted:

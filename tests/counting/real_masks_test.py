@@ -30,6 +30,7 @@ def demo_study(demo_store, tmp_path_factory):
     )
 
 
+@pytest.mark.campaign
 def test_trained_model_by_brute_force(demo_study):
     record, masks = demo_study
     assert len(record.read("tokens")) > 17
@@ -44,6 +45,7 @@ def test_trained_model_by_brute_force(demo_study):
     mask_oracle.assert_information(record, masks, chosen)
 
 
+@pytest.mark.campaign
 def test_masks_are_those_of_transformers(demo_study):
     """On the text of the study, wherever the pre-activation is not within rounding of 0."""
     torch = pytest.importorskip("torch")

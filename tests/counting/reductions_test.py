@@ -42,7 +42,7 @@ def reduce_in_batches(reduction, data, size):
     return reduction.finalize(state)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
 def test_activation_counts(seed, size):
     data = random_data(seed)
@@ -58,7 +58,7 @@ def test_activation_counts(seed, size):
     assert found["activation_count"].dtype == np.int64
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
 def test_position_counts(seed, size):
     data = random_data(seed)

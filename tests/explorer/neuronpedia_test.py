@@ -116,7 +116,6 @@ def without_quantiles(body):
     return json.loads(re.sub(empty, "", json.dumps(body)))
 
 
-@pytest.mark.campaign
 @pytest.mark.parametrize("name", ["study", "bare"])
 def test_each_batch_is_what_the_package_uploads(name, request, tmp_path, posted):
     neuronpedia.write(request.getfixturevalue(name), tmp_path / "out")

@@ -66,6 +66,7 @@ def test_copies_that_fill_their_disk(folder, disk, tmp_path):
     assert not any(disk.iterdir())
 
 
+@pytest.mark.campaign
 @pytest.mark.fault(case=13)
 def test_a_study_that_fills_its_disk(folder, disk, campaign):
     stops = []

@@ -13,6 +13,7 @@ from jaxneurons.store import reading
 from tests.support import cases, tiny_models
 
 TOLERANCE = 1e-4
+pytestmark = pytest.mark.usefixtures("optimized")
 VARIANTS = {name: {} for name in tiny_models.VARIANTS} | {
     # Longer than a chunk of queries, and not a multiple of it.
     "pre_norm": {},

@@ -119,6 +119,7 @@ def test_top_examples_of_the_embedded_model(embedded):
         )
 
 
+@pytest.mark.campaign
 def test_random_examples_come_in_one_order_for_all_neurons(embedded):
     study, activations = embedded
     later = graphlib.TopologicalSorter()

@@ -60,6 +60,7 @@ def test_overfits_one_batch(variant):
     assert losses[-1] < 0.05
 
 
+@pytest.mark.campaign
 def test_parts_and_recomputing_change_nothing(plain):
     chosen = dataclasses.replace(PLAIN, accumulation=4, remat=True)
     np.testing.assert_allclose(plain, losses_of(chosen, 4), rtol=1e-5)
@@ -72,6 +73,7 @@ def test_bfloat16_is_near_float32(plain):
     assert plain != rounded
 
 
+@pytest.mark.campaign
 def test_dropout_is_a_function_of_its_key():
     params = parameters.initialize(CONFIG, jax.random.key(0), 0.1)
     losses = jax.jit(
