@@ -101,7 +101,9 @@ def _mode(folder: pathlib.Path) -> tuple[str, Any]:
     if asked == ["profile"]:
         return "profile", run.profile_mode(places.local(_PROFILE.value))
     if asked == ["whole_process"]:
-        return "whole_process", run.whole_process_mode(folder)
+        return "whole_process", run.whole_process_mode(
+            pathlib.Path(__file__).with_name("study.py"), folder
+        )
     if asked:
         return asked[0], {"scaling": run.SCALING, "roofline": run.ROOFLINE}[asked[0]]
     kept = _PEERS_KEEP_MEMORY.value

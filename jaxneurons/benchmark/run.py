@@ -55,10 +55,10 @@ def profile_mode(trace: pathlib.Path) -> Mode:
     )
 
 
-def whole_process_mode(folder: pathlib.Path) -> Mode:
-    """Whole studies beside transformers; the folder, which is empty, takes what they read and write."""
+def whole_process_mode(script: pathlib.Path, folder: pathlib.Path) -> Mode:
+    """Whole runs of study.py beside transformers; the folder, which is empty, takes what they read and write."""
     return Mode(
-        lambda workload: whole_process.contenders(workload, folder),
+        lambda workload: whole_process.contenders(workload, script, folder),
         whole_process.summarize,
         whole_process.to_markdown,
     )

@@ -25,7 +25,6 @@ from jaxneurons.benchmark import products, table
 from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.processes import Contender, Result
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.disk import strict_json
 from jaxneurons.store import random_model, reading, writing
 
 OURS = "ours"
@@ -36,8 +35,10 @@ PRODUCTS = {"product, JAX": "jax", "product, torch": "torch"}
 SIZE = 2048
 
 
-def contenders(workload: Workload, folder: pathlib.Path) -> list[Contender]:
-    """Ours, and with torch theirs; the model is written into the folder, where each process has its files."""
+def contenders(
+    workload: Workload, script: pathlib.Path, folder: pathlib.Path
+) -> list[Contender]:
+    """Ours, which is study.py, and with torch theirs; the folder takes the model and what each process writes."""
     model = folder / "model"
     _write_model(workload, model)
     both = {
@@ -55,9 +56,8 @@ def contenders(workload: Workload, folder: pathlib.Path) -> list[Contender]:
         "suppression": False,
         "explorer": False,
     }
-    script = pathlib.Path(__file__).parents[2] / "scripts" / "study.py"
-    given = [f"--{name}={value}" for name, value in own.items()]
-    given += [f"--corpus={name}={path}" for name, path in demo.sources()]
+    flags = [*own.items(), *(("corpus", f"{n}={path}") for n, path in demo.sources())]
+    given = [f"--{name}={value}" for name, value in flags]
     commands = {OURS: [str(script), *given]}
     if importlib.util.find_spec("torch"):
         for name, onednn in PEERS.items():
@@ -98,7 +98,7 @@ def make(folder: pathlib.Path, command: list[str]) -> Callable[[], dict[str, Any
                 raise errors.JaxneuronsError(done.stderr)
             said = pathlib.Path(new, "study", "study.json")
             if said.exists():
-                content = strict_json.parse(said.read_bytes(), str(said), ValueError)
+                content = json.loads(said.read_bytes())
                 found["stages"] = content["seconds"]
         return found
 

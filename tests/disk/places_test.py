@@ -51,7 +51,7 @@ def test_a_place_is_named_as_files_are():
 @cases.each(
     "scheme, listens, slow",
     [("s3", False, 0.2), ("gs", False, 0.2), ("s3", True, 0.2), ("gs", True, 6)],
-    every_day=[("s3", False, 0.2), ("gs", True, 6)],
+    every_day=[("gs", True, 6)],
 )
 def test_a_host_that_does_not_answer(scheme, listens, slow, monkeypatch, caplog):
     with socket.socket() as host:

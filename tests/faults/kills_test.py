@@ -33,9 +33,9 @@ def test_killed_at_random_instants(folder, tmp_path, campaign):
     dying.run(_study, folder, tmp_path / "timed")
     longest = time.monotonic() - began
     kills = studies = 0
-    while kills < (50 if campaign else 2):
+    while kills < (50 if campaign else 1):
         path = tmp_path / f"study{studies}"
-        for _ in range(5):
+        for _ in range(5 if campaign else 1):
             if dying.run(_study, folder, path, seconds=random.uniform(0, longest)):
                 break
             kills += 1
