@@ -6,6 +6,7 @@ inserted where it belongs. Order is by value, ties by window, or by a fixed pseu
 the window, so that any split of the text gives the same bits.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -79,14 +80,16 @@ def examples(number: int, neurons: int) -> Reduction:
         top, random = jax.device_get(state)
         return _arrays("example", top) | _arrays("random_example", random)
 
-    @jax.jit
-    def merged(states: State) -> State:
-        return tuple(_merged(states_of_kind, number) for states_of_kind in states)
-
     def merge(states: State) -> State:
-        return merged(devices.everywhere(states))
+        return merge_states(devices.everywhere(states), number)
 
     return Reduction(init, update, finalize, merge)
+
+
+@functools.partial(jax.jit, static_argnames="number")
+def merge_states(states: State, number: int) -> State:
+    """The best `number` of each kind of what all devices, along axis 0, have found."""
+    return tuple(_merged(states_of_kind, number) for states_of_kind in states)
 
 
 def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Array]:

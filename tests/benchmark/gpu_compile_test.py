@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxneurons import errors
-from jaxneurons.benchmark.gpu import compilation, programs
+from jaxneurons import devices, errors
+from jaxneurons.benchmark.gpu import compilation, compiling, programs, sizes
 from jaxneurons.counting import packed_bits
 from tests.support.helpers import REPOSITORY
 
@@ -33,6 +33,27 @@ def test_a_mask_in_32_bits_is_seen_and_not_inside_a_kernel():
     packed = read(lambda mask: packed_bits.pack(mask, 3))
     assert packed.integers == 64 * 3 and packed.kernels >= 1
     assert not packed.has_relu and packed.calls == {}
+
+
+def test_programs_are_held_against_the_plan():
+    """On a CPU, whose compiler does not add the bias in the product: the fault is seen."""
+    found = list(
+        compiling.compile_all(
+            devices.make_mesh(1), sizes.TOY.shapes, ["float32"], "highest"
+        )
+    )
+    names = [each.name for each in found]
+    assert names[:3] == [
+        "step, nothing counted",
+        "step, everything counted",
+        "attention",
+    ]
+    assert names[-1] == "3-grams covering" and len(names) == 3 + 3 + 9
+    for each in found:
+        is_step = each.name.startswith("step")
+        fault = "bias and ReLU are apart from the product"
+        assert (fault in each.faults) == is_step
+        assert each.program.temporaries >= 0 and each.program.kernels >= 0
 
 
 @pytest.mark.skipif(HAS_COMPILER, reason="XLA's compiler for CUDA is here")

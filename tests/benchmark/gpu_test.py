@@ -105,7 +105,6 @@ def test_what_cannot_be_checked_is_refused(monkeypatch, chosen, message):
         run.run(*chosen, 60.0, None, print)
 
 
-@pytest.mark.campaign
 def test_a_layers_end_and_a_step_are_timed():
     figures = [
         *speed.layer_step(sizes.TOY, "toy"),

@@ -6,13 +6,16 @@ In: a target, published sizes and types. Out: a table, with a line for each faul
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from jax.sharding import Mesh
 
 from jaxneurons.benchmark import table
 from jaxneurons.benchmark.gpu import compilation, programs
 from jaxneurons.benchmark.gpu.compilation import Program
 from jaxneurons.benchmark.workload import Workload
+from jaxneurons.config import PUBLISHED, Config
 from jaxneurons.disk import files
 from jaxneurons.run import memory_plan, settings
 
@@ -77,7 +80,8 @@ def run(
     if out:
         files.refuse_existing(out, "what was compiled")
     found = []
-    for each in compile_all(target, sizes, dtypes, precision):
+    mesh, models = programs.make_mesh(target), {n: PUBLISHED[n] for n in sizes}
+    for each in compile_all(mesh, models, dtypes, precision):
         found.append(each)
         say(f"{each.size} {each.dtype} {each.name}: {each.seconds:.0f} s")
     if out:
@@ -89,13 +93,12 @@ def run(
 
 
 def compile_all(
-    target: str, sizes: Sequence[str], dtypes: Sequence[str], precision: str
+    mesh: Mesh, models: Mapping[str, Config], dtypes: Sequence[str], precision: str
 ) -> Iterator[Compiled]:
-    """Compiles the steps, attention and, once for each size, a layer's end."""
-    mesh = programs.make_mesh(target)
-    for size in sizes:
+    """Compiles the steps, attention and, once for each model, a layer's end, for the one device of a mesh."""
+    for size, config in models.items():
         for dtype in dtypes:
-            case = programs.make_case(size, dtype)
+            case = programs.make_case(config, dtype)
             for counted in programs.COUNTED:
                 of_type = precision if dtype == "float32" else "highest"
                 lowered = programs.lower_step(case, counted, mesh, of_type)

@@ -17,7 +17,7 @@ from jaxneurons import devices, errors, terms
 from jaxneurons.benchmark import ours, workload
 from jaxneurons.benchmark.gpu import targets
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.config import PRECISIONS, PUBLISHED
+from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.counting import (
     examples,
     ngram_counts,
@@ -120,11 +120,12 @@ def lower_ends(
         statistics.begin_position_information, windows=[case.windows]
     )
     yield "position information", jax.jit(inform).lower(lay(shape, "uint32")), 1
-    kept = examples.examples(paper.KEPT.examples, neurons)
+    number = paper.KEPT.examples
+    kept = examples.examples(number, neurons)
     slots = jax.tree.map(
         lambda leaf: lay((1, *leaf.shape), leaf.dtype), jax.eval_shape(kept.init)
     )
-    yield "examples merged", jax.jit(kept.merge).lower(slots), 1
+    yield "examples merged", examples.merge_states.lower(slots, number), 1
     yield from _lower_ngrams(case, mesh, ngram_bytes)
 
 
@@ -173,13 +174,13 @@ def _lower_ngrams(
         yield f"{n}-grams covering", covering, 2 * blocks.number
 
 
-def make_case(name: str, dtype: str, tokens: int = 65536) -> Workload:
-    """A published size on batches of 8 windows of 2,048 tokens."""
+def make_case(config: Config, dtype: str) -> Workload:
+    """A model on 65,536 tokens, in batches of 8 windows of 2,048 or its longest context."""
     return workload.checked(
-        PUBLISHED[name],
+        config,
         layers=1,
-        tokens=tokens,
-        window=2048,
+        tokens=65536,
+        window=min(2048, config.max_position_embeddings),
         windows_per_batch=8,
         dtype=dtype,
     )
