@@ -54,7 +54,6 @@ def test_a_wrong_block_would_be_seen(monkeypatch):
     assert next(f.value for f in found if "true float32: error" in f.name) > 1
 
 
-@pytest.mark.campaign
 def test_integers_that_differ_are_named():
     assert list(exactness.integers(sizes.TOY))[1].value == "none"
     there = {"count": np.arange(3), "value": np.array([1, np.nan])}
