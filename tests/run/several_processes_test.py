@@ -51,6 +51,12 @@ def path(tmp_path):
     return tmp_path / "study"
 
 
+def test_two_processes_tell_each_other_what_they_have(path):
+    """And an error of the first one is one of both."""
+    assert _codes(2, _run, path.parent, path, None, _exchange) == [0, 0]
+    assert _codes(2, _run, path.parent, path, None, _fail_first) == [2, 2]
+
+
 @pytest.mark.campaign
 def test_one_ends_the_others_end_and_another_number_goes_on(folder, path):
     """Of two processes one is interrupted while the other is busy alone; three go on."""
@@ -160,6 +166,21 @@ def _run(folder, path, make_progress, then=lambda *_: None, *arguments):
         then(folder, path, *arguments)
 
     main()
+
+
+def _exchange(folder, path):
+    index = int(os.environ["SLURM_PROCID"])
+    assert processes.exchange({"index": index}) == [{"index": 0}, {"index": 1}]
+    made = processes.from_first(lambda: index + 7)
+    assert made == 7
+    assert processes.is_first() == (index == 0)
+
+
+def _fail_first(folder, path):
+    def fail():
+        raise errors.UsageError("only the first one knows")
+
+    processes.from_first(fail)
 
 
 def _study(folder, path, progress=None, **chosen):
