@@ -148,7 +148,7 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
 def _timings(seconds: Mapping[str, float]) -> str:
     """A table of where the time went."""
     rows = {**seconds, "in all": sum(seconds.values())}
-    return "\n".join(f"{name:10}{each:8.1f} s" for name, each in rows.items())
+    return "\n".join(f"{name:12}{each:8.1f} s" for name, each in rows.items())
 
 
 if __name__ == "__main__":

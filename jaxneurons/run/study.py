@@ -99,10 +99,11 @@ def study(
         MismatchError: two processes have another model, text or setting.
         InterruptedRunError: Ctrl-C or SIGTERM; `resume=True` continues.
     """
-    check_kinds(model, text)
     resources, progress = resources or Resources(), progress or Progress()
     if not processes.is_first():
         progress = Progress(shown=False)
+    progress.stage("preparation")
+    check_kinds(model, text)
     chosen = settings.resolve(
         model.config,
         window=text.tokens.shape[1],

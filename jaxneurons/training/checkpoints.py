@@ -14,10 +14,16 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-from orbax.checkpoint.experimental import v1 as ocp
 
 from jaxneurons import errors
 from jaxneurons.disk import arrays, files
+
+
+def _orbax() -> Any:
+    """Its v1 interface: half a second to import, which a study of what was not trained here need not wait."""
+    from orbax.checkpoint.experimental import v1
+
+    return v1
 
 
 class Writer:
@@ -30,6 +36,7 @@ class Writer:
     """
 
     def __init__(self, directory: pathlib.Path, run: str, keep: Sequence[int] = ()):
+        ocp = _orbax()
         policies = ocp.training.preservation_policies
         self._directory = directory.absolute()
         self._run = run
@@ -88,7 +95,7 @@ def load(
     Raises:
         CheckpointError: it is damaged, or of another run.
     """
-    path = directory.absolute() / str(step)
+    path, ocp = directory.absolute() / str(step), _orbax()
     try:
         metadata = ocp.checkpointables_metadata(path).custom_metadata or {}
         # One by one: of items loaded together, one that fails leaves the others unawaited.

@@ -37,12 +37,15 @@ def test_study_writes_everything_and_names_its_figures(made, finished):
     page = f"wrote the page {finished / 'explorer/index.html'}\n\n"
     before, _, timings = made.said.partition(page)
     assert before
-    seconds = {line[:10].strip(): float(line[10:-2]) for line in timings.splitlines()}
+    seconds = {line[:12].strip(): float(line[12:-2]) for line in timings.splitlines()}
     *stages, whole = seconds
     assert whole == "in all"
     assert seconds[whole] == pytest.approx(sum(map(seconds.get, stages)), abs=0.5)
     kept = json.loads((finished / "study.json").read_bytes())["seconds"]
-    assert stages == ["start", "model", "text", "layers", "analysis", "figures", "page"]
+    assert stages == [
+        *("start", "model", "text", "preparation"),
+        *("layers", "analysis", "figures", "page"),
+    ]
     assert set(stages) - kept.keys() == {"page"}
     assert seconds["layers"] == pytest.approx(kept["layers"], abs=0.06)
     assert any(made.programs.rglob("jit_step*"))
