@@ -5,6 +5,7 @@ parameters, and keeps LayerNorm, attention scores and softmax in float32.
 """
 
 import functools
+from collections.abc import Mapping
 
 import chex
 import flax.linen as nn
@@ -146,7 +147,9 @@ class Block(nn.Module):
         return feed_forward_norm(x + dropout(update)), activation
 
 
-def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+# What reads a model, checks it and plans its memory asks for them, and each time the block would be traced.
+@functools.cache
+def parameter_shapes(config: Config) -> Mapping[str, tuple[int, ...]]:
     """Parameter paths of one layer, joined with "/", and their shapes."""
     x = jax.ShapeDtypeStruct((1, 1, config.hidden_size), jnp.float32)
     # A key made here, or attention that asks what device there is, would start one.

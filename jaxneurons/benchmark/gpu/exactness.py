@@ -81,11 +81,11 @@ def _case(sizes: Sizes, head_size: int) -> Workload:
 
 def _float16_parameters(config: Config) -> tuple[Any, list[Any]]:
     """Parameters as they are published, so that none is rounded but by bfloat16."""
-    shapes = [embed.parameter_shapes(config)]
-    shapes += [block.parameter_shapes(config)] * config.num_hidden_layers
+    layers = [block.parameter_shapes(config)] * config.num_hidden_layers
+    shapes = [embed.parameter_shapes(config), *layers]
     made = [ours.random_parameters(each, seed) for seed, each in enumerate(shapes)]
-    embedding, *layers = jax.tree.map(lambda p: np.asarray(p, np.float16), made)
-    return embedding, layers
+    embedding, *rest = jax.tree.map(lambda p: np.asarray(p, np.float16), made)
+    return embedding, rest
 
 
 def _float64(params: Any) -> Any:
