@@ -125,3 +125,16 @@ def test_heads_are_cut_as_torch_cuts_them():
             np.testing.assert_array_equal(
                 output[head, element], weight[:, head * 6 + element]
             )
+
+
+def test_queries_keys_and_values_of_gpt2_are_the_thirds_of_one_tensor():
+    weight = np.arange(24 * 72).reshape(24, 72)
+    for name, tensor in (("weight", weight), ("bias", np.arange(72))):
+        matches = GPT2.match(f"transformer.h.0.attn.c_attn.{name}")
+        found = {match.row.path.split("/")[1]: match.row for match in matches}
+        for third, part in enumerate(["query", "key", "value"]):
+            assert key_map.source_shape(found[part], CONFIG) == tensor.shape
+            moved = key_map.transform(found[part], CONFIG, tensor)
+            assert moved.shape[-2:] == (4, 6)
+            wanted = tensor[..., 24 * third : 24 * (third + 1)]
+            np.testing.assert_array_equal(moved.ravel(), wanted.ravel())
