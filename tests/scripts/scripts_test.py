@@ -246,7 +246,6 @@ def test_ablate_the_study_on_its_own_text_and_on_other(finished, cache, tmp_path
     assert (taken.returncode, taken.stderr.count("\n")) == (73, 1)
 
 
-@pytest.mark.campaign
 def test_ablate_on_other_text(finished, cache, tmp_path):
     chosen = tmp_path / "neurons.csv"
     chosen.write_text("layer,neuron\n0,899\n3,4\n3,5\n")
