@@ -201,7 +201,7 @@ def test_section_takes_the_clearest_example_and_the_layer_of_most_ranges():
     count = planted_layer(2048, windows)
     fainter = count[:, :, [1, 1]].copy()
     fainter[:, :1024] = 500
-    twice = np.concatenate([fainter, count, count], axis=2)
+    twice = np.concatenate([fainter, count, count, fainter], axis=2)
     layers = [
         position_patterns.analyze_layer(layer, part, windows, CRITERIA).summary
         for layer, part in enumerate([fainter, count, twice])
