@@ -76,11 +76,11 @@ def count(bits: jax.Array, owners: jax.Array, shape: ngrams.LayoutShape) -> Coun
         fields = bits[first : first + words]
         histogram = histogram.at[:size].add(packed_bits.histogram(fields, size))
         first += words
+    # Told that owners are sorted, XLA writes a GPU kernel as long as a row, which takes minutes to compile.
     frequent = jax.ops.segment_sum(
         jax.lax.population_count(bits[first:]).astype(jnp.int32),
         owners,
         shape.frequent,
-        indices_are_sorted=True,
     )
     total = _sum(histogram * _values()) + _sum(frequent)
     return Counts(histogram, frequent, total)
