@@ -119,7 +119,12 @@ class StudyMachine(stateful.RuleBasedStateMachine):
     def finish(self, really):
         if really == 0 and self._resumable():
             steps["finish"] += 1
-            opening.resume(self.path, small_study.IDENTITY).finish()
+            study = opening.resume(self.path, small_study.IDENTITY)
+            if any((name, "zarr.json") in self.damaged for name in LAYERED):
+                with pytest.raises(errors.StudyError, match=r"zarr\.json"):
+                    study.finish()
+                return
+            study.finish()
             self.complete = True
 
     @stateful.invariant()
