@@ -144,7 +144,8 @@ def _compiled(
             faults.append("a mask is written in 32 bits")
         if not program.has_relu:
             faults.append("bias and ReLU are apart from the product")
-    dtype = case.dtype if planned is not None or name == "attention" else ""
+    # Only steps and attention are compiled for each type.
+    dtype = case.dtype if name.startswith("step") or name == "attention" else ""
     return Compiled(size, dtype, name, program, planned, runs, faults, seconds)
 
 
