@@ -97,7 +97,9 @@ def _mode(folder: pathlib.Path) -> tuple[str, Any]:
     if len(asked) > 1:
         raise errors.UsageError(f"--{' and --'.join(asked)} exclude each other.")
     if asked and _PEERS_KEEP_MEMORY.value:
-        raise errors.UsageError(f"--peers_keep_memory: not with --{asked[0]}.")
+        raise errors.UsageError(
+            f"--peers_keep_memory and --{asked[0]} exclude each other."
+        )
     if asked == ["profile"]:
         return "profile", run.profile_mode(places.local(_PROFILE.value))
     if asked == ["whole_process"]:

@@ -1,8 +1,8 @@
 """Strict JAX for every test: no silent rank or type promotion, full-precision products; and `--campaign`.
 
 Tests compile the same programs time and again, as do the processes that they start: all share one cache
-of them, which is empty when the tests begin and gone when they end. Most of them run for milliseconds, so they are
-compiled fast; with --campaign, with JAX_DISABLE_MOST_OPTIMIZATIONS=0, and in tests of parity, as users' are.
+of them, which is empty when the tests begin and gone when they end. Most of them run for milliseconds, so JAX
+does without most optimizations, but in tests of parity, with --campaign, and with JAX_DISABLE_MOST_OPTIMIZATIONS=0.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 # Processes of pytest-xdist inherit the choice of the one that was given the flags.
-if not {"--campaign", "PYTEST_XDIST_WORKER"} & {*sys.argv, *os.environ}:
+if "--campaign" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _COMPILED = tempfile.TemporaryDirectory(prefix="jaxneurons-tests-")

@@ -146,7 +146,7 @@ def _serve(connection: Connection, contender: Contender) -> None:
     connection.send("ready")
     while connection.recv():
         connection.send(_measure(measured))
-    connection.send(_peak_bytes())
+    connection.send(peak_bytes(resource.RUSAGE_SELF))
 
 
 def best(call: Callable[[], Any], times: int = 10) -> dict[str, Any]:
@@ -170,7 +170,8 @@ def _measure(measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_bytes(whose: int) -> int:
+    """The most memory that this process, or one of its children, ever held; `whose`: as of `resource.getrusage`."""
+    peak = resource.getrusage(whose).ru_maxrss
     # macOS counts bytes, Linux KiB.
     return peak if sys.platform == "darwin" else 1024 * peak

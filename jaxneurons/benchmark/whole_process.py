@@ -21,7 +21,7 @@ import numpy as np
 
 from convert import export
 from jaxneurons import demo, errors
-from jaxneurons.benchmark import products, table
+from jaxneurons.benchmark import processes, products, table
 from jaxneurons.benchmark import workload as workloads
 from jaxneurons.benchmark.processes import Contender, Result
 from jaxneurons.benchmark.workload import Workload
@@ -92,7 +92,7 @@ def make(folder: pathlib.Path, command: list[str]) -> Callable[[], dict[str, Any
             found = {
                 "wall_seconds": time.perf_counter() - began,
                 "cpu_seconds": _child_cpu() - before,
-                "peak": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
+                "peak": processes.peak_bytes(resource.RUSAGE_CHILDREN),
             }
             if done.returncode:
                 raise errors.JaxneuronsError(done.stderr)

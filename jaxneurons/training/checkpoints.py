@@ -20,7 +20,7 @@ from jaxneurons.disk import arrays, files
 
 
 def _orbax() -> Any:
-    """Its v1 interface: half a second to import, which a study of what was not trained here need not wait."""
+    """Its v1 interface, imported on demand: a study of a model that was not trained here does without it."""
     from orbax.checkpoint.experimental import v1
 
     return v1

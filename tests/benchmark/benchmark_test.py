@@ -301,7 +301,7 @@ def test_peers_run_as_they_come_unless_asked(kept):
 def test_peers_are_asked_for_where_there_are_some():
     done = run_command("--peers_keep_memory", "--roofline")
     assert done.returncode == 2
-    wanted = "benchmark.py: --peers_keep_memory: not with --roofline.\n"
+    wanted = "benchmark.py: --peers_keep_memory and --roofline exclude each other.\n"
     assert done.stderr == wanted
 
 
