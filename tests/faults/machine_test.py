@@ -200,5 +200,6 @@ def test_any_sequence_is_as_the_model_says(campaign):
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
     )
-    assert steps["kill"] and steps["damage"]
+    # A few steps need not have every rule among them.
+    assert steps.total() and (not campaign or steps["kill"] and steps["damage"])
     print(f"case 28: {steps.total()} steps as the model says: {dict(steps)}")
