@@ -2,9 +2,11 @@
 
 Tests compile the same programs time and again, as do the processes that they start: all share one cache
 of them, which is empty when the tests begin and gone when they end. Most of them run for milliseconds, so JAX
-does without most optimizations, but in tests of parity, with --campaign, and with JAX_DISABLE_MOST_OPTIMIZATIONS=0.
+does without most optimizations and without the emitters of fused loops that take longest, but with --campaign,
+and where the two variables are set. Tests of parity are optimized.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -12,6 +14,11 @@ import tempfile
 # Processes of pytest-xdist inherit the choice of the one that was given the flags.
 if "--campaign" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
+        " --xla_cpu_parallel_codegen_split_count=1",
+    )
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _COMPILED = tempfile.TemporaryDirectory(prefix="jaxneurons-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
@@ -38,6 +45,16 @@ def pytest_addoption(parser):
         action="store_true",
         help="run the tests marked campaign too, and those of faults with all their tries: minutes each",
     )
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores, since tests wait for others; but few: each takes 1 GB."""
+    return min(4, os.cpu_count() + 1)
+
+
+def pytest_collection_finish():
+    """What was imported stays: the collector need not look at it again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
