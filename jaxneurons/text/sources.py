@@ -70,6 +70,20 @@ def make_source(
     return Source(given, selection)
 
 
+def asked(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What a name and a source per domain ask for, as JSON; of strings in memory only that they are such."""
+    return {
+        name: {
+            "places": [str(place) for place in source.places]
+            if isinstance(source.places, tuple)
+            else "in memory",
+            "selection": source.selection._asdict(),
+            "suffixes": source.suffixes,
+        }
+        for name, source in ((name, make_source(each)) for name, each in given)
+    }
+
+
 def open_text(source: Source, name: str) -> Text:
     """Finds the files of a source, or prepares to fetch it.
 
