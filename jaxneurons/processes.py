@@ -16,6 +16,8 @@ import numpy as np
 from jaxneurons import errors
 
 Value = TypeVar("Value")
+# Most bytes that are sent at a time: a text has gigabytes.
+_PIECE = 1 << 28
 
 
 def number() -> int:
@@ -33,7 +35,7 @@ def exchange(value: Value) -> list[Value]:
     if number() == 1:
         return [value]
     content = np.frombuffer(pickle.dumps(value), np.uint8)
-    sizes = _gather(np.array([len(content)], np.int32))[:, 0]
+    sizes = _gather(_as_bytes(len(content))).view(np.int64)[:, 0]
     # A power of two, since a program is compiled for each size.
     padded = np.zeros(1 << int(sizes.max()).bit_length(), np.uint8)
     padded[: len(content)] = content
@@ -70,13 +72,20 @@ def on_this_machine() -> int:
 def _broadcast(value: Any) -> Any:
     from jax.experimental import multihost_utils
 
+    send = multihost_utils.broadcast_one_to_all
     content = np.frombuffer(pickle.dumps(value), np.uint8)
-    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
-    padded = np.zeros(1 << size.bit_length(), np.uint8)
+    size = int(np.asarray(send(_as_bytes(len(content)))).view(np.int64)[0])
+    piece = min(1 << size.bit_length(), _PIECE)
+    padded = np.zeros(-(-size // piece) * piece, np.uint8)
     if is_first():
         padded[:size] = content
-    sent = np.asarray(multihost_utils.broadcast_one_to_all(padded))
-    return pickle.loads(sent[:size].tobytes())
+    sent = [np.asarray(send(part)).tobytes() for part in padded.reshape(-1, piece)]
+    return pickle.loads(b"".join(sent)[:size])
+
+
+def _as_bytes(size: int) -> np.ndarray:
+    """A size as JAX passes it on unchanged, which would make 32 bits of an integer of 64."""
+    return np.array([size], np.int64).view(np.uint8)
 
 
 def _gather(value: np.ndarray) -> np.ndarray:

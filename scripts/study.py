@@ -120,6 +120,7 @@ def main() -> None:
             suppression=options.SUPPRESSION.value,
             resume=_RESUME.value,
             resources=resources,
+            cache=cache_directory,
             progress=shown,
         )
         if processes.is_first():

@@ -102,7 +102,8 @@ def distributed() -> flags.FlagHolder:
         ["auto", "off"],
         "With `auto` this is one of several processes, each with devices of its own, that were started with the same "
         "command under SLURM, Open MPI or Kubernetes, or with $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and "
-        "$JAX_PROCESS_ID. They share the work and a disk, and give the same results as one.",
+        "$JAX_PROCESS_ID. They share the work and a disk. A study and an ablation give the same results as in one "
+        "process; training rounds otherwise.",
     )
 
 

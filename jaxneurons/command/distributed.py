@@ -8,6 +8,7 @@ runtime's coordinator, and all exit alike; one that dies takes the others with i
 import logging
 import math
 import os
+import re
 import select
 import signal
 import sys
@@ -21,6 +22,9 @@ from jaxneurons import errors
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Seconds without a sign of life after which a process counts as dead.
 HEARTBEAT = 30
+# Seconds to wait until all have joined, and those after which that is said. JAX would say nothing, and abort.
+JOINING = 300
+_SLOW = 3
 # Seconds between two looks at whether another process ends; those that one which is interrupted has to end in good
 # order, which it cannot while it waits for another one; and those that it then waits for the others to know.
 _PERIOD = 0.3
@@ -32,11 +36,11 @@ _ending = threading.Lock()
 _logger = logging.getLogger(__name__)
 
 
-def start(to_resume: str) -> None:
+def start(command: str) -> None:
     """Joins the processes, unless that is done; to be called before JAX looks for devices.
 
     Args:
-        to_resume: the command with which an interrupted run continues.
+        command: which continues an interrupted run, or begins it anew.
 
     Raises:
         UsageError: nothing says which processes there are, or they cannot be joined.
@@ -45,29 +49,77 @@ def start(to_resume: str) -> None:
 
     if jax.distributed.is_initialized():
         return
-    # JAX takes the signal for itself.
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        jax.distributed.initialize(
-            **_from_environment(), heartbeat_timeout_seconds=HEARTBEAT
-        )
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise errors.UsageError(
-            f"the processes of this run cannot be joined: {reason}. Start them under SLURM, Open MPI or Kubernetes, "
-            f"or set {', '.join(VARIABLES)} for each."
-        ) from error
-    signal.signal(signal.SIGTERM, handler)
+    _join(_from_environment())
     if jax.process_index():
         # The first one speaks for all.
         logging.getLogger(errors.__name__.partition(".")[0]).setLevel(logging.WARNING)
     # A process that dies leaves the others no time to say it.
-    _logger.info("if a process is lost, all end. To resume: %s", to_resume)
+    _logger.info("if a process is lost, all end. Run again with: %s", command)
     signals, written = os.pipe()
     os.set_blocking(written, False)
     signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-    line = f"interrupted. To resume: {to_resume}"
+    line = f"interrupted. Run again with: {command}"
     threading.Thread(target=_watch, args=(signals, line), daemon=True).start()
+
+
+def _join(arguments: dict[str, Any]) -> None:
+    """Waits for all processes; meanwhile a signal ends this one at once, since JAX waits in compiled code."""
+    import jax
+
+    ending = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in ending}
+    joined = threading.Event()
+    threading.Thread(target=_limit_wait, args=(joined,), daemon=True).start()
+    try:
+        jax.distributed.initialize(
+            **arguments,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            initialization_timeout=2 * JOINING,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise errors.UsageError(_reason(error)) from error
+    finally:
+        joined.set()
+        # JAX takes one of them for itself.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _limit_wait(joined: threading.Event) -> None:
+    """Says what this process waits for, and ends it if that never comes."""
+    from jax._src import distributed
+
+    state = distributed.global_state
+    while not joined.wait(_SLOW):
+        # Until then JAX finds out where the others are.
+        if state.client is not None:
+            break
+    else:
+        return
+    said = f"{state.num_processes} processes at {state.coordinator_address}"
+    _logger.info("waiting for %s", said)
+    if not joined.wait(JOINING):
+        line = (
+            f"{said}: not all have joined within {JOINING} s. Start all of them again."
+        )
+        print(line, file=sys.stderr, flush=True)
+        os._exit(errors.InterruptedRunError.exit_code)
+
+
+def _reason(error: Exception) -> str:
+    """What the user is told of an error of `jax.distributed.initialize`."""
+    from jax._src import distributed
+
+    said = " ".join(str(error).split()).rstrip(".")
+    if said.endswith("be defined"):
+        unset = [name for name in VARIABLES if not os.environ.get(name)]
+        said = f"there is no launcher, nor {' nor '.join(unset)}"
+    elif address := distributed.global_state.coordinator_address:
+        said = f"{address}: {said}"
+    return (
+        f"the processes of this run cannot be joined: {said}. Start them under SLURM, Open MPI or Kubernetes, "
+        f"or set {', '.join(VARIABLES)} for each, with a port that is free."
+    )
 
 
 def is_started() -> bool:
@@ -143,11 +195,16 @@ def _watch(signals: int, interrupted: str) -> None:
 
 def _leave(code: int) -> NoReturn:
     """Ends this process once all know that they end."""
+    import jax
+
     try:
         _coordinator().wait_at_barrier(_KEY, 1000 * _PATIENCE)
     except RuntimeError:
         # One of them has died.
         pass
+    if jax.process_index() == 0:
+        # JAX aborts those that it leaves behind.
+        time.sleep(1)
     os._exit(code)
 
 
@@ -162,13 +219,28 @@ def _coordinator() -> Any:
 
 
 def _from_environment() -> dict[str, Any]:
-    """Arguments of `jax.distributed.initialize`; what is not set JAX finds out."""
-    names = ("coordinator_address", "num_processes", "process_id")
-    given = {
-        name: value
-        for name, variable in zip(names, VARIABLES, strict=True)
-        if (value := os.environ.get(variable))
+    """Arguments of `jax.distributed.initialize`; what is not set JAX finds out.
+
+    Raises:
+        UsageError: a variable has a value that means nothing.
+    """
+    address, number, index = (os.environ.get(name, "") for name in VARIABLES)
+    host_and_port = re.fullmatch(r"\S+:([0-9]{1,5})", address)
+    if address and not (host_and_port and 0 < int(host_and_port[1]) < 2**16):
+        _refuse(VARIABLES[0], "host and port of the first process, such as node0:1234")
+    if number and not (number.isdecimal() and int(number)):
+        _refuse(VARIABLES[1], "the number of processes")
+    if index and not (index.isdecimal() and (not number or int(index) < int(number))):
+        _refuse(VARIABLES[2], "a number from 0 on, below that of processes")
+    given = {"coordinator_address": address or None}
+    return given | {
+        name: int(value)
+        for name, value in (("num_processes", number), ("process_id", index))
+        if value
     }
-    return {
-        name: value if name == names[0] else int(value) for name, value in given.items()
-    }
+
+
+def _refuse(variable: str, meaning: str) -> NoReturn:
+    raise errors.UsageError(
+        f"{variable} is {os.environ[variable]!r}. Set it to {meaning}."
+    )

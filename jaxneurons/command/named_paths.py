@@ -53,7 +53,8 @@ def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
     """Name and path, or address on the hub, of each "NAME=PATH", the text of a domain.
 
     Raises:
-        UsageError: not of this form, a name that cannot be shown, or one that is given twice.
+        UsageError: not of this form, an address of another kind, a name that cannot be shown, or one that is given
+            twice.
         CorpusError: a path does not exist.
     """
     found: dict[str, pathlib.Path | str] = {}
@@ -62,6 +63,7 @@ def sources(values: Iterable[str]) -> list[tuple[str, pathlib.Path | str]]:
         if name and hub.is_address(address):
             _keep(found, value, name, address)
             continue
+        places.local(address)
         splits = [(name, path) for name, path in _splits(value) if name and path]
         if not splits:
             raise errors.UsageError(

@@ -89,7 +89,7 @@ def _expected(error: BaseException) -> tuple[str, int] | None:
         case errors.InterruptedRunError():
             return f"{error}. To resume: {command_to_resume()}", error.exit_code
         case Exception() if distributed.is_of_others(error):
-            line = f"another process of the run has ended. To resume: {command_to_resume()}"
+            line = f"another process of the run has ended. Run again with: {command_to_resume()}"
             return line, errors.InterruptedRunError.exit_code
         case errors.JaxneuronsError():
             return _with_advice(error), error.exit_code

@@ -162,7 +162,7 @@ def local(path: os.PathLike | str) -> pathlib.Path:
     """A local path; raises UsageError for an address of any kind."""
     if _URL.match(os.fspath(path)):
         raise errors.UsageError(
-            f"{path} is not a local path. Pass one: this cannot be written elsewhere."
+            f"{path} is not a local path. Pass one: only stores and studies can be elsewhere."
         )
     return pathlib.Path(path)
 

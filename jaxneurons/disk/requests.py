@@ -74,8 +74,9 @@ def _require_answer(kvstore: dict[str, Any], where: str) -> None:
             asked.result(timeout=limit)
     except TimeoutError:
         raise errors.InputOutputError(
-            f"{where} has not answered for {limit:g} s. Check the address and the network, or set {VARIABLE} to "
-            "wait longer."
+            f"{where} has not answered for {limit:g} s. Check the address, the network and the credentials, or set "
+            f"{VARIABLE} to wait longer.",
+            {"remote_seconds": f"{10 * limit:g}"},
         ) from None
 
 

@@ -116,7 +116,7 @@ def spill_folder(study: Study, resources: Resources) -> pathlib.Path:
     if spill is None:
         if not study.partial.is_dir():
             raise errors.UsageError(
-                f"process {jax.process_index()} does not see {study.partial}. Write the study to a directory that "
+                f"this process does not see {study.partial}. Write the study to a directory that "
                 "all processes share, or name a spill directory."
             )
         return study.partial

@@ -21,7 +21,8 @@ class Resources:
         host_memory_bytes: most memory of the machine, not counting 0.7 GiB for Python and JAX; None
             is four fifths of what there is.
         spill_directory: where hidden states are written that no memory has room for, and the copies
-            of them from which an interrupted run resumes; None is the study's own.
+            of them from which an interrupted run resumes; None is the study's own folder, which of a study
+            in an object store is in the cache.
         checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more
             than about that; 0 copies after every layer, infinity never. Hidden states on disk are
             their own copy.

@@ -6,7 +6,6 @@ one study together: each computes a share of the windows, and the first one writ
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
@@ -54,6 +53,7 @@ def study(
     figures: bool = True,
     resume: bool = False,
     resources: Resources | None = None,
+    cache: os.PathLike | str | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Studies a model on text, as `scripts/study.py` does: which neurons fire, when, and on what.
@@ -89,6 +89,8 @@ def study(
         resume: continue an unfinished study of the same model, text and settings, or begin one
             where there is none.
         resources: what may be used of the machine; None is the defaults of `Resources`.
+        cache: directory where a study is worked on that is to be in an object store, without a spill
+            directory; None is $JAXNEURONS_CACHE or ~/.cache/jaxneurons.
         progress: what reports progress; None shows a bar on a terminal and in a notebook.
 
     Returns:
@@ -132,7 +134,9 @@ def study(
     _announce(model, work, plan, progress)
     place = places.parse(path)
     if isinstance(place, Place):
-        folder = _local_folder(place, resources)
+        spill = resources.spill_directory
+        above = spill or pathlib.Path(cache or caches.directory()) / "studies"
+        folder = mirror.local_folder(place, above.absolute(), spill is None)
         copy = mirror.Mirror(folder, place)
     else:
         folder, copy = place.absolute(), None
@@ -182,15 +186,6 @@ def _begin(
     if copy and is_new:
         copy.begin(begun)
     return begun
-
-
-def _local_folder(place: Place, resources: Resources) -> pathlib.Path:
-    """Where a study is worked on that is to be in an object store."""
-    above = (resources.spill_directory or caches.directory() / "studies").absolute()
-    with files.translated("write", above):
-        above.mkdir(parents=True, exist_ok=True)
-    address = hashlib.sha256(place.url.encode()).hexdigest()[:16]
-    return above / f"{place.name[:100]}-{address}"
 
 
 def _announce(

@@ -5,11 +5,12 @@ import pathlib
 from collections.abc import Collection, Iterable, Mapping
 
 from jaxneurons import demo, processes
+from jaxneurons.command import agreement
 from jaxneurons.command import cache as caches
 from jaxneurons.run.models import Model
 from jaxneurons.studies.directory import Study
 from jaxneurons.text import corpora, corpus, windows
-from jaxneurons.text.sources import Source, make_source
+from jaxneurons.text.sources import Source, asked, make_source
 
 
 def load_text(
@@ -56,6 +57,7 @@ def load_text(
             format takes a package that is not installed.
         CorpusError: the text cannot be read; the message says where.
         TokenizerError: the model has no tokenizer, and the text is not ready tokens.
+        MismatchError: two processes ask for another text.
     """
     if sources is None:
         named: Iterable = demo.sources()
@@ -63,13 +65,18 @@ def load_text(
         named = corpora.read(sources)
     else:
         named = sources.items()
+    made = [(name, make_source(given, text_key, suffixes)) for name, given in named]
     longest = model.config.max_position_embeddings
+    length = longest if window is None else window
+    agreement.require_same(
+        {"text": asked(made), "window": length, "max_tokens": max_tokens}
+    )
     return processes.from_first(
         lambda: corpus.load_windows(
-            [(name, make_source(given, text_key, suffixes)) for name, given in named],
+            made,
             model.tokenizer,
             model.config,
-            longest if window is None else window,
+            length,
             max_tokens,
             pathlib.Path(cache or caches.directory()),
         )

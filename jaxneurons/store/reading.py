@@ -24,6 +24,8 @@ from jaxneurons.store import format
 from jaxneurons.store.format import FORMAT, MANIFEST, TOKENIZER
 
 _PLACES = tuple(f"{scheme}://" for scheme in requests.DRIVERS)
+# What else tensorstore reads.
+_OTHERS = ("file://", "http://", "https://")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +125,10 @@ class Store:
 
 
 def open_store(location: os.PathLike | str | Place) -> Store:
-    """Opens a store for reading: a local path, gs:// or s3://, or another URL that tensorstore knows.
+    """Opens a store for reading: a local path, gs:// or s3://, or http:// and file:// URLs.
 
     Raises:
+        UsageError: an address of another kind.
         StoreError: there is no store, or its manifest is damaged.
         FormatVersionError: it was written in another version of the format.
         InputOutputError: the operating system, or the object store, refuses.
@@ -157,7 +160,7 @@ def _is_url(location: str) -> bool:
 
 def _open_root(location: str) -> ts.KvStore:
     where: Any = location.rstrip("/") + "/"
-    if not _is_url(location) or location.startswith(_PLACES):
+    if not location.startswith(_OTHERS):
         where = arrays.kvstore(places.parse(location))
     try:
         return requests.opened(where)

@@ -108,7 +108,7 @@ class Checkpoint:
         A copy has to be due, and to take no longer than it would to compute again what it saves. The first process's
         clock decides, for all.
         """
-        due = self._minutes == 0 or processes.from_first(self._is_due)
+        due = processes.from_first(self._is_due)
         self._is_copying = due and layer < self.last_layer
         if self._is_copying:
             self._copy_seconds = 0.0
@@ -125,7 +125,8 @@ class Checkpoint:
 
     def _is_due(self) -> bool:
         elapsed = time.monotonic() - self._copied_at
-        return elapsed >= max(60 * self._minutes, self._copy_seconds)
+        least = max(60 * self._minutes, self._copy_seconds)
+        return self._minutes == 0 or elapsed >= least
 
     def save(self, layer: int, batch: int, x: jax.Array) -> None:
         """Copies a batch after a layer if the layer is copied; returns at once unless the disk lags behind.

@@ -7,11 +7,12 @@ them, until the findings at the end; what a killed run sent and did not name is 
 
 import hashlib
 import pathlib
+import secrets
 import shutil
 from concurrent import futures
 from typing import Any
 
-from jaxneurons import errors
+from jaxneurons import errors, processes
 from jaxneurons.disk import files, folders, places, strict_json
 from jaxneurons.disk.places import Place
 from jaxneurons.studies import facts
@@ -146,6 +147,36 @@ class Mirror:
             return facts.read(self.folder).complete
         except errors.StudyError:
             return True
+
+
+def local_folder(place: Place, above: pathlib.Path, is_shared: bool) -> pathlib.Path:
+    """Where, below a folder that is made, a study is worked on that is to be at a place.
+
+    Raises:
+        UsageError: the folder above has to be shared, and the processes do not all see the same one.
+        InputOutputError: the operating system refuses.
+    """
+    with files.translated("write", above):
+        above.mkdir(parents=True, exist_ok=True)
+    if is_shared and processes.number() > 1:
+        mark = above / processes.from_first(lambda: _leave_mark(above))
+        seen = processes.exchange(mark.exists())
+        if processes.is_first():
+            mark.unlink(missing_ok=True)
+        if not all(seen):
+            raise errors.UsageError(
+                f"process {seen.index(False)} does not see what process 0 writes to its cache. Name a cache that all "
+                "processes share, or a spill directory."
+            )
+    address = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return above / f"{place.name[:100]}-{address}"
+
+
+def _leave_mark(folder: pathlib.Path) -> str:
+    """The name of a file, drawn at random, that this process writes to a folder."""
+    name = f"{secrets.token_hex(8)}{files.PARTIAL}"
+    files.write_atomically(folder / name, b"")
+    return name
 
 
 def _digest(sealed: bytes | None) -> str:

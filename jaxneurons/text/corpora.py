@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 from jaxneurons import errors
-from jaxneurons.disk import files, strict_json
+from jaxneurons.disk import files, places, strict_json
 from jaxneurons.text import hub
 from jaxneurons.text.selection import Selection
 from jaxneurons.text.sources import Source
@@ -99,7 +99,7 @@ def _place(text: Any, place: str, folder: pathlib.Path) -> pathlib.Path | str:
         )
     if hub.is_address(expanded):
         return expanded
-    path = folder / pathlib.Path(expanded).expanduser()
+    path = folder / places.local(expanded).expanduser()
     if not path.exists():
         raise errors.CorpusError(f"{place}: {path} does not exist.")
     return path

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from jaxneurons import errors
+from jaxneurons.disk import places
 from jaxneurons.text import documents, files, hub
 from jaxneurons.text.documents import Document
 from jaxneurons.text.left_out import LeftOut
@@ -58,6 +59,9 @@ def make_source(
         given: one of these.
         text_key: of the field that holds the text, where `given` does not say.
         suffixes: endings of the files that are read in a directory, likewise.
+
+    Raises:
+        UsageError: an address of another kind than the hub's.
     """
     if isinstance(given, Source):
         return given
@@ -66,8 +70,22 @@ def make_source(
     if isinstance(given, str) and hub.is_address(given):
         return Source((given,), selection)
     if isinstance(given, str | os.PathLike):
-        return Source((pathlib.Path(given),), selection, dotted)
+        return Source((places.local(given),), selection, dotted)
     return Source(given, selection)
+
+
+def asked(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What a name and a source per domain ask for, as JSON; of strings in memory only that they are such."""
+    return {
+        name: {
+            "places": [str(place) for place in source.places]
+            if isinstance(source.places, tuple)
+            else "in memory",
+            "selection": source.selection._asdict(),
+            "suffixes": source.suffixes,
+        }
+        for name, source in ((name, make_source(each)) for name, each in given)
+    }
 
 
 def open_text(source: Source, name: str) -> Text:

@@ -17,6 +17,7 @@ from jaxneurons.command import agreement, compilation_cache, versions
 from jaxneurons.command.progress import Progress
 from jaxneurons.config import Config
 from jaxneurons.disk import files, manifest
+from jaxneurons.text import sources
 from jaxneurons.text.tokenizer import Tokenizer
 from jaxneurons.training import (
     baselines,
@@ -83,6 +84,10 @@ def _agree(request: Request, number_of_devices: int) -> None:
             "sizes": request.sizes,
             "recipe": dataclasses.asdict(request.recipe),
             "cadence": dataclasses.asdict(request.cadence),
+            "text": sources.asked(request.sources),
+            "tokenizer": str(request.tokenizer),
+            "vocab_size": request.vocab_size,
+            "validation": [request.validation_share, request.validation_windows],
             "devices": number_of_devices,
         }
     )

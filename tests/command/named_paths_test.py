@@ -55,6 +55,7 @@ def test_sources_keep_their_order_and_always_have_a_name(here):
         (["a\n=."], "character that does not print"),
         (["a\ud800=."], "character that does not print"),
         (["a=.", "b=.", "a=/"], "two domains of the name 'a'"),
+        (["a=s3://bucket/text"], "s3://bucket/text is not a local path"),
     ],
 )
 def test_wrong_sources_are_refused_in_one_line(values, message):

@@ -67,8 +67,10 @@ def test_a_host_that_does_not_answer(scheme, listens, slow, monkeypatch, caplog)
         monkeypatch.setenv(requests.VARIABLE, str(slow))
         caplog.clear()
         began = time.time()
-        with pytest.raises(errors.InputOutputError, match="has not answered for"):
+        said = "has not answered for .* and the credentials"
+        with pytest.raises(errors.InputOutputError, match=said) as caught:
             jaxneurons.open_study(f"{scheme}://bucket/study")
+        assert caught.value.remedy == {"remote_seconds": f"{10 * slow:g}"}
         assert slow < time.time() - began < slow + 30
     [said] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "does not answer; giving up after" in said.message

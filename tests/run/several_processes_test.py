@@ -13,18 +13,27 @@ import numpy as np
 import pytest
 
 import jaxneurons
-from jaxneurons import errors, processes
+from jaxneurons import devices, errors, processes
 from jaxneurons.command import backend, distributed, script
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
+from jaxneurons.disk import places
 from jaxneurons.run import models, texts
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import reading
-from jaxneurons.studies import opening
+from jaxneurons.stream import hidden
+from jaxneurons.studies import mirror, opening
 from jaxneurons.training import losses, train
 from jaxneurons.training import run as runs
 from jaxneurons.training.request import Cadence
-from tests.support import planted, planted_ngrams, several, studies, training_runs
+from tests.support import (
+    cases,
+    planted,
+    planted_ngrams,
+    several,
+    studies,
+    training_runs,
+)
 
 PHRASES = [(4,), (5, 6), (7, 8, 9), (9,), (8, 7), (10, 11, 12)]
 INTERRUPTED = errors.InterruptedRunError.exit_code
@@ -86,6 +95,32 @@ def test_without_anything_that_says_which_processes_there_are(monkeypatch):
     for name in [*distributed.VARIABLES, "SLURM_JOB_ID"]:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(errors.UsageError, match="set JAX_COORDINATOR_ADDRESS, "):
+        distributed.start("")
+
+
+@cases.each(
+    "variable, value",
+    [
+        (0, "node0"),
+        (0, "node0:"),
+        (0, "node0:0"),
+        (0, "node0:99999999"),
+        (1, "two"),
+        (1, "0"),
+        (1, "-2"),
+        (2, "first"),
+        (2, "-1"),
+        (2, "2"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_named(variable, value, monkeypatch):
+    for name, right in zip(
+        distributed.VARIABLES, ("node0:1234", "2", "1"), strict=True
+    ):
+        monkeypatch.setenv(name, right)
+    monkeypatch.setenv(distributed.VARIABLES[variable], value)
+    said = f"{distributed.VARIABLES[variable]} is '{value}'. Set it to "
+    with pytest.raises(errors.UsageError, match=said):
         distributed.start("")
 
 
@@ -174,6 +209,31 @@ def _exchange(folder, path):
     made = processes.from_first(lambda: index + 7)
     assert made == 7
     assert processes.is_first() == (index == 0)
+    _see_differences(folder, index)
+    # The first one's clock decides, whatever another one was asked for.
+    sharding = devices.sharded(devices.make_mesh())
+    shape, dtype, minutes = (2, 3, 4), np.dtype("float32"), (0, 10)[index]
+    with hidden.Checkpoint(folder, shape, dtype, sharding, minutes, 2) as copies:
+        assert copies.begin(0)
+
+
+def _see_differences(folder, index):
+    """Text, a training run's text and a folder that are not the same in both processes."""
+    model = models.open_model(cache=folder)
+    with pytest.raises(errors.MismatchError, match="max_tokens is 100 in process 0"):
+        texts.load_text(model, max_tokens=100 + index)
+    own = folder / str(index)
+    own.mkdir()
+    said = r"text\.chain\.places is .*; tokenizer is "
+    with pytest.raises(errors.MismatchError, match=said):
+        train.train(training_runs.request(own, folder / "run"))
+    assert not (folder / "run").exists()
+    place = places.Place("s3://bucket/study")
+    shared = mirror.local_folder(place, folder / "shared", is_shared=True)
+    assert shared.parent == folder / "shared"
+    with pytest.raises(errors.UsageError, match="process 1 does not see"):
+        mirror.local_folder(place, own, is_shared=True)
+    assert not any(shared.parent.iterdir())
 
 
 def _fail_first(folder, path):

@@ -65,6 +65,11 @@ def test_a_store_can_be_read_by_url(path):
     )
 
 
+def test_an_address_of_an_unknown_kind_is_refused():
+    with pytest.raises(errors.UsageError, match="xyz:// is not supported"):
+        reading.open_store("xyz://bucket/model")
+
+
 def test_a_relative_path_means_the_directory_it_was_opened_in(path, monkeypatch):
     monkeypatch.chdir(path.parent)
     model = reading.open_store(path.name)

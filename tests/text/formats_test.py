@@ -237,10 +237,13 @@ def test_a_file_lists_domains(tmp_path, monkeypatch):
         ([domain | {"name": "a/b"}], "the name holds"),
         ([domain | {"path": "$NOWHERE/a"}], "variable NOWHERE, which is not set"),
         ([domain | {"path": "absent.txt"}], "does not exist"),
+        ([domain | {"path": "s3://b/a"}], "s3://b/a is not a local path"),
     ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(errors.JaxneuronsError, match=message):
             corpora.read(path)
+    with pytest.raises(errors.UsageError, match="s3://b/a is not a local path"):
+        sources.make_source("s3://b/a")
     for name in ("PILE", "REDDIT"):
         monkeypatch.setenv(name, str(tmp_path))
     for part in ("val", "test"):
