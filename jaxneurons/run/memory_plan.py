@@ -177,7 +177,11 @@ def step_bytes(config: Config, settings: Settings, on_cpu: bool) -> int:
         itemsize = jax.numpy.dtype(settings.dtype).itemsize
         # The values of neurons and, in bytes, which are active.
         rows = itemsize * 5 * config.hidden_size + (itemsize + 2) * config.ffn_dim
-    return tokens * (rows + scores)
+    split = 0
+    if settings.precision != "highest" and settings.dtype == "float32":
+        # Both sides of a product in terms, of which two of TF32 are the largest.
+        split = 2 * 4 * config.ffn_dim * (tokens + config.hidden_size)
+    return tokens * (rows + scores) + split
 
 
 def budgets(resources: Resources) -> Need:
