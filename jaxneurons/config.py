@@ -14,12 +14,16 @@ from jaxneurons import errors
 
 # Types that weights are stored in, and that a model computes in.
 DTYPES = ("float32", "bfloat16", "float16")
-# How float32 matrices are multiplied, and JAX's name for it. "highest" is float32 throughout; the others split
-# each number into terms of TF32 or bfloat16, for hardware that multiplies these faster, and add 3 or 6 products.
+# How float32 matrices are multiplied, and JAX's name for it.
 PRECISIONS = {
+    # Float32 throughout.
     "highest": "highest",
+    # The others are for hardware that multiplies shorter types faster. Each number is the sum of two terms of TF32
+    # (11 bits each), and three products of terms are added.
     "tf32x3": "TF32_TF32_F32_X3",
+    # Two terms of bfloat16 (8 bits each), and three products: less exact than float32.
     "bf16x3": "BF16_BF16_F32_X3",
+    # Three terms of bfloat16, and six products.
     "bf16x6": "BF16_BF16_F32_X6",
 }
 ACTIVATION_FUNCTIONS = ("relu", "gelu", "gelu_new")

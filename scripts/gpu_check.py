@@ -4,16 +4,20 @@
     python scripts/gpu_check.py --parts=float64,step
     python scripts/gpu_check.py --toy
 
-Runs within --minutes, whatever part fails, and prints a table last. Without an accelerator it fails, but for --toy:
-small sizes, some minutes on two CPU cores, which say of what needs a GPU that it was not run.
+Runs within --minutes, whatever part fails, and prints a table last. It fails if integers differ from the CPU's, if
+float32 or attention is less exact than it should be, or if a part does not come to its end; and without an
+accelerator, but for --toy: small sizes, some minutes on two CPU cores, which say of what needs a GPU that it was not
+run.
 """
 
+import os
 import sys
 
 from absl import flags
 
+from jaxneurons import errors
 from jaxneurons.command import script
-from jaxneurons.disk import places
+from jaxneurons.disk import files, places
 
 _MINUTES = flags.DEFINE_float(
     "minutes", 9.0, "Time that all parts together may take.", lower_bound=0.0
@@ -23,9 +27,9 @@ _TOY = flags.DEFINE_bool(
 )
 _PARTS = flags.DEFINE_list(
     "parts",
-    [],
-    "Parts to run, separated by commas, of float64, attention, integers, ceilings, copies, step, end, study, "
-    "streaming and transformers. Default: all, in this order.",
+    None,
+    "Parts to run, separated by commas, of float64, attention, integers, ceilings, copies, step, precision, end, "
+    "study, streaming, training and transformers. Default: all, in this order.",
 )
 _OUT = flags.DEFINE_string(
     "out", None, "JSON file to write all figures to. Default: none is written."
@@ -36,14 +40,26 @@ _OUT = flags.DEFINE_string(
 def main() -> None:
     from jaxneurons.benchmark.gpu import run
 
-    report = run.run(
+    out = places.local(_OUT.value) if _OUT.value else None
+    if out:
+        files.prepare(out, "a check")
+    # Integers are compared with the CPU's, which must be there beside the accelerator.
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms and "cpu" not in platforms.split(","):
+        os.environ["JAX_PLATFORMS"] = f"{platforms},cpu"
+    report, wrong, content = run.run(
         _TOY.value,
         _PARTS.value,
         60 * _MINUTES.value,
-        out=places.local(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )
-    print(report)
+    print(report, flush=True)
+    if out:
+        files.write_atomically(out, content)
+    if wrong:
+        raise errors.JaxneuronsError(
+            f"{wrong} things are not as they should be; the lines below the table say which."
+        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ bias and apply ReLU in the product.
 """
 
 import os
-import pathlib
 import sys
 
 from absl import flags
@@ -16,6 +15,7 @@ from absl import flags
 from jaxneurons import config, errors
 from jaxneurons.benchmark.gpu import targets
 from jaxneurons.command import script
+from jaxneurons.disk import files, places
 
 _TARGET = flags.DEFINE_enum(
     "target", "h100", list(targets.TARGETS), "GPU to compile for."
@@ -45,15 +45,19 @@ def main() -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     from jaxneurons.benchmark.gpu import compiling
 
-    report, faulty = compiling.run(
+    out = places.local(_OUT.value) if _OUT.value else None
+    if out:
+        files.prepare(out, "what was compiled")
+    report, faulty, content = compiling.run(
         _TARGET.value,
         _SIZES.value or list(config.PUBLISHED),
         _DTYPES.value,
         _PRECISION.value,
-        pathlib.Path(_OUT.value) if _OUT.value else None,
         say=lambda line: print(line, file=sys.stderr),
     )
-    print(report)
+    print(report, flush=True)
+    if out:
+        files.write_atomically(out, content)
     if faulty:
         raise errors.JaxneuronsError(
             f"{faulty} programs are not as they should be; the table says why."

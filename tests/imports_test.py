@@ -31,7 +31,7 @@ FOLDERS = {
     "ablation": "root disk command text model counting stream studies figures run",
     # A given tokenizer is in a model's form.
     "training": "root disk command text model store figures convert",
-    "benchmark": "root demo disk command text model store counting stream run convert",
+    "benchmark": "root demo disk command text model store counting stream run training convert",
     "scripts": "root demo disk command text model store stats studies analysis explorer run ablation training benchmark "
     "convert",
 }

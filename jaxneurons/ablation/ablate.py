@@ -17,7 +17,7 @@ from jaxneurons.ablation.result import OVERALL, Ablation, Losses
 from jaxneurons.command import agreement
 from jaxneurons.command.progress import Progress
 from jaxneurons.disk import arrays
-from jaxneurons.run import job, settings
+from jaxneurons.run import announcement, job, settings
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.run.resources import Resources
 from jaxneurons.text.windows import Windows
@@ -106,6 +106,7 @@ def ablate(
         }
     )
     with devices.unguarded(), progress or Progress() as shown:
+        announcement.say_model(model.name, model.store, resolved, resources, shown)
         passes = forward.Passes(work, chosen.triggers, shown)
         total = int(text.lengths.sum()) * model.config.num_hidden_layers
         shown.start(total * (2 + controls), "tokens x layers", "tokens")
@@ -121,7 +122,8 @@ def ablate(
         ablated, *others = [
             passes.run(edits.ablating(each, means)) for each in (chosen.neurons, *drawn)
         ]
-    return _result(model, text, chosen, mode, base, ablated, drawn, others)
+    how = (mode, resolved.arithmetic)
+    return _result(model, text, chosen, how, base, ablated, drawn, others)
 
 
 def _check(model: Model, text: Windows, mode: str, controls: int, seed: int) -> None:
@@ -150,19 +152,20 @@ def _result(
     model: Model,
     text: Windows,
     chosen: neuron_sets.NeuronSet,
-    mode: str,
+    how: tuple[str, str],
     base: Measured,
     ablated: Measured,
     drawn: list[np.ndarray],
     controls: list[Measured],
 ) -> Ablation:
-    names = text.names
+    names, (mode, dtype) = text.names, how
     return Ablation(
         model=model.name,
         layers=tuple(np.unique(chosen.neurons[:, 0]).tolist()),
         tokens=int(base.predictions.sum()),
         neurons=len(chosen.neurons),
         mode=mode,
+        dtype=dtype,
         base=_by_domain(names, base),
         ablated=_by_domain(names, ablated),
         controls=[_by_domain(names, each) for each in controls],

@@ -20,6 +20,7 @@ class Ablation:
         layers: in which there are ablated neurons, ascending.
         neurons: how many are ablated.
         mode: "zero" or "mean".
+        dtype: computed in, with the precision unless it is the highest.
         tokens: how many are predicted: text, without special tokens and the first of a window.
         base, ablated: cross-entropy in nats per token, "overall" and by domain.
         controls: the same without each draw of other neurons.
@@ -32,6 +33,7 @@ class Ablation:
     layers: tuple[int, ...]
     neurons: int
     mode: str
+    dtype: str
     tokens: int
     base: Losses
     ablated: Losses
@@ -77,8 +79,8 @@ class Ablation:
         where = f"layer {first}" if first == last else f"layers {first} to {last}"
         plural = "s" * (self.neurons > 1)
         return (
-            f"{self.model} without {self.neurons:,} neuron{plural} of {where} (mode {self.mode}): nats per token over "
-            f"{self.tokens:,} tokens"
+            f"{self.model} without {self.neurons:,} neuron{plural} of {where} (mode {self.mode}), computed in {self.dtype}: "
+            f"nats per token over {self.tokens:,} tokens"
         )
 
     def _table(self) -> list[str]:

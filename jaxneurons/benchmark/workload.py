@@ -29,7 +29,7 @@ class Workload:
     Attributes:
         config: of the model; `num_hidden_layers` of it are run.
         tokens: in all windows together.
-        window: T, tokens a window.
+        window: T, tokens per window.
         windows_per_batch: B.
         dtype: to compute in.
     """

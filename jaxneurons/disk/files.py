@@ -191,6 +191,13 @@ def refuse_existing(path: Folder, what: str) -> None:
         raise taken(path, what)
 
 
+def prepare(path: pathlib.Path, what: str) -> None:
+    """Makes the folder of a file that is written after long work; raises OutputExistsError where something stands."""
+    refuse_existing(path, what)
+    with translated("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def locked_directory(path: Folder, doing: str) -> Iterator[None]:
     """Keeps other processes out of a directory while the block runs; object stores have no locks.

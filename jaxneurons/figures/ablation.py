@@ -36,7 +36,7 @@ def losses(found: Section) -> figure.Figure:
         lines.Line2D([], [], linestyle="", marker="|", color=CONTROL, markersize=8),
     ]
     labels = [
-        f"neurons: {found['neurons']:,}, mode {found['mode']}",
+        f"neurons: {found['neurons']:,}, mode {found['mode']}, {found['dtype']}",
         "controls: others of the same layers",
     ]
     style.legend(

@@ -8,7 +8,7 @@ import jax
 from jaxneurons import devices, errors, processes
 from jaxneurons.command.progress import Progress
 from jaxneurons.counting import reductions
-from jaxneurons.run import settings
+from jaxneurons.run import announcement, settings
 from jaxneurons.run.models import Model, check_kinds
 from jaxneurons.stream import hidden, loop
 from jaxneurons.studies.settings import Settings
@@ -97,6 +97,7 @@ def _counted(
     )
     first, stop = chosen.first_layer, chosen.last_layer + 1
     with progress as shown:
+        shown.log_once(announcement.model(model.name, model.store, chosen))
         shown.start(sum(tokens) * stop, "tokens x layers", "tokens")
         for counted, some in (
             (reductions.chain(), range(first)),

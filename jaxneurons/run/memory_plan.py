@@ -130,7 +130,7 @@ def find_needs(job: Job) -> dict[str, Need]:
         "position counts": Need(
             counts * (1 if _host_pool() == "memory" else 2), counts
         ),
-        "examples": _example_need(config, settings, spread),
+        "examples": example_need(config, settings.examples, spread.mesh.size),
         "text": Need(text, text),
     }
     candidates = 0
@@ -177,7 +177,11 @@ def step_bytes(config: Config, settings: Settings, on_cpu: bool) -> int:
         itemsize = jax.numpy.dtype(settings.dtype).itemsize
         # The values of neurons and, in bytes, which are active.
         rows = itemsize * 5 * config.hidden_size + (itemsize + 2) * config.ffn_dim
-    return tokens * (rows + scores)
+    split = 0
+    if settings.precision != "highest" and settings.dtype == "float32":
+        # Both sides of a product in terms, of which two of TF32 are the largest.
+        split = 2 * 4 * config.ffn_dim * (tokens + config.hidden_size)
+    return tokens * (rows + scores) + split
 
 
 def budgets(resources: Resources) -> Need:
@@ -189,11 +193,11 @@ def budgets(resources: Resources) -> Need:
     )
 
 
-def _example_need(config: Config, settings: Settings, spread: Spread) -> Need:
+def example_need(config: Config, examples: int, number_of_devices: int) -> Need:
     """Key, value, window and position of two kinds; all devices' are sorted together."""
-    state = 2 * 4 * 4 * settings.examples * config.ffn_dim
+    state = 2 * 4 * 4 * examples * config.ffn_dim
     # On the host as they come and as they are written.
-    return Need((2 + 3 * spread.mesh.size) * state, 2 * state)
+    return Need((2 + 3 * number_of_devices) * state, 2 * state)
 
 
 def _ngram_need(config: Config, windows: Windows, spread: Spread) -> Need:

@@ -94,7 +94,8 @@ SPILL_DIR = flags.DEFINE_string(
     "spill_dir",
     None,
     "Directory for hidden states that do not fit in memory, and for the copies of them that --resume "
-    "reads. Default: a folder in the study; of a study in an object store, one in the cache.",
+    "reads; up to three times their size. Default: a folder in the study; of a study in an object store, one in "
+    "the cache.",
 )
 CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes",

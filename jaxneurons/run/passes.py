@@ -154,13 +154,17 @@ def _run_pass(
     tokens = loop.batch_tokens(job.text, job.spread)
     source = layer_end.BoundedSource(job.model, job.settings.first_layer)
     writes = processes.is_first()
+    named = _named_layer(study)
 
     def finish(result: LayerResult, found: ngram_candidates.Candidates | None) -> None:
+        nonlocal named
         if found is not None:
             with contextlib.closing(found), devices.unguarded():
                 candidates.save(study, result.layer, found)
         bounds = source.bounds.pop(result.layer, None)
         layer_end.finish_layer(study, job, result, bounds, plan.hidden_states)
+        # Only now does study.json say so on the disk.
+        named = _named_layer(study)
         progress.log_line(layer_end.describe(result, job, sum(tokens)))
 
     with _checkpoint(folder, job, plan) as checkpoint, layer_end.Finisher() as finisher:
@@ -175,7 +179,7 @@ def _run_pass(
             lambda index: progress.advance(tokens[index]),
         )
         done, layers = set(study.done_layers), job.settings.last_layer + 1
-        checkpoint.begin(start)
+        checkpoint.begin(start, named)
         for result in results:
             if result.layer not in done:
                 progress.describe(f"{result.layer + 1} of {layers} layers")
@@ -188,9 +192,7 @@ def _run_pass(
                 if found is not None:
                     # There is no room for the masks of two layers.
                     found.released.wait()
-            if checkpoint.begin(result.layer + 1):
-                # The copy that study.json names must stand until the next one is named.
-                finisher.wait()
+            checkpoint.begin(result.layer + 1, named)
     if writes and not job.is_last:
         study.finish_pass(job.stop)
         contents.remove_counts(study, but=job.stop)
@@ -239,7 +241,10 @@ def _count_layers(
 def _checkpoint(
     folder: pathlib.Path, job: Job, plan: memory_plan.Plan
 ) -> Iterator[Checkpoint]:
-    """Copies of hidden states: on disk after every layer; none where there are several passes."""
+    """Copies of hidden states: of every layer where they live on disk, else as often as the resources say.
+
+    Several passes over the text make none to resume from.
+    """
     if plan.hidden_states == "disk":
         minutes = 0.0
     else:
@@ -263,6 +268,11 @@ def _hidden_states(place: str, checkpoint: Checkpoint, batches: int) -> HiddenSt
     if place == "host":
         return hidden.OnHost(checkpoint, batches)
     return hidden.InMemory(checkpoint)
+
+
+def _named_layer(study: Study) -> int | None:
+    """The layer whose copy a killed run would resume from."""
+    return None if study.resume_from is None else study.resume_from.layer
 
 
 def _resume_point(study: Study, job: Job, checkpoint: Checkpoint) -> int:

@@ -25,10 +25,13 @@ class Resources:
             in an object store is in the cache.
         checkpoint_minutes: least time between such copies, so that a resumed run recomputes no more
             than about that; 0 copies after every layer, infinity never. Hidden states on disk are
-            their own copy.
+            their own copy. The disk needs room for two copies, for three where every layer is copied.
         tokens_per_pass: tokens whose hidden states are held at a time; each such pass reads the
             weights again. None is all.
         devices: of each process; None is all.
+
+    Raises:
+        UsageError: the minutes are negative or NaN.
     """
 
     device_memory_bytes: int | None = None
@@ -37,6 +40,12 @@ class Resources:
     checkpoint_minutes: float = 10.0
     tokens_per_pass: int | None = None
     devices: int | None = None
+
+    def __post_init__(self):
+        if not self.checkpoint_minutes >= 0:
+            raise errors.UsageError(
+                f"checkpoint_minutes is {self.checkpoint_minutes}. Pass 0 or more; infinity makes no copies."
+            )
 
 
 def check_passes(settings: Settings, resources: Resources) -> None:

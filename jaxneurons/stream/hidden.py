@@ -102,26 +102,30 @@ class Checkpoint:
         """Ends the writing thread; the files stay."""
         self._writer.shutdown(cancel_futures=True)
 
-    def begin(self, layer: int) -> bool:
-        """Decides whether the layer that runs next is copied; if so, of former copies only the last one stays.
+    def begin(self, layer: int, named: int | None = None) -> None:
+        """Decides whether the layer that runs next is copied; if so, copies that nobody will read go.
 
         A copy has to be due, and to take no longer than it would to compute again what it saves. The first process's
         clock decides, for all.
+
+        Args:
+            layer: that runs next.
+            named: the layer whose copy a killed run would resume from, as the first process knows it; that copy
+                stays beside the last one, so that up to three are on the disk.
         """
-        due = processes.from_first(self._is_due)
+        due, named = processes.from_first(lambda: (self._is_due(), named))
         self._is_copying = due and layer < self.last_layer
         if self._is_copying:
             self._copy_seconds = 0.0
             # Another process may have begun with this layer's copy.
             kept = [
                 self.path(each)
-                for each in (self._copied_layer, layer)
+                for each in (named, self._copied_layer, layer)
                 if each is not None
             ]
             for path in self._folder.glob("hidden_*.bin"):
                 if path not in kept:
                     path.unlink(missing_ok=True)
-        return self._is_copying
 
     def _is_due(self) -> bool:
         elapsed = time.monotonic() - self._copied_at

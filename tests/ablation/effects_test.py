@@ -94,6 +94,7 @@ def test_triggers_that_do_not_occur_are_said(study, tmp_path):
     assert found.triggers == {"detectors": 0, "occurrences": 0}
     assert "No trigger of these token detectors occurs in this text." in str(found)
     assert "There are no controls: none were asked for" in str(found)
+    assert "(mode zero), computed in float32: nats per token" in str(found)
     writing.write(found, tmp_path / "out")
 
 
@@ -358,7 +359,7 @@ def test_files_are_whole_and_say_what_python_says(study, tmp_path):
     found = run(study, named_sets.find(study, "detectors_1").neurons, controls=1)
     writing.write(found, tmp_path / "out")
     written = json.loads((tmp_path / "out" / "ablation.json").read_bytes())
-    for key in ("base", "ablated", "controls", "neurons", "mode", "triggers"):
+    for key in ("base", "ablated", "controls", "mode", "dtype", "triggers"):
         assert written[key] == getattr(found, key)
     assert written["difference"] == found.difference
     assert "detectors" in (tmp_path / "out" / "ablation.svg").read_text()

@@ -53,7 +53,8 @@ def test_programs_are_held_against_the_plan():
         is_step = each.name.startswith("step")
         fault = "bias and ReLU are apart from the product"
         assert (fault in each.faults) == is_step
-        assert (each.planned is not None) == (is_step or "grams" in each.name)
+        # Of n-grams it is a block of these neurons, not all that blocks may take.
+        assert 0 < each.planned < 2**24
         assert each.dtype == ("float32" if is_step or each.name == "attention" else "")
 
 

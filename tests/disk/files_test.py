@@ -301,3 +301,13 @@ def _snapshot(path):
     with contextlib.suppress(NotADirectoryError):
         return {name: _snapshot(path / name) for name in os.listdir(path)}
     return path.read_bytes()
+
+
+def test_a_file_that_comes_later_has_its_folder_made_or_is_refused(tmp_path):
+    files.prepare(tmp_path / "new" / "folder" / "found.json", "a check")
+    assert (tmp_path / "new" / "folder").is_dir()
+    (tmp_path / "taken").touch()
+    with pytest.raises(errors.OutputExistsError, match="a check is never overwritten"):
+        files.prepare(tmp_path / "taken", "a check")
+    with pytest.raises(errors.InputOutputError, match="cannot write"):
+        files.prepare(tmp_path / "taken" / "found.json", "a check")

@@ -25,6 +25,7 @@ def effect(share):
 FOUND = {
     "neurons": 1234,
     "mode": "zero",
+    "dtype": "float16",
     "base": losses(0),
     "ablated": losses(0.2),
     "controls": [losses(rise) for rise in (0.01, 0.02, -0.01)],
@@ -60,7 +61,7 @@ def test_what_was_not_measured_has_no_panel():
     canvas = ablation.losses(alone)
     assert len(canvas.axes) == 1
     (label,) = [text.get_text() for text in canvas.legends[0].get_texts()]
-    assert label == "neurons: 1,234, mode zero"
+    assert label == "neurons: 1,234, mode zero, float16"
     assert style.render(canvas, "png").startswith(b"\x89PNG")
 
 

@@ -1,5 +1,6 @@
 """Budgets: where hidden states go, what is refused, and that a real study stays within what it was given."""
 
+import math
 import os
 import re
 import subprocess
@@ -108,6 +109,12 @@ class Accelerator:
 
     def memory_stats(self):
         return self._statistics
+
+
+@cases.each("minutes", [-1.0, math.nan])
+def test_a_time_between_copies_that_is_none_is_refused(minutes):
+    with pytest.raises(errors.UsageError, match="^checkpoint_minutes is .* Pass 0 or"):
+        Resources(checkpoint_minutes=minutes)
 
 
 def test_an_accelerator_is_planned_by_what_jax_may_take_of_it(monkeypatch):

@@ -1,6 +1,8 @@
 """Several passes over the weights count what one pass counts, wherever they are interrupted; n-grams left out."""
 
+import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from jaxneurons import errors
 from jaxneurons.analysis import analyze
 from jaxneurons.disk import files
+from jaxneurons.run import layer_end
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import random_model, reading
 from jaxneurons.studies import contents, opening
@@ -158,3 +161,28 @@ def test_copies_lie_in_the_spill_directory_while_it_runs(
         run_study(stored, sources, tmp_path / "theirs", resources=resources)
     assert digests(path) == digests(finished)
     assert logged_layers(path) == [0, 1]
+
+
+@pytest.mark.fault(case=24)
+def test_a_copy_stands_until_the_next_one_is_named(sources, tmp_path, monkeypatch):
+    """Layer 1 is not noted as done while layer 2 is copied, and the run ends there."""
+    model = dataclasses.replace(edges_test.SMALL, num_hidden_layers=4)
+    stored, path = random_model.write(tmp_path / "store", model), tmp_path / "study"
+    finish = layer_end.finish_layer
+
+    def failing(study, job, result, *rest):
+        if result.layer == 1:
+            stop = time.monotonic() + 5
+            while not (study.partial / "hidden_002.bin").exists():
+                assert time.monotonic() < stop, "the device waits for the host"
+                time.sleep(0.01)
+            raise studies.Stop
+        finish(study, job, result, *rest)
+
+    monkeypatch.setattr(layer_end, "finish_layer", failing)
+    with pytest.raises(studies.Stop):
+        resources = Resources(checkpoint_minutes=0)
+        run_study(stored, sources, path, resources=resources, examples=0)
+    study = opening.open_any(path)
+    assert study.resume_from.layer == 0
+    assert (study.partial / "hidden_000.bin").exists()

@@ -65,11 +65,11 @@ def test_infinity_and_nan_come_back_too(tmp_path):
         assert checkpoint.read(0, 0).tobytes() == np.asarray(batch).tobytes()
 
 
-def run_layers(checkpoint, layers):
+def run_layers(checkpoint, layers, named=None):
     """Copies the layers that are due; gives which."""
     copied = []
     for layer in layers:
-        checkpoint.begin(layer)
+        checkpoint.begin(layer, named)
         for index, batch in enumerate(stream(layer)):
             checkpoint.save(layer, index, batch)
         if checkpoint.finish_layer(layer):
@@ -83,11 +83,20 @@ def test_the_copy_before_stands_until_the_next_one_but_one_begins(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["hidden_001.bin", "hidden_002.bin"]
 
 
+def test_the_copy_that_a_killed_run_would_resume_from_stands(tmp_path):
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert run_layers(checkpoint, range(4), named=0) == [0, 1, 2, 3]
+        kept = ["hidden_000.bin", "hidden_002.bin", "hidden_003.bin"]
+        assert sorted(os.listdir(tmp_path)) == kept
+        run_layers(checkpoint, [4], named=3)
+    assert sorted(os.listdir(tmp_path)) == ["hidden_003.bin", "hidden_004.bin"]
+
+
 def test_a_resumed_run_keeps_the_copy_that_it_began_with(tmp_path):
     digests = save(tmp_path, 3, stream(3))
     with open_checkpoint(tmp_path) as checkpoint:
         assert checkpoint.resume(3, digests)
-        assert checkpoint.begin(4)
+        checkpoint.begin(4)
     assert load(tmp_path, 3, digests) is not None
 
 

@@ -3,8 +3,7 @@
 In: a target, published sizes and types. Out: a table, with a line for each fault.
 """
 
-import json
-import pathlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from jaxneurons.benchmark.gpu import compilation, programs
 from jaxneurons.benchmark.gpu.compilation import Program
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.config import PUBLISHED, Config
-from jaxneurons.disk import files
+from jaxneurons.disk import strict_json
 from jaxneurons.run import memory_plan, settings
 
 HEADER = (
@@ -38,7 +37,7 @@ class Compiled(NamedTuple):
     Attributes:
         size, dtype, name: what it is.
         program: as it was compiled.
-        planned: bytes that the plan of memory allows it; None where it says nothing.
+        planned: bytes that the plan of memory allows it.
         runs: how often it runs at a layer's end; 1 for a step.
         faults: in words.
         seconds: that compiling took.
@@ -48,7 +47,7 @@ class Compiled(NamedTuple):
     dtype: str
     name: str
     program: Program
-    planned: int | None
+    planned: int
     runs: int
     faults: list[str]
     seconds: float
@@ -59,37 +58,30 @@ def run(
     sizes: Sequence[str],
     dtypes: Sequence[str],
     precision: str,
-    out: pathlib.Path | None,
     say: Callable[[str], None],
-) -> tuple[str, int]:
-    """Compiles everything; gives the table and how many programs have faults.
+) -> tuple[str, int, bytes]:
+    """Compiles everything; gives the table, how many programs have faults, and all figures as JSON.
 
     Args:
         target: one of `targets.TARGETS`.
         sizes: of `config.PUBLISHED`.
         dtypes: to compute in.
         precision: of float32 products.
-        out: JSON file to write; None writes none.
         say: called with a line about each program.
 
     Raises:
         UsageError: XLA's compiler for the target is not installed.
-        OutputExistsError: a file is in the way.
-        InputOutputError: the operating system refuses a write.
     """
-    if out:
-        files.refuse_existing(out, "what was compiled")
     found = []
     mesh, models = programs.make_mesh(target), {n: PUBLISHED[n] for n in sizes}
     for each in compile_all(mesh, models, dtypes, precision):
         found.append(each)
         say(f"{each.size} {each.dtype} {each.name}: {each.seconds:.0f} s")
-    if out:
-        content = [
-            each._asdict() | {"program": each.program._asdict()} for each in found
-        ]
-        files.write_atomically(out, json.dumps(content, indent=1).encode())
-    return table.markdown(HEADER, map(_row, found)), sum(bool(e.faults) for e in found)
+    content = strict_json.to_bytes(
+        [each._asdict() | {"program": each.program._asdict()} for each in found]
+    )
+    faulty = sum(bool(each.faults) for each in found)
+    return table.markdown(HEADER, map(_row, found)), faulty, content
 
 
 def compile_all(
@@ -99,28 +91,28 @@ def compile_all(
     for size, config in models.items():
         for dtype in dtypes:
             case = programs.make_case(config, dtype)
+            of_type = precision if dtype == "float32" else "highest"
+            planned = _step_bytes(case, of_type)
             for counted in programs.COUNTED:
-                of_type = precision if dtype == "float32" else "highest"
                 lowered = programs.lower_step(case, counted, mesh, of_type)
-                planned = _step_bytes(case)
-                yield _compiled(
-                    case, size, f"step, {counted} counted", lowered, planned
-                )
-            lowered = programs.lower_attention(case, mesh)
-            yield _compiled(case, size, "attention", lowered, None)
+                name = f"step, {counted} counted"
+                yield _compiled(case, size, name, lowered, planned, precision=of_type)
+            lowered = programs.lower_attention(case, mesh, of_type)
+            yield _compiled(case, size, "attention", lowered, planned)
         budget = memory_plan.MOST_NGRAM_WORK_ON_DEVICE
-        for name, lowered, runs in programs.lower_ends(case, mesh, budget):
-            of_ngrams = budget if "grams" in name else None
-            yield _compiled(case, size, name, lowered, of_ngrams, runs)
+        for name, lowered, runs, planned in programs.lower_ends(case, mesh, budget):
+            yield _compiled(case, size, name, lowered, planned, runs)
 
 
-def _step_bytes(case: Workload) -> int:
+def _step_bytes(case: Workload, precision: str) -> int:
     chosen = settings.resolve(
         case.config,
         window=case.window,
         windows_per_batch=case.windows_per_batch,
         dtype=case.dtype,
     )
+    # Not of this machine, which may have a CPU alone.
+    chosen = dataclasses.replace(chosen, precision=precision)
     return memory_plan.step_bytes(case.config, chosen, on_cpu=False)
 
 
@@ -129,18 +121,21 @@ def _compiled(
     size: str,
     name: str,
     lowered: Any,
-    planned: int | None,
+    planned: int,
     runs: int = 1,
+    precision: str = "highest",
 ) -> Compiled:
     began = time.monotonic()
     program = compilation.read(lowered.compile())
     seconds = time.monotonic() - began
     faults = []
-    if planned is not None and program.temporaries > planned:
+    if program.temporaries > planned:
         faults.append("more temporaries than planned")
     if name.startswith("step"):
         tokens = case.windows_per_batch * case.window
-        if program.integers >= tokens * case.config.ffn_dim:
+        is_mask = program.integers >= tokens * case.config.ffn_dim
+        # Other precisions split numbers by their bits, as integers.
+        if is_mask and precision == "highest":
             faults.append("a mask is written in 32 bits")
         if not program.has_relu:
             faults.append("bias and ReLU are apart from the product")
@@ -159,7 +154,7 @@ def _row(each: Compiled) -> tuple[str, ...]:
         each.dtype,
         each.name,
         f"{program.temporaries / 2**30:.2f}",
-        "" if each.planned is None else f"{each.planned / 2**30:.2f}",
+        f"{each.planned / 2**30:.2f}",
         str(each.runs),
         str(program.kernels),
         calls,

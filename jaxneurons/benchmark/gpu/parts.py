@@ -58,7 +58,7 @@ def run(part: Part, most_seconds: float) -> Outcome:
         while True:
             left = began + most_seconds - time.monotonic()
             if not connection.poll(max(left, 0)):
-                problem = f"not finished within {most_seconds:.0f} s"
+                problem = f"not finished within {most_seconds:.3g} s"
                 break
             try:
                 said = connection.recv()

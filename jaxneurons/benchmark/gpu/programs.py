@@ -27,6 +27,7 @@ from jaxneurons.counting import (
     statistics,
 )
 from jaxneurons.model import attention, block
+from jaxneurons.run import memory_plan
 from jaxneurons.stream import step
 
 COUNTED = ("nothing", "everything")
@@ -92,7 +93,7 @@ def lower_step(
     )
 
 
-def lower_attention(case: Workload, mesh: Mesh) -> jax.stages.Lowered:
+def lower_attention(case: Workload, mesh: Mesh, precision: str) -> jax.stages.Lowered:
     """Attention alone on a batch."""
     config, dtype = case.config, jnp.dtype(case.dtype)
     shape = (
@@ -103,35 +104,44 @@ def lower_attention(case: Workload, mesh: Mesh) -> jax.stages.Lowered:
     )
     heads = _shape(mesh, shape, dtype)
     how = "cudnn" if dtype.itemsize == 2 else "chunked"
-    attend = functools.partial(attention.causal_attention, implementation=how)
+    attend = functools.partial(
+        attention.causal_attention,
+        implementation=how,
+        precision=PRECISIONS[precision],
+    )
     return jax.jit(attend).lower(heads, heads, heads)
 
 
 def lower_ends(
     case: Workload, mesh: Mesh, ngram_bytes: int
-) -> Iterator[tuple[str, jax.stages.Lowered, int]]:
-    """Name and program of all that runs at a layer's end, and how often it runs there."""
+) -> Iterator[tuple[str, jax.stages.Lowered, int, int]]:
+    """Name and program of all that runs at a layer's end, how often it runs there, and its bytes by the plan."""
     config, lay = case.config, functools.partial(_shape, mesh)
     neurons, length = config.ffn_dim, case.window
     shape = (1, length, neurons)
     states = lay((1, *shape), "uint32")
-    yield "states added", reductions.add_states.lower(states), 1
+    # The plan has position counts once more than they are kept.
+    counts = 4 * length * neurons
+    yield "states added", reductions.add_states.lower(states), 1, counts
     inform = functools.partial(
         statistics.begin_position_information, windows=[case.windows]
     )
-    yield "position information", jax.jit(inform).lower(lay(shape, "uint32")), 1
+    informed = jax.jit(inform).lower(lay(shape, "uint32"))
+    yield "position information", informed, 1, counts
     number = paper.KEPT.examples
     kept = examples.examples(number, neurons)
     slots = jax.tree.map(
         lambda leaf: lay((1, *leaf.shape), leaf.dtype), jax.eval_shape(kept.init)
     )
-    yield "examples merged", examples.merge_states.lower(slots, number), 1
+    merged = examples.merge_states.lower(slots, number)
+    planned = memory_plan.example_need(config, number, 1).device
+    yield "examples merged", merged, 1, planned
     yield from _lower_ngrams(case, mesh, ngram_bytes)
 
 
 def _lower_ngrams(
     case: Workload, mesh: Mesh, ngram_bytes: int
-) -> Iterator[tuple[str, jax.stages.Lowered, int]]:
+) -> Iterator[tuple[str, jax.stages.Lowered, int, int]]:
     config, lay = case.config, functools.partial(_shape, mesh)
     text, spread = ours.make_windows(case), ours.make_spread(case)
     orders = [
@@ -148,6 +158,7 @@ def _lower_ngrams(
     for n, order in zip(terms.ORDERS, orders, strict=True):
         layout = order.layout
         words, width = len(layout.occupied), blocks.width
+        planned = per_word * width
         bits = lay((words, 32, width), "uint32", last)
         gathered = ngram_counts.slot_bits.lower(
             masks,
@@ -157,10 +168,10 @@ def _lower_ngrams(
             width,
             mesh,
         )
-        yield f"{n}-grams gathered", gathered, blocks.number
+        yield f"{n}-grams gathered", gathered, blocks.number, planned
         owners = lay(layout.owners.shape, "int32", whole)
         counting = ngram_counts.count.lower(bits, owners, layout.shape)
-        yield f"{n}-grams counted", counting, blocks.number
+        yield f"{n}-grams counted", counting, blocks.number, planned
         found = jax.eval_shape(
             functools.partial(ngram_counts.count, shape=layout.shape), bits, owners
         )
@@ -171,7 +182,7 @@ def _lower_ngrams(
         covering = ngram_counts.coverage.lower(
             found, needed, layout.shape.most_occurrences
         )
-        yield f"{n}-grams covering", covering, 2 * blocks.number
+        yield f"{n}-grams covering", covering, 2 * blocks.number, planned
 
 
 def make_case(config: Config, dtype: str) -> Workload:

@@ -1,8 +1,7 @@
-"""All checks in order, within a budget of time: a table out, with all figures as JSON beside it."""
+"""All checks in order, within a budget of time: a table out, what is wrong, and all figures as JSON."""
 
-import pathlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from jaxneurons import errors
@@ -11,7 +10,7 @@ from jaxneurons.benchmark.gpu import figure, parts, sizes
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.parts import Outcome, Part
 from jaxneurons.benchmark.gpu.sizes import Sizes
-from jaxneurons.disk import files, strict_json
+from jaxneurons.disk import strict_json
 
 # No check may take more than this share of the budget, or one that hangs would be the only one.
 LARGEST_SHARE = 1 / 3
@@ -24,43 +23,42 @@ PARTS = (
     "ceilings",
     "copies",
     "step",
+    "precision",
     "end",
     "study",
     "streaming",
+    "training",
     "transformers",
 )
 
 
 def run(
     toy: bool,
-    chosen_parts: Collection[str],
+    chosen_parts: Collection[str] | None,
     budget_seconds: float,
-    out: pathlib.Path | None,
     say: Callable[[str], None],
-) -> str:
+) -> tuple[str, int, bytes]:
     """Checks this machine's accelerator.
 
     Args:
         toy: small sizes, for which a CPU will do.
-        chosen_parts: of `PARTS`; none is all.
+        chosen_parts: of `PARTS`; None is all.
         budget_seconds: after which nothing new is begun and what runs is ended.
-        out: JSON file to write; None writes none.
         say: called with a line about each part.
 
     Returns:
-        The table of all figures, and below it what failed.
+        The table of all figures with what is wrong or failed below it, how much that is, and all as JSON.
 
     Raises:
-        UsageError: JAX cannot start, or finds no accelerator; or there is no such part.
-        OutputExistsError: a file is in the way.
-        InputOutputError: the operating system refuses a write.
+        UsageError: JAX cannot start, or finds no accelerator, or not in time; or there is no such part.
     """
-    if out:
-        files.refuse_existing(out, "a check")
-    if unknown := sorted(set(chosen_parts) - set(PARTS)):
+    chosen = set(PARTS if chosen_parts is None else chosen_parts)
+    if unknown := sorted(chosen - set(PARTS)):
         raise errors.UsageError(
             f"there is no part {unknown[0]!r}. Choose of {', '.join(PARTS)}."
         )
+    if not chosen:
+        raise errors.UsageError(f"no part is chosen. Choose of {', '.join(PARTS)}.")
     processes.check_jax()
     stop = time.monotonic() + budget_seconds
     outcomes: dict[str, Outcome] = {}
@@ -72,18 +70,21 @@ def run(
         return outcomes[part.name]
 
     device = check(Part("device", _module("speed"), "device", (sizes.TOY,)))
-    if not toy and (device.problem or Figure("platform", "cpu") in device.figures):
-        reason = device.problem or "JAX finds the CPU alone"
+    if device.problem:
         raise errors.UsageError(
-            f"there is no accelerator to check: {reason}. Install what it needs (for an NVIDIA GPU, the extra "
-            "cuda12 or cuda13), or check at toy sizes."
+            f"JAX did not say what device there is: {device.problem}. Allow more time, or mend what is said above."
+        )
+    if not toy and Figure("platform", "cpu") in device.figures:
+        raise errors.UsageError(
+            "there is no accelerator to check: JAX finds the CPU alone. Install what it needs (for an NVIDIA GPU, "
+            "the extra cuda12 or cuda13), or check at toy sizes."
         )
     for part in all_parts(sizes.TOY if toy else sizes.FULL):
-        if not chosen_parts or part.kind in chosen_parts:
+        if part.kind in chosen:
             check(part)
-    if out:
-        files.write_atomically(out, strict_json.to_bytes(_values(outcomes)))
-    return _report(outcomes)
+    problems = find_problems(outcomes)
+    content = strict_json.to_bytes(_values(outcomes))
+    return _report(outcomes, problems), len(problems), content
 
 
 def all_parts(chosen: Sizes) -> Iterator[Part]:
@@ -96,10 +97,12 @@ def all_parts(chosen: Sizes) -> Iterator[Part]:
     yield Part("copies", speed, "copies", (chosen,))
     for shape in chosen.shapes:
         yield Part(f"step, {shape}", speed, "layer_step", (chosen, shape))
+    yield Part("precision", speed, "float32_step", (chosen,))
     for shape in chosen.ends:
         yield Part(f"end, {shape}", _module("ends"), "layer_end", (chosen, shape))
     yield Part("study", _module("whole"), "against_cpu", (chosen,))
     yield Part("streaming", _module("streaming"), "places", (chosen,))
+    yield Part("training", speed, "training_update", (chosen,))
     for kind in PEERS:
         arguments = (chosen, kind)
         yield Part(f"transformers, {kind}", _module("peers"), "forward", arguments)
@@ -112,7 +115,7 @@ def _module(name: str) -> str:
 def _values(outcomes: dict[str, Outcome]) -> dict[str, Any]:
     described = {
         name: {
-            "figures": [found._asdict() for found in outcome.figures],
+            "figures": [figure.to_json(found) for found in outcome.figures],
             "problem": outcome.problem,
             "seconds": round(outcome.seconds, 2),
         }
@@ -121,14 +124,18 @@ def _values(outcomes: dict[str, Outcome]) -> dict[str, Any]:
     return {"format_version": 1, "machine": machine.describe(), "parts": described}
 
 
-def _report(outcomes: dict[str, Outcome]) -> str:
+def find_problems(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """A line for each figure that is wrong and each part that did not come to its end."""
+    lines = []
+    for part, outcome in outcomes.items():
+        wrong = [each for each in outcome.figures if each.is_wrong]
+        lines += [f"{part}: {e.name}: {figure.text(e)} {e.unit}".strip() for e in wrong]
+        lines += [f"{part}: {outcome.problem}"] if outcome.problem else []
+    return lines
+
+
+def _report(outcomes: Mapping[str, Outcome], problems: list[str]) -> str:
     found = [(name, each) for name, outcome in outcomes.items() for each in outcome[0]]
-    problems = [
-        f"{name}: {outcome.problem}"
-        for name, outcome in outcomes.items()
-        if outcome.problem
-    ]
-    ended = (
-        f"{len(outcomes) - len(problems)} of {len(outcomes)} parts came to their end"
-    )
-    return "\n\n".join([figure.markdown(found), *problems, f"{ended}."])
+    ended = sum(not outcome.problem for outcome in outcomes.values())
+    last = f"{ended} of {len(outcomes)} parts came to their end."
+    return "\n\n".join([figure.markdown(found), *problems, last])

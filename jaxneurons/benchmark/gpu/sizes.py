@@ -1,4 +1,4 @@
-"""How large the checks are: for a GPU, and small enough for any CPU to run to the end in seconds."""
+"""How large the checks are: for a GPU, and small enough for a CPU."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Sizes:
         shapes: the models to time, by name.
         streamed: the one of `shapes` to stream from disk and to compare with peers.
         layers: most layers to run of each; what a whole model takes is extrapolated.
-        window: T, tokens a window.
+        window: T, tokens per window.
         windows_per_batch: B.
         tokens: of a timed forward pass.
         dtype: to time in.

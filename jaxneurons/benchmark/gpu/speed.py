@@ -1,8 +1,9 @@
-"""How fast: this device's ceilings, copies, and the step of a layer, with and without counting.
+"""How fast: this device's ceilings, copies, the step of a layer, with and without counting, and an update of training.
 
 Sizes in, figures out, one by one as they are found. Many calls are made before one is waited for, as a study does.
 """
 
+import dataclasses
 import functools
 import statistics
 import time
@@ -13,15 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jax.sharding import Mesh
 
 from jaxneurons import devices
 from jaxneurons.benchmark import ours, workload
 from jaxneurons.benchmark.gpu.figure import Figure
 from jaxneurons.benchmark.gpu.sizes import Sizes
 from jaxneurons.benchmark.workload import Workload
-from jaxneurons.config import PRECISIONS
+from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.model import block
 from jaxneurons.stream import loop, step
+from jaxneurons.training import numerics, recipe
+from jaxneurons.training import step as training
 
 
 def device(sizes: Sizes) -> Iterator[Figure]:
@@ -38,15 +42,18 @@ def device(sizes: Sizes) -> Iterator[Figure]:
 def ceilings(sizes: Sizes) -> Iterator[Figure]:
     """Rates of square matrix products and of copying on the device."""
     kinds = [("float16", "highest"), ("bfloat16", "highest"), ("float32", "default")]
-    # A CPU knows no other way to multiply float32.
-    ways = PRECISIONS if jax.default_backend() != "cpu" else ["highest"]
-    for dtype, precision in [*kinds, *(("float32", way) for way in ways)]:
+    for dtype, precision in [*kinds, *(("float32", way) for way in precisions())]:
         rate = _product_rate(sizes, dtype, PRECISIONS.get(precision, precision))
         yield Figure(f"products, {dtype}, {precision}", rate / 1e12, "TFLOP/s")
     elements = _normal((sizes.copied_bytes // 4,), "float32")
     negative = jax.jit(jnp.negative)
     seconds = _seconds(sizes, lambda: negative(elements))
     yield Figure("copying on the device", 2 * elements.nbytes / seconds / 1e9, "GB/s")
+
+
+def precisions() -> list[str]:
+    """How float32 can be multiplied here: a CPU knows one way."""
+    return [*PRECISIONS] if jax.default_backend() != "cpu" else ["highest"]
 
 
 def copies(sizes: Sizes) -> Iterator[Figure]:
@@ -99,8 +106,48 @@ def layer_step(sizes: Sizes, shape: str) -> Iterator[Figure]:
     yield Figure("counting adds", 100 * (taken[1] / taken[0] - 1), "%")
 
 
+def float32_step(sizes: Sizes) -> Iterator[Figure]:
+    """Milliseconds of a layer of the streamed shape in float32, everything counted, by precision."""
+    case = dataclasses.replace(sizes.workload(sizes.streamed), dtype="float32")
+    params = draw_layer(case)
+    for precision in precisions():
+        seconds = _seconds(sizes, _stepping(case, "everything", params, precision))
+        yield Figure(f"{sizes.streamed}, {precision}", 1e3 * seconds, "ms per batch")
+
+
+def training_update(sizes: Sizes) -> Iterator[Figure]:
+    """Milliseconds of an update of the first shape, by type; activations are computed again on the way back."""
+    name, config = next(iter(sizes.shapes.items()))
+    mesh = devices.make_mesh(1)
+    size = (sizes.windows_per_batch, sizes.window + 1)
+    tokens = np.random.default_rng(0).integers(config.vocab_size, size=size)
+    windows = training.put_windows(mesh, tokens.astype(np.int32), 1)
+    for dtype in recipe.DTYPES:
+        how = recipe.Recipe(
+            steps=100, windows_per_step=size[0], dtype=dtype, remat=True
+        )
+        with numerics.fixed():
+            call = _updating(config, how, mesh, windows)
+            seconds = _seconds(sizes, call)
+        yield Figure(f"{name}, {dtype}", 1e3 * seconds, "ms per update")
+
+
+def _updating(
+    config: Config, how: recipe.Recipe, mesh: Mesh, windows: jax.Array
+) -> Callable[[], jax.Array]:
+    """A function that updates a model once more, and gives its loss before."""
+    state = training.initial_state(config, how, mesh)
+
+    def call() -> jax.Array:
+        nonlocal state
+        state, metrics = training.update(config, how, mesh, state, windows)
+        return metrics.loss
+
+    return call
+
+
 def _stepping(
-    case: Workload, counted: str, params: loop.Parameters
+    case: Workload, counted: str, params: loop.Parameters, precision: str = "highest"
 ) -> Callable[[], jax.Array]:
     """A function that runs the step once more on what it gave, and gives whether that is finite."""
     text, spread = ours.make_windows(case), ours.make_spread(case)
@@ -109,7 +156,7 @@ def _stepping(
     size = (*batch.tokens.shape, case.config.hidden_size)
     x = jax.device_put(_normal(size, case.dtype), devices.sharded(spread.mesh))
     states = step.init_states(reduction.init, spread.mesh)
-    layer = block.Block(case.config)
+    layer = block.Block(case.config, precision=PRECISIONS[precision])
 
     def call() -> jax.Array:
         nonlocal x, states
@@ -150,7 +197,7 @@ def _normal(
 
 
 def _product_rate(sizes: Sizes, dtype: str, precision: str) -> float:
-    """Floating-point operations a second of a square product."""
+    """Floating-point operations per second of a square product."""
     matrix = _normal((sizes.square, sizes.square), dtype)
     product = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
     return 2 * sizes.square**3 / _seconds(sizes, lambda: product(matrix))

@@ -42,7 +42,7 @@ class _Ring:
 
 
 def places(sizes: Sizes) -> Iterator[Figure]:
-    """Seconds a layer with weights on the device, in host memory, in the page cache and on disk."""
+    """Seconds per layer with weights on the device, in host memory, in the page cache and on disk."""
     case = sizes.workload(sizes.streamed)
     config = dataclasses.replace(case.config, num_hidden_layers=RING)
     case = dataclasses.replace(case, config=config)
@@ -64,8 +64,8 @@ def places(sizes: Sizes) -> Iterator[Figure]:
             ring = _Ring(case.config, read, model.read_embed())
             seconds, waiting = _layer_seconds(case, ring)
             resident = resident or seconds
-            yield Figure(f"weights {place}", 1e3 * seconds, "ms a layer")
-            yield Figure(f"weights {place}: waiting", 1e3 * waiting, "ms a layer")
+            yield Figure(f"weights {place}", 1e3 * seconds, "ms per layer")
+            yield Figure(f"weights {place}: waiting", 1e3 * waiting, "ms per layer")
             slower = 100 * (seconds / resident - 1)
             yield Figure(f"weights {place}: slower by", slower, "%")
 
