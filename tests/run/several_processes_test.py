@@ -213,8 +213,13 @@ def _exchange(folder, path):
     # The first one's clock decides, whatever another one was asked for.
     sharding = devices.sharded(devices.make_mesh())
     shape, dtype, minutes = (2, 3, 4), np.dtype("float32"), (0, 10)[index]
-    with hidden.Checkpoint(folder, shape, dtype, sharding, minutes, 2) as copies:
-        assert copies.begin(0)
+    old = folder / f"copies{index}" / "hidden_007.bin"
+    old.parent.mkdir()
+    old.touch()
+    with hidden.Checkpoint(old.parent, shape, dtype, sharding, minutes, 2) as copies:
+        copies.begin(0)
+    # It is in the way of the copy that follows.
+    assert not old.exists()
 
 
 def _see_differences(folder, index):
