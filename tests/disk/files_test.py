@@ -169,10 +169,10 @@ def test_a_locked_directory_is_refused_and_left_as_it_is(tmp_path):
 @pytest.mark.fault(case=14)
 def test_of_many_writers_at_once_exactly_one_wins(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    with context.Pool(4) as pool:
+    with context.Pool(2) as pool:
         for turn in range(8):
             target = tmp_path / str(turn)
-            jobs = [(target, number) for number in range(4)]
+            jobs = [(target, number) for number in range(2)]
             results = pool.starmap(_try_to_write, jobs, chunksize=1)
             winners = [number for number, won in enumerate(results) if won]
             assert len(winners) == 1

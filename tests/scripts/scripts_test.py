@@ -14,6 +14,31 @@ from tests.support.helpers import REPOSITORY, run_python, run_script
 SCRIPTS = sorted(
     path.stem for path in (REPOSITORY / "scripts").glob("*.py") if path.stem[0] != "_"
 )
+WITHOUT_MEANING = [
+    ("study", [], "--study=DIR is required"),
+    ("explore", [], "--study=DIR is required"),
+    ("explore", ["--study=a", "--neuronpedia="], "--neuronpedia is empty"),
+    (
+        "ablate",
+        ["--study=a", "--neurons=dead", "--out=b", "--step=7"],
+        "--step and --ignore_attributes need --model.",
+    ),
+    ("explore", ["--study=a", "--study=b"], "several studies needs --out=DIR"),
+    (
+        "explore",
+        ["--study=a", "--study=b", "--out=c", "--neuronpedia=d"],
+        "--neuronpedia takes one study",
+    ),
+    ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
+    ("study", ["--study=x", "--corpus=text.jsonl"], "is not NAME=PATH"),
+    ("figures", [], "--study=DIR is required; --out=DIR is required"),
+    (
+        "train",
+        ["--out=x", "--export_dtype=float16"],
+        "--export_dtype needs --export",
+    ),
+    ("train", ["--out=x"], "--corpus=NAME=PATH is required"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +88,7 @@ def test_study_writes_everything_and_names_its_figures(made, finished):
         "tokenizer.json",
     }
     summary = json.loads((finished / "summary.json").read_bytes())
-    assert summary["activation"]["tokens"] == 20000
+    assert summary["activation"]["tokens"] == 8000
     figures = {file.stem for file in (finished / "figures").glob("*.svg")}
     assert {"figure_1a_dead_neurons", "figure_8_positional_neurons"} <= figures
     captions = (finished / "figures/captions.md").read_text()
@@ -88,8 +113,8 @@ def test_study_says_what_it_works_with(finished):
         "opt-1.9m: 4 layers; 1,024 neurons per layer; weights in float16, computed in float32"
     )
     assert said[2] == "1 device: cpu"
-    # Four domains share 20,000 tokens.
-    read = [re.match(r"text (\w+): .* 5,000 tokens", line)[1] for line in said[3:7]]
+    # Four domains share 8,000 tokens.
+    read = [re.match(r"text (\w+): .* 2,000 tokens", line)[1] for line in said[3:7]]
     assert read == ["code_python", "dm_mathematics", "freelaw", "wikipedia"]
     assert said[7].startswith("memory: hidden states in memory; up to ")
     assert [line.split(":")[0] for line in said[8:12]] == [
@@ -98,34 +123,7 @@ def test_study_says_what_it_works_with(finished):
 
 
 @pytest.mark.fault(case=30)
-@cases.each(
-    "script, flags, words",
-    [
-        ("study", [], "--study=DIR is required"),
-        ("explore", [], "--study=DIR is required"),
-        ("explore", ["--study=a", "--neuronpedia="], "--neuronpedia is empty"),
-        (
-            "ablate",
-            ["--study=a", "--neurons=dead", "--out=b", "--step=7"],
-            "--step and --ignore_attributes need --model.",
-        ),
-        ("explore", ["--study=a", "--study=b"], "several studies needs --out=DIR"),
-        (
-            "explore",
-            ["--study=a", "--study=b", "--out=c", "--neuronpedia=d"],
-            "--neuronpedia takes one study",
-        ),
-        ("study", ["--study=x", "--device_memory_gb=nan"], "is not a number of GiB"),
-        ("study", ["--study=x", "--corpus=text.jsonl"], "is not NAME=PATH"),
-        ("figures", [], "--study=DIR is required; --out=DIR is required"),
-        (
-            "train",
-            ["--out=x", "--export_dtype=float16"],
-            "--export_dtype needs --export",
-        ),
-        ("train", ["--out=x"], "--corpus=NAME=PATH is required"),
-    ],
-)
+@cases.each("script, flags, words", WITHOUT_MEANING, every_day=WITHOUT_MEANING[::3])
 def test_flags_without_meaning_are_2_and_one_line(cache, script, flags, words):
     done = run_script(cache, script, *flags)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1]
@@ -177,7 +175,7 @@ def test_a_jax_that_cannot_start_is_2_and_one_line(
 
 
 def test_finished_study_is_refused_in_one_line(finished, cache):
-    again = run_script(cache, "study", f"--study={finished}", "--max_tokens=20000")
+    again = run_script(cache, "study", f"--study={finished}", "--max_tokens=8000")
     assert again.returncode == 73
     assert again.stderr.count("\n") == 1
 

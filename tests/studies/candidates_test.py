@@ -67,8 +67,8 @@ def assert_joined(study, rows):
             np.testing.assert_array_equal(study.read(f"candidate_{n}_{name}"), wanted)
 
 
-@cases.each("rows", [0, 1, 4, 7, 30])
-@cases.each("sizes", [[], [0], [1, 0, 3], [9]])
+@cases.each("rows", [0, 1, 4, 7, 30], every_day=[0, 7])
+@cases.each("sizes", [[], [0], [1, 0, 3], [9]], every_day=[[], [1, 0, 3]])
 def test_layers_are_joined_in_their_order_whatever_the_pieces(tmp_path, rows, sizes):
     study = begin(tmp_path)
     join(study, rows, sizes)

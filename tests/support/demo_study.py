@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.helpers import run_script
 
-MAX_TOKENS = 20_000
+MAX_TOKENS = 8_000
 
 
 class Made:
