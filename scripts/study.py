@@ -80,7 +80,7 @@ def main() -> None:
     if not _RESUME.value:
         opening.refuse_taken(place)
     with shown:
-        title = _MODEL.value or f"{demo.MODEL_NAME}, the embedded model"
+        title, _ = demo.embedded(_MODEL.value or "") or (_MODEL.value, None)
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
         backend.start(
             _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
@@ -142,6 +142,10 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path, shown)}")
+    if not _MODEL.value:
+        print(
+            "The embedded model has few kinds of neurons. --model=planted has all, set by hand."
+        )
     if _TIMINGS.value:
         print("", _timings(shown.seconds), sep="\n")
 

@@ -8,8 +8,9 @@ import pathlib
 _FOLDER = pathlib.Path(__file__).parent
 
 MODEL_NAME = "opt-1.9m"
-# What a user calls the planted model.
+# What a user calls the planted model, and what all that a study of it writes calls it.
 PLANTED = "planted"
+_PLANTED_TITLE = "planted (set by hand, not trained)"
 
 
 def model_directory() -> pathlib.Path:
@@ -23,14 +24,11 @@ def planted_directory() -> pathlib.Path:
 
 
 def embedded(name: str) -> tuple[str, pathlib.Path] | None:
-    """Title and directory of the model that a user means by "", or of the planted one; None for all others.
-
-    A directory of the planted one's name is that directory.
-    """
+    """Title and directory of the model that a user means by "", or of the planted one; None for all others."""
     if name == "":
         return MODEL_NAME, model_directory()
-    if name == PLANTED and not pathlib.Path(name).exists():
-        return PLANTED, planted_directory()
+    if name == PLANTED:
+        return _PLANTED_TITLE, planted_directory()
     return None
 
 

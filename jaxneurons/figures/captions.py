@@ -39,6 +39,10 @@ def notes(summaries: Summaries, plots: Sequence[Plot] = PLOTS) -> list[str]:
 def _caption(plot: Plot, summaries: Summaries) -> list[str]:
     shown = {name: summaries[name] for name in paper.shown(plot, summaries)}
     studied = {name: _studied(plot, summary) for name, summary in shown.items()}
+    if len(studied) == 1:
+        # Nothing else says of which model one study is.
+        [(name, facts)] = studied.items()
+        studied = {name: f"{markdown.escaped(name)}: {facts}"}
     by = {name: _listed(plot.thresholds(one)) for name, one in shown.items()}
     lacking: dict[str, list[str]] = {}
     for name in (name for name in summaries if name not in shown):

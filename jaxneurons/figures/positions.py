@@ -60,9 +60,10 @@ def position_patterns(studies: Studies) -> figure.Figure:
         panel.set_title(f"{position_style.TYPE_TITLES[type_]},\n{strength}")
     for panel in grid[-1]:
         panel.set_xlabel("position")
+    of = f" of {glyphs.shortened(*studies, 4)}" if len(studies) == 1 else ""
     style.note(
         canvas,
-        "Of each type and strength, the neuron with the most mutual information is shown.",
+        f"Of each type and strength, the neuron{of} with the most mutual information is shown.",
     )
     return style.lay_out(canvas)
 

@@ -153,9 +153,9 @@ def open_model(
     Args:
         name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face
             format, a layer store or a training directory; None is the small model that comes with
-            the package, and "planted", where no such directory is, the one beside it whose weights
-            were set by hand. What is not a store is converted to one, once, in the cache, and a bar
-            shows how far it is.
+            the package, and "planted" the one beside it whose weights were set by hand; a directory of
+            that name is "./planted". What is not a store is converted to one, once, in the cache, and
+            a bar shows how far it is.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.
         ignore_attributes: of the model's config.json, which do not change what it computes though

@@ -90,8 +90,10 @@ def test_no_figure_is_empty(result):
         assert paper.shown(plot, {"planted": result.summary}), plot.lacks
 
 
-def test_a_directory_of_that_name_is_not_the_planted_model(tmp_path, monkeypatch):
+def test_a_directory_of_that_name_is_told_by_its_path(tmp_path, monkeypatch):
     (tmp_path / "planted").mkdir()
     monkeypatch.chdir(tmp_path)
+    model = jaxneurons.open_model("planted", cache=tmp_path / "cache")
+    assert model.name == "planted (set by hand, not trained)"
     with pytest.raises(errors.JaxneuronsError, match="planted"):
-        jaxneurons.open_model("planted", cache=tmp_path / "cache")
+        jaxneurons.open_model("./planted", cache=tmp_path / "cache")

@@ -1,11 +1,12 @@
-"""The planted model that comes with the package: weights set by hand, so that a study of the embedded text finds it all.
+"""The planted model of the package: weights set by hand, so that a study of the embedded text finds it all.
 
 In: the embedded model's tokenizer. Out: `jaxneurons/demo/planted/`, and what is planted where, by layer.
 `python -m tests.support.planted_demo` writes it anew.
 
-The residual stream has a unit vector for each of 64 tokens (OWN), one for the other tokens (ELSE) and one for all
-indentation (INDENT), a random code for every token (CODE), which of 16 tokens stood one and two places back (BACK; the heads of layer 0 copy them there),
-and a sine and cosine of eight frequencies of the position (WAVES). Nothing was trained: the model predicts nothing.
+The residual stream has a unit vector for each of 64 tokens (OWN), one for the other tokens (ELSE) and one for
+all indentation (INDENT); a random code for every token (CODE); which of 16 tokens stood one and two places back
+(BACK; the heads of layer 0 copy them there); and a sine and cosine of eight frequencies of the position (WAVES).
+Nothing was trained: the model predicts nothing.
 """
 
 import math
