@@ -60,10 +60,12 @@ def position_patterns(studies: Studies) -> figure.Figure:
         panel.set_title(f"{position_style.TYPE_TITLES[type_]},\n{strength}")
     for panel in grid[-1]:
         panel.set_xlabel("position")
-    of = f" of {glyphs.shortened(*studies, 4)}" if len(studies) == 1 else ""
+    # Where there are several, the rows name them.
+    of = "".join(f" of {glyphs.shortened(name, 4)}" for name in studies)
     style.note(
         canvas,
-        f"Of each type and strength, the neuron{of} with the most mutual information is shown.",
+        f"Of each type and strength, the neuron{of if len(studies) == 1 else ''} with the most mutual information "
+        "is shown.",
     )
     return style.lay_out(canvas)
 
