@@ -133,6 +133,10 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
     from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
+    if not _MODEL.value:
+        print(
+            "The embedded model has few kinds of neurons. --model=planted has all, set by hand.\n"
+        )
     figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
     embedded = demo.embedded(_MODEL.value or "") is not None
@@ -142,10 +146,6 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
         from jaxneurons.explorer import write
 
         print(f"wrote the page {write.write_in_study(result.path, shown)}")
-    if not _MODEL.value:
-        print(
-            "The embedded model has few kinds of neurons. --model=planted has all, set by hand."
-        )
     if _TIMINGS.value:
         print("", _timings(shown.seconds), sep="\n")
 
