@@ -58,7 +58,7 @@ def main() -> None:
         files.write_atomically(out, content)
     if wrong:
         raise errors.JaxneuronsError(
-            f"{wrong} things are not as they should be; the lines below the table say which."
+            f"failures: {wrong}. The lines below the table say which."
         )
 
 

@@ -60,7 +60,7 @@ def main() -> None:
         files.write_atomically(out, content)
     if faulty:
         raise errors.JaxneuronsError(
-            f"{faulty} programs are not as they should be; the table says why."
+            f"programs with faults: {faulty}. The table says which."
         )
 
 
