@@ -5,8 +5,9 @@ r"""Studies the neurons of a language model on text, from checkpoint to figures.
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py
 
-Without --model and --corpus it studies the small model on the texts that come with the package, 432 thousand
-tokens: under two minutes on two CPU cores, and 139 of 4,096 neurons are dead.
+Without --model and --corpus it studies a small model on 240 thousand tokens of the texts that come with the package:
+half a minute on two CPU cores, three quarters the first time. 86 of 3,072 neurons detect tokens, and 91 % of these
+suppress what they detect.
 """
 
 import pathlib
@@ -35,8 +36,8 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Model to study: a Hugging Face directory, an id on its hub such as facebook/opt-125m, a layer store, "
-    "or a directory that train.py wrote; or planted, a model that comes with the package and whose neurons were "
-    "set by hand, so that every figure has something in it. Default: the trained model that comes with the package.",
+    "or a directory that train.py wrote; or one that comes with the package: opt-0.2m and opt-1.9m were "
+    "trained, and planted was set by hand, so that every figure has something in it. Default: opt-0.2m.",
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
@@ -72,6 +73,7 @@ def main() -> None:
     cache_directory = cache.directory(_CACHE.value)
     sources, resources = options.sources(), options.resources()
     chosen = options.chosen()
+    max_tokens = options.max_tokens(_MODEL.value)
     place = places.parse(_STUDY.value)
     if _EXPLORER.value and isinstance(place, places.Place):
         raise errors.UsageError(
@@ -98,7 +100,7 @@ def main() -> None:
         resolved = settings.resolve(
             model.config,
             window=options.WINDOW.value,
-            max_tokens=options.MAX_TOKENS.value,
+            max_tokens=max_tokens,
             stored=model.store.dtype,
             **chosen,
         )
@@ -108,7 +110,7 @@ def main() -> None:
             model,
             dict(sources),
             window=options.WINDOW.value,
-            max_tokens=options.MAX_TOKENS.value,
+            max_tokens=max_tokens,
             cache=cache_directory,
         )
         result = jaxneurons.study(
@@ -135,7 +137,7 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
     print(findings.to_text(result.summary), "", sep="\n")
     if not _MODEL.value:
         print(
-            "The embedded model has few kinds of neurons. --model=planted has all, set by hand.\n"
+            "For positional neurons see --model=opt-1.9m, trained too; --model=planted, set by hand, has all kinds.\n"
         )
     figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")

@@ -57,7 +57,7 @@ def test_every_public_name_is_documented_with_an_example(name):
 def test_examples_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNEURONS_CACHE", str(tmp_path / "cache"))
-    model = jaxneurons.open_model()
+    model = jaxneurons.open_model("opt-1.9m")
     text = jaxneurons.load_text(model, **TEXT)
     names = {"jaxneurons": jaxneurons, "model": model, "text": text}
     names |= {"jax": jax, "jnp": jnp, "np": np}

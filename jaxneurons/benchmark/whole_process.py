@@ -122,7 +122,9 @@ def _write_model(workload: Workload, path: pathlib.Path) -> None:
                 deviation = workloads.WEIGHT_SCALE * config.hidden_size**0.5
                 array = -workloads.make_thresholds(config) / np.float32(deviation)
             writer.write(name, array)
-        writer.add_tokenizer((demo.model_directory() / "tokenizer.json").read_bytes())
+        writer.add_tokenizer(
+            (demo.directory(demo.TRAINED) / "tokenizer.json").read_bytes()
+        )
         writer.publish({"random": 0})
     export.write_huggingface(reading.open_store(str(store)), path)
 

@@ -1,35 +1,35 @@
-"""The embedded default: a small trained OPT model and real text by domain; README.md says where they come from.
+"""The embedded models, and real text by domain; README.md says where they come from.
 
-Beside it there is a planted model, whose weights are set by hand so that a study of the text has every finding.
+Two are trained: one with a penalty on activations, which has token detectors and is studied by default, and one without.
+The third is planted: its weights are set by hand so that a study of the text has every finding.
 """
 
 import pathlib
 
 _FOLDER = pathlib.Path(__file__).parent
 
-MODEL_NAME = "opt-1.9m"
-# What a user calls the planted model, and what all that a study of it writes calls it.
+DEFAULT = "opt-0.2m"
+TRAINED = "opt-1.9m"
 PLANTED = "planted"
-_PLANTED_TITLE = "planted (set by hand, not trained)"
+# Of the text, where both it and the model are the default: a byte each.
+TOKENS = 240_000
+# By what a user calls it: what all that a study of it writes calls it.
+_TITLES = {
+    DEFAULT: DEFAULT,
+    TRAINED: TRAINED,
+    PLANTED: "planted (set by hand, not trained)",
+}
 
 
-def model_directory() -> pathlib.Path:
-    """The model, in Hugging Face format."""
-    return _FOLDER / "model"
-
-
-def planted_directory() -> pathlib.Path:
-    """The planted model, in Hugging Face format."""
-    return _FOLDER / PLANTED
+def directory(name: str = DEFAULT) -> pathlib.Path:
+    """An embedded model, in Hugging Face format."""
+    return _FOLDER / name
 
 
 def embedded(name: str) -> tuple[str, pathlib.Path] | None:
-    """Title and directory of the model that a user means by "", or of the planted one; None for all others."""
-    if name == "":
-        return MODEL_NAME, model_directory()
-    if name == PLANTED:
-        return _PLANTED_TITLE, planted_directory()
-    return None
+    """Title and directory of the embedded model that a user means, by "" the default; None for all others."""
+    name = name or DEFAULT
+    return (_TITLES[name], directory(name)) if name in _TITLES else None
 
 
 def sources() -> list[tuple[str, pathlib.Path]]:

@@ -146,15 +146,15 @@ def open_model(
 ) -> Model:
     """Opens a model.
 
-    >>> model = jaxneurons.open_model()
+    >>> model = jaxneurons.open_model("opt-1.9m")
     >>> model.config.num_hidden_layers
     4
 
     Args:
         name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face
-            format, a layer store or a training directory; None is the small model that comes with
-            the package, and "planted" the one beside it whose weights were set by hand; a directory of
-            that name is "./planted". What is not a store is converted to one, once, in the cache, and
+            format, a layer store or a training directory; or one that comes with the package: "opt-0.2m",
+            which None is too, "opt-1.9m", or "planted", whose weights were set by hand. A directory of
+            such a name is "./planted". What is not a store is converted to one, once, in the cache, and
             a bar shows how far it is.
         revision: branch, tag or commit of a model on the hub.
         step: of a checkpoint of a training directory; None is the last.

@@ -46,7 +46,8 @@ PRECISION = flags.DEFINE_enum(
 MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
     None,
-    "Largest number of tokens to read, shared out over the domains. Default: all text is read.",
+    "Largest number of tokens to read, shared out over the domains. Default: all, or "
+    f"{demo.TOKENS:,} where neither a model nor text is named.",
 )
 NGRAMS = flags.DEFINE_bool(
     "ngrams", True, "Whether to count n-grams, from which detectors are found."
@@ -117,6 +118,12 @@ TEXT = text_flags.define("Default: the texts that come with the package")
 def sources() -> list[tuple[str, pathlib.Path | Source]]:
     """Name and source of each domain's text; raises as `TextFlags.sources`."""
     return [*TEXT.sources()] or [*demo.sources()]
+
+
+def max_tokens(model: str | None) -> int | None:
+    """Largest number of tokens to read of the text; None reads everything."""
+    by_default = not model and not TEXT.sources()
+    return demo.TOKENS if by_default and not MAX_TOKENS.present else MAX_TOKENS.value
 
 
 def resources() -> Resources:

@@ -1,4 +1,4 @@
-"""The whole model as training runs it: windows in, the loss of each out.
+"""The whole model as training runs it: windows in, the loss and the activity of each out.
 
 The layers run under `jax.lax.scan`, each `block.Block`, the same code that a study runs.
 """
@@ -22,18 +22,19 @@ def window_losses(
     parameters: dict[str, Any],
     windows: jax.Array,
     dropout_key: jax.Array | None,
-) -> jax.Array:
-    """Mean cross-entropy of each window's tokens given those before them, in nats.
+) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of each window's tokens given those before them, in nats, and how active its neurons are.
 
     Args:
         config: sizes and variant of the model.
-        recipe: only its dtype, remat and dropout matter.
+        recipe: only its dtype, remat, dropout and activation_penalty matter.
         parameters: as `parameters.initialize` makes them.
         windows: int32[B, T + 1], full windows: T inputs and, each one later, T targets.
         dropout_key: random key; None drops nothing.
 
     Returns:
-        float32[B].
+        float32[B]; and float32[B], the sum of the absolute activations of all layers' neurons, a mean over tokens
+        (0 if the recipe has no penalty on it).
     """
     chex.assert_rank(windows, 2)
     dtype = jnp.dtype(recipe.dtype)
@@ -44,10 +45,10 @@ def window_losses(
         dtype=dtype,
         precision=recipe.precision,
     )
-    x = _run_layers(config, recipe, parameters["layers"], x, dropout_key)
+    x, activity = _run_layers(config, recipe, parameters["layers"], x, dropout_key)
     logits = embed.logits(config, parameters["embed"], x, recipe.precision)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, windows[:, 1:])
-    return jnp.mean(losses, axis=1)
+    return jnp.mean(losses, axis=1), activity
 
 
 def _run_layers(
@@ -56,20 +57,24 @@ def _run_layers(
     layers: dict[str, Any],
     x: jax.Array,
     dropout_key: jax.Array | None,
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     rate = 0.0 if dropout_key is None else recipe.dropout
     block = Block(config, dropout_rate=rate, precision=recipe.precision)
 
-    def run(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, None]:
+    def run(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
         params, index = layer
         rngs = {}
         if dropout_key is not None:
             rngs["dropout"] = jax.random.fold_in(dropout_key, index)
-        x, _ = block.apply({"params": params}, x, rngs=rngs)
-        return x, None
+        x, activations = block.apply({"params": params}, x, rngs=rngs)
+        if not recipe.activation_penalty:
+            return x, jnp.zeros(len(x), jnp.float32)
+        norms = jnp.linalg.norm(activations.astype(jnp.float32), 1, axis=-1)
+        return x, jnp.mean(norms, axis=-1)
 
     if recipe.remat:
         # A scan already keeps XLA from merging this with the backward pass.
         run = jax.checkpoint(run, prevent_cse=False)
     indices = jnp.arange(config.num_hidden_layers)
-    return jax.lax.scan(run, x, (layers, indices))[0]
+    x, activity = jax.lax.scan(run, x, (layers, indices))
+    return x, jnp.sum(activity, axis=0)

@@ -14,9 +14,11 @@ from flax import traverse_util
 
 from jaxneurons.config import Config
 from jaxneurons.model import block, embed
+from jaxneurons.training.recipe import Recipe
 
 # Kernels that write to the residual stream.
 RESIDUAL_OUTPUTS = ("layers/attention/output/kernel", "layers/feed_forward/fc2/kernel")
+_THRESHOLDS = "layers/feed_forward/fc1/bias"
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -34,19 +36,19 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     }
 
 
-def initialize(config: Config, key: jax.Array, std: float) -> dict[str, Any]:
-    """Random parameters, float32, as OPT's before training (Zhang et al. 2022, §2.2).
+def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]:
+    """Random parameters, float32, as OPT's before training (Zhang et al. 2022, §2.2) unless the recipe differs.
 
     Args:
         config: sizes and variant of the model.
         key: random key.
-        std: of matrices and embedding tables; kernels that write to the residual stream have
-            std / sqrt(2 L). Biases are 0 and LayerNorms the identity.
+        recipe: only its init_std, token_scale and threshold matter. Biases but those of a threshold are 0 and
+            LayerNorms the identity.
     """
     sizes = shapes(config)
     # One draw for all: a kernel each takes seconds to compile.
     ends = np.cumsum([math.prod(shape) for shape in sizes.values()])
-    normal = std * jax.random.normal(key, (int(ends[-1]),), jnp.float32)
+    normal = recipe.init_std * jax.random.normal(key, (int(ends[-1]),), jnp.float32)
     flat = {}
     for (path, shape), end in zip(sizes.items(), ends, strict=True):
         if path.endswith("scale"):
@@ -57,6 +59,11 @@ def initialize(config: Config, key: jax.Array, std: float) -> dict[str, Any]:
             flat[path] = normal[int(end) - math.prod(shape) : int(end)].reshape(shape)
     for path in RESIDUAL_OUTPUTS:
         flat[path] /= math.sqrt(2 * config.num_hidden_layers)
+    flat["embed/token_embedding"] *= recipe.token_scale
+    if _THRESHOLDS in flat:
+        # LayerNorm gives fc1 D numbers of mean square 1.
+        deviation = recipe.init_std * math.sqrt(config.hidden_size)
+        flat[_THRESHOLDS] -= recipe.threshold * deviation
     return traverse_util.unflatten_dict(flat, sep="/")
 
 

@@ -30,6 +30,11 @@ class Recipe:
         dropout: rate of both updates of the residual stream; embeddings have none, as in OPT.
         init_std: standard deviation of initial matrices; those that write to the residual stream
             of a model of L layers have 1/sqrt(2 L) of it.
+        token_scale: initial token embeddings have this many times init_std.
+        threshold: neurons start with biases that many standard deviations of their pre-activation below 0, so that
+            few are active.
+        activation_penalty: the loss has so many times the sum of the absolute activations of all neurons, a mean over
+            tokens, added to it.
         dtype: type to compute in; parameters are float32 in any case.
         remat: compute activations again in the backward pass instead of keeping them.
         seed: decides initial parameters, the order of windows and dropout.
@@ -51,12 +56,16 @@ class Recipe:
     clip: float = 1.0
     dropout: float = 0.1
     init_std: float = 0.006
+    token_scale: float = 1.0
+    threshold: float = 0.0
+    activation_penalty: float = 0.0
     dtype: str = "float32"
     remat: bool = False
     seed: int = 0
 
     def __post_init__(self):
-        positive = ("learning_rate", "epsilon", "clip", "init_std")
+        positive = ("learning_rate", "epsilon", "clip", "init_std", "token_scale")
+        not_negative = ("weight_decay", "threshold", "activation_penalty")
         rules = (
             (("steps",), "from 1 to 2**31 - 1", lambda value: 1 <= value < 2**31),
             (
@@ -77,7 +86,7 @@ class Recipe:
                 lambda value: 0 <= value < 1,
             ),
             (
-                ("weight_decay",),
+                not_negative,
                 "at least 0 and finite",
                 lambda value: 0 <= value < math.inf,
             ),

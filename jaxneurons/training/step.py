@@ -42,7 +42,7 @@ class Metrics(NamedTuple):
     """What is measured of an update, float32[] each.
 
     Attributes:
-        loss: before the update.
+        loss: before the update, without the penalty on activations.
         gradient_norm: before clipping.
         learning_rate: of the update.
         parameter_norm: after the update.
@@ -68,7 +68,7 @@ def check_parts(recipe: Recipe, mesh: Mesh) -> None:
 def initial_state(config: Config, recipe: Recipe, mesh: Mesh) -> State:
     """The state before the first update, a function of the seed."""
     key = jax.random.fold_in(numerics.random_key(recipe.seed), _INITIAL)
-    params = parameters.initialize(config, key, recipe.init_std)
+    params = parameters.initialize(config, key, recipe)
     state = State(jnp.int32(0), params, optimizer.make(recipe).init(params))
     return jax.lax.with_sharding_constraint(state, devices.replicated(mesh))
 
@@ -116,7 +116,8 @@ def held_out_losses(
     config: Config, recipe: Recipe, params: Any, windows: jax.Array
 ) -> jax.Array:
     """The loss of each window of [1, B, T + 1], float32[B], with nothing dropped."""
-    return model.window_losses(config, recipe, params, windows[0], None)
+    losses, _ = model.window_losses(config, recipe, params, windows[0], None)
+    return losses
 
 
 def _loss_and_gradient(
@@ -126,11 +127,18 @@ def _loss_and_gradient(
     key = jax.random.fold_in(numerics.random_key(recipe.seed), _DROPOUT)
     key = jax.random.fold_in(key, state.step)
 
-    def part_loss(params: Any, part: jax.Array, index: jax.Array) -> jax.Array:
+    def part_loss(
+        params: Any, part: jax.Array, index: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         part_key = jax.random.fold_in(key, index)
-        return jnp.mean(model.window_losses(config, recipe, params, part, part_key))
+        found = model.window_losses(config, recipe, params, part, part_key)
+        loss, activity = map(jnp.mean, found)
+        return loss + recipe.activation_penalty * activity, loss
 
-    gradient_of = jax.value_and_grad(part_loss)
+    def gradient_of(*where: Any) -> tuple[jax.Array, Any]:
+        (_, loss), gradient = jax.value_and_grad(part_loss, has_aux=True)(*where)
+        return loss, gradient
+
     if recipe.accumulation == 1:
         return gradient_of(state.parameters, windows[0], jnp.int32(0))
 

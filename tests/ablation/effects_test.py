@@ -154,7 +154,7 @@ class Loud:
 
 
 def test_neurons_dead_on_the_text_change_no_bit_of_a_trained_model():
-    model = jaxneurons.open_model()
+    model = jaxneurons.open_model("opt-1.9m")
     text = jaxneurons.load_text(model, window=64, max_tokens=2000)
     firing = jaxneurons.counting.activation_counts(4, model.config.ffn_dim)
     dead = [

@@ -330,7 +330,7 @@ def test_two_studies_stand_side_by_side(chromium, embedded, planted_page, tmp_pa
 def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp_path):
     result, _ = embedded
     whole = opening.open_finished(result.path)
-    model = jaxneurons.open_model(cache=tmp_path / "cache")
+    model = jaxneurons.open_model("opt-1.9m", cache=tmp_path / "cache")
     text = jaxneurons.load_text(
         model, window=64, max_tokens=2000, cache=tmp_path / "cache"
     )

@@ -16,7 +16,7 @@ WINDOWS = 40
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return jaxneurons.open_model(cache=tmp_path_factory.mktemp("demo"))
+    return jaxneurons.open_model("opt-1.9m", cache=tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

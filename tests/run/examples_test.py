@@ -52,7 +52,7 @@ def embedded(tmp_path_factory):
     import transformers
 
     folder = tmp_path_factory.mktemp("embedded")
-    opt.convert(demo.model_directory(), folder / "store")
+    opt.convert(demo.directory(demo.TRAINED), folder / "store")
     study = studies.run_study(
         folder / "study",
         folder / "store",
@@ -67,7 +67,7 @@ def embedded(tmp_path_factory):
     )
     assert len(study.passes) > 1
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        demo.model_directory(), dtype=torch.float32
+        demo.directory(demo.TRAINED), dtype=torch.float32
     )
     found = [[] for _ in model.model.decoder.layers]
     for layer, kept in zip(model.model.decoder.layers, found, strict=True):

@@ -285,7 +285,7 @@ def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tm
 @pytest.mark.campaign
 def test_convert_without_a_device(cache, tmp_path):
     store = tmp_path / "store"
-    model = demo.model_directory()
+    model = demo.directory(demo.TRAINED)
     flags = [f"--hf={model}", f"--store={store}"]
     done = run_script(cache, "convert_opt", *flags, JAX_PLATFORMS="nowhere")
     assert done.returncode == 0, done.stderr
@@ -296,7 +296,7 @@ def test_convert_without_a_device(cache, tmp_path):
 @pytest.mark.campaign
 def test_study_a_store(cache, tmp_path):
     store = tmp_path / "store"
-    flags = [f"--hf={demo.model_directory()}", f"--store={store}"]
+    flags = [f"--hf={demo.directory(demo.TRAINED)}", f"--store={store}"]
     assert run_script(cache, "convert_opt", *flags).returncode == 0
     done = run_script(
         cache,

@@ -1,6 +1,6 @@
 """The planted model of the package: weights set by hand, so that a study of the embedded text finds it all.
 
-In: the embedded model's tokenizer. Out: `jaxneurons/demo/planted/`, and what is planted where, by layer.
+In: the tokenizer of opt-1.9m. Out: `jaxneurons/demo/planted/`, and what is planted where, by layer.
 `python -m tests.support.planted_demo` writes it anew.
 
 The residual stream has a unit vector for each of 64 tokens (OWN), one for the other tokens (ELSE) and one for
@@ -182,7 +182,7 @@ def layer(index: int) -> list[Neuron]:
 
 def write(path: pathlib.Path) -> None:
     """Writes the model in Hugging Face format."""
-    tokenizer = demo.model_directory() / "tokenizer.json"
+    tokenizer = demo.directory(demo.TRAINED) / "tokenizer.json"
     with tempfile.TemporaryDirectory() as folder:
         planted = arrays(tokenizers.Tokenizer.from_file(str(tokenizer)))
         with writing.Writer(pathlib.Path(folder) / "store", MODEL) as writer:
@@ -306,6 +306,6 @@ def _attention() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    target = demo.planted_directory()
+    target = demo.directory(demo.PLANTED)
     shutil.rmtree(target, ignore_errors=True)
     write(target)

@@ -73,11 +73,32 @@ def test_bfloat16_is_near_float32(plain):
     assert plain != rounded
 
 
+def test_a_penalty_makes_neurons_less_active_and_is_not_part_of_the_loss():
+    def activity(chosen):
+        mesh = devices.make_mesh()
+        state = step.initial_state(CONFIG, chosen, mesh)
+        placed = step.put_windows(mesh, WINDOWS, 1)
+        losses = []
+        for _ in range(20):
+            state, metrics = step.update(CONFIG, chosen, mesh, state, placed)
+            losses.append(float(metrics.loss))
+        measured = dataclasses.replace(PLAIN, activation_penalty=1.0)
+        _, sums = model.window_losses(CONFIG, measured, state.parameters, WINDOWS, None)
+        return losses[0], float(sums.mean())
+
+    with numerics.fixed():
+        loss, active = activity(PLAIN)
+        penalized = dataclasses.replace(PLAIN, activation_penalty=0.1)
+        same, quiet = activity(penalized)
+    assert same == pytest.approx(loss, rel=1e-6)
+    assert quiet < active / 2
+
+
 @pytest.mark.campaign
 def test_dropout_is_a_function_of_its_key():
-    params = parameters.initialize(CONFIG, jax.random.key(0), 0.1)
+    params = parameters.initialize(CONFIG, jax.random.key(0), RECIPE)
     losses = jax.jit(
-        lambda key: model.window_losses(CONFIG, RECIPE, params, WINDOWS, key)
+        lambda key: model.window_losses(CONFIG, RECIPE, params, WINDOWS, key)[0]
     )
     first, again, other = (np.asarray(losses(jax.random.key(i))) for i in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -77,7 +77,7 @@ def test_gradients_are_clipped_by_their_common_norm():
 
 
 def test_initial_parameters():
-    params = parameters.initialize(CONFIG, jax.random.key(0), 0.006)
+    params = parameters.initialize(CONFIG, jax.random.key(0), recipe.Recipe(steps=100))
     flat = traverse_util.flatten_dict(params, sep="/")
     assert {path: leaf.shape for path, leaf in flat.items()} == parameters.shapes(
         CONFIG
@@ -91,6 +91,23 @@ def test_initial_parameters():
         is_output |= path == "layers/feed_forward/fc2/kernel"
         expected = 0.006 / np.sqrt(6) if is_output else 0.006
         assert np.std(leaf) == pytest.approx(expected, rel=0.2), path
+
+
+def test_a_sparse_start():
+    plain, sparse = (
+        traverse_util.flatten_dict(
+            parameters.initialize(CONFIG, jax.random.key(0), chosen), sep="/"
+        )
+        for chosen in (
+            recipe.Recipe(steps=100),
+            recipe.Recipe(steps=100, token_scale=5.0, threshold=2.0),
+        )
+    )
+    # Of a vector of D entries with mean square 1, and kernels with a standard deviation of 0.006.
+    plain["layers/feed_forward/fc1/bias"] -= 2 * 0.006 * 4
+    plain["embed/token_embedding"] *= 5
+    for path, leaf in plain.items():
+        np.testing.assert_allclose(sparse[path], leaf, err_msg=path)
 
 
 @cases.each(
