@@ -5,7 +5,7 @@
 Replaces detectors_{n}.jsonl, positional.jsonl, summary.json, figures/ and the arrays that say what was found of
 each neuron, or writes them to a new directory given by --out. What was counted never changes, and no text is
 needed. What neurons promote and suppress takes the model's weights, where the study found them or by --model;
---nosuppression leaves that out. Takes seconds: 11 s for the embedded model's study on two CPU cores.
+--nosuppression leaves that out. Takes seconds: 11 s for a study of opt-1.9m on two CPU cores.
 """
 
 import shlex

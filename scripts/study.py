@@ -82,7 +82,7 @@ def main() -> None:
     if not _RESUME.value:
         opening.refuse_taken(place)
     with shown:
-        title, _ = demo.embedded(_MODEL.value or "") or (_MODEL.value, None)
+        title, _ = demo.embedded(_MODEL.value) or (_MODEL.value, None)
         shown.log_line(f"studying {title}; the study is {_STUDY.value}")
         backend.start(
             _COMPILATION_CACHE.value, cache_directory, _DISTRIBUTED.value == "auto"
@@ -135,13 +135,13 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
     from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
-    if not _MODEL.value:
+    if _MODEL.value in (None, demo.DEFAULT):
         print(
             "For positional neurons see --model=opt-1.9m, trained too; --model=planted, set by hand, has all kinds.\n"
         )
     figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
-    embedded = demo.embedded(_MODEL.value or "") is not None
+    embedded = demo.embedded(_MODEL.value) is not None
     if not isinstance(result.path, pathlib.Path):
         print(f"To see it in a browser: explore.py --study={result.path} --out=page")
     elif _EXPLORER.value or (_EXPLORER.value is None and embedded):

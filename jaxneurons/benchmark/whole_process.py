@@ -112,7 +112,7 @@ def _child_cpu() -> float:
 
 
 def _write_model(workload: Workload, path: pathlib.Path) -> None:
-    """A random model whose neurons are as unequally active as a trained one's, with the small model's tokenizer."""
+    """A random model whose neurons are as unequally active as a trained one's, with the tokenizer of opt-1.9m."""
     config = workload.config
     store = path.with_name("store")
     with writing.Writer(store, config) as writer:
@@ -123,7 +123,7 @@ def _write_model(workload: Workload, path: pathlib.Path) -> None:
                 array = -workloads.make_thresholds(config) / np.float32(deviation)
             writer.write(name, array)
         writer.add_tokenizer(
-            (demo.directory(demo.TRAINED) / "tokenizer.json").read_bytes()
+            (demo.directory(demo.POSITIONAL) / "tokenizer.json").read_bytes()
         )
         writer.publish({"random": 0})
     export.write_huggingface(reading.open_store(str(store)), path)

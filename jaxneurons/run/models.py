@@ -175,13 +175,13 @@ def open_model(
         raise errors.UsageError(
             f"{name!r} names no model. Pass an id on the hub or a directory."
         )
-    text = "" if name is None else os.fspath(name)
+    text = os.fspath(demo.DEFAULT if name is None else name)
     embedded = demo.embedded(text)
-    training = text != "" and export.is_training_directory(text)
+    training = embedded is None and export.is_training_directory(text)
     if step is not None and not training:
-        raise errors.UsageError(f"{name} is no training directory: it has no steps.")
+        raise errors.UsageError(f"{text} is no training directory: it has no steps.")
     if revision is not None and (embedded or training):
-        raise errors.UsageError(f"{name} is not on the hub: it has no revisions.")
+        raise errors.UsageError(f"{text} is not on the hub: it has no revisions.")
     if embedded is not None:
         title, path = embedded
         _, store = cached.open_model(str(path), directory)

@@ -46,8 +46,8 @@ PRECISION = flags.DEFINE_enum(
 MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
     None,
-    "Largest number of tokens to read, shared out over the domains. Default: all, or "
-    f"{demo.TOKENS:,} where neither a model nor text is named.",
+    "Largest number of tokens to read, shared out over the domains. Default: all, but "
+    f"{demo.DEFAULT_TOKENS:,} of the texts that come with the package with the default model.",
 )
 NGRAMS = flags.DEFINE_bool(
     "ngrams", True, "Whether to count n-grams, from which detectors are found."
@@ -122,8 +122,10 @@ def sources() -> list[tuple[str, pathlib.Path | Source]]:
 
 def max_tokens(model: str | None) -> int | None:
     """Largest number of tokens to read of the text; None reads everything."""
-    by_default = not model and not TEXT.sources()
-    return demo.TOKENS if by_default and not MAX_TOKENS.present else MAX_TOKENS.value
+    by_default = model in (None, demo.DEFAULT) and not TEXT.sources()
+    if by_default and MAX_TOKENS.value is None:
+        return demo.DEFAULT_TOKENS
+    return MAX_TOKENS.value
 
 
 def resources() -> Resources:

@@ -23,18 +23,18 @@ def window_losses(
     windows: jax.Array,
     dropout_key: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy of each window's tokens given those before them, in nats, and how active its neurons are.
+    """Mean cross-entropy of each window's tokens given those before, in nats, and how active neurons are.
 
     Args:
         config: sizes and variant of the model.
-        recipe: only its dtype, remat, dropout and activation_penalty matter.
+        recipe: only its dtype, remat and dropout matter.
         parameters: as `parameters.initialize` makes them.
         windows: int32[B, T + 1], full windows: T inputs and, each one later, T targets.
         dropout_key: random key; None drops nothing.
 
     Returns:
-        float32[B]; and float32[B], the sum of the absolute activations of all layers' neurons, a mean over tokens
-        (0 if the recipe has no penalty on it).
+        Losses float32[B], and activities float32[B]: the sum of the absolute activations of all
+        layers' neurons, a mean over tokens.
     """
     chex.assert_rank(windows, 2)
     dtype = jnp.dtype(recipe.dtype)
@@ -67,10 +67,8 @@ def _run_layers(
         if dropout_key is not None:
             rngs["dropout"] = jax.random.fold_in(dropout_key, index)
         x, activations = block.apply({"params": params}, x, rngs=rngs)
-        if not recipe.activation_penalty:
-            return x, jnp.zeros(len(x), jnp.float32)
-        norms = jnp.linalg.norm(activations.astype(jnp.float32), 1, axis=-1)
-        return x, jnp.mean(norms, axis=-1)
+        sizes = jnp.sum(jnp.abs(activations.astype(jnp.float32)), axis=-1)
+        return x, jnp.mean(sizes, axis=-1)
 
     if recipe.remat:
         # A scan already keeps XLA from merging this with the backward pass.

@@ -42,11 +42,11 @@ _HELP = {
     "dropout": "Dropout rate of what each layer adds to the residual stream.",
     "init_std": "Standard deviation of initial matrices; those that write to the residual stream of "
     "a model of L layers have 1/sqrt(2 L) of it.",
-    "token_scale": "Initial token embeddings have so many times init_std as their standard deviation.",
-    "threshold": "Number of standard deviations of their pre-activation by which the neurons' initial biases are below "
-    "0.",
-    "activation_penalty": "Number of times that the mean over tokens of the sum of all absolute activations is added "
-    "to the loss.",
+    "token_scale": "Initial standard deviation of token embeddings, as a multiple of init_std.",
+    "initial_threshold": "How far initial biases of neurons are below 0, in standard deviations of the "
+    "pre-activation; with 2 about 2 % of a layer are active.",
+    "activation_penalty": "Weight of what is added to the loss, the sum of the absolute activations of all "
+    "neurons per token.",
     "remat": "Whether to compute activations twice, which takes less memory than keeping them.",
     "seed": "Seed of initial parameters, order of data and dropout.",
     "log_every": "Number of updates between lines of losses.",

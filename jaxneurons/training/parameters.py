@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from jaxneurons import errors
 from jaxneurons.config import Config
 from jaxneurons.model import block, embed
 from jaxneurons.training.recipe import Recipe
@@ -42,8 +43,11 @@ def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]
     Args:
         config: sizes and variant of the model.
         key: random key.
-        recipe: only its init_std, token_scale and threshold matter. Biases but those of a threshold are 0 and
-            LayerNorms the identity.
+        recipe: only its init_std, token_scale and initial_threshold matter. All other biases are 0,
+            and LayerNorms the identity.
+
+    Raises:
+        UsageError: a threshold is asked of a model without biases.
     """
     sizes = shapes(config)
     # One draw for all: a kernel each takes seconds to compile.
@@ -60,10 +64,14 @@ def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]
     for path in RESIDUAL_OUTPUTS:
         flat[path] /= math.sqrt(2 * config.num_hidden_layers)
     flat["embed/token_embedding"] *= recipe.token_scale
-    if _THRESHOLDS in flat:
+    if recipe.initial_threshold:
+        if _THRESHOLDS not in flat:
+            raise errors.UsageError(
+                "initial_threshold is a bias, and this model has none. Leave it out."
+            )
         # LayerNorm gives fc1 D numbers of mean square 1.
         deviation = recipe.init_std * math.sqrt(config.hidden_size)
-        flat[_THRESHOLDS] -= recipe.threshold * deviation
+        flat[_THRESHOLDS] -= recipe.initial_threshold * deviation
     return traverse_util.unflatten_dict(flat, sep="/")
 
 

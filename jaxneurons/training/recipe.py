@@ -30,11 +30,11 @@ class Recipe:
         dropout: rate of both updates of the residual stream; embeddings have none, as in OPT.
         init_std: standard deviation of initial matrices; those that write to the residual stream
             of a model of L layers have 1/sqrt(2 L) of it.
-        token_scale: initial token embeddings have this many times init_std.
-        threshold: neurons start with biases that many standard deviations of their pre-activation below 0, so that
-            few are active.
-        activation_penalty: the loss has so many times the sum of the absolute activations of all neurons, a mean over
-            tokens, added to it.
+        token_scale: initial standard deviation of token embeddings, as a multiple of init_std.
+        initial_threshold: how far initial biases of neurons are below 0, in standard deviations of the
+            pre-activation; with 2 about 2 % of a layer are active.
+        activation_penalty: weight of what is added to the loss, the sum of the absolute activations of
+            all neurons per token.
         dtype: type to compute in; parameters are float32 in any case.
         remat: compute activations again in the backward pass instead of keeping them.
         seed: decides initial parameters, the order of windows and dropout.
@@ -57,7 +57,7 @@ class Recipe:
     dropout: float = 0.1
     init_std: float = 0.006
     token_scale: float = 1.0
-    threshold: float = 0.0
+    initial_threshold: float = 0.0
     activation_penalty: float = 0.0
     dtype: str = "float32"
     remat: bool = False
@@ -65,7 +65,7 @@ class Recipe:
 
     def __post_init__(self):
         positive = ("learning_rate", "epsilon", "clip", "init_std", "token_scale")
-        not_negative = ("weight_decay", "threshold", "activation_penalty")
+        not_negative = ("weight_decay", "initial_threshold", "activation_penalty")
         rules = (
             (("steps",), "from 1 to 2**31 - 1", lambda value: 1 <= value < 2**31),
             (

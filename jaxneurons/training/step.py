@@ -42,13 +42,15 @@ class Metrics(NamedTuple):
     """What is measured of an update, float32[] each.
 
     Attributes:
-        loss: before the update, without the penalty on activations.
+        loss: before the update, without the penalty.
+        activity: the sum of absolute activations per token, on which the penalty is.
         gradient_norm: before clipping.
         learning_rate: of the update.
         parameter_norm: after the update.
     """
 
     loss: jax.Array
+    activity: jax.Array
     gradient_norm: jax.Array
     learning_rate: jax.Array
     parameter_norm: jax.Array
@@ -96,13 +98,14 @@ def update(
     config: Config, recipe: Recipe, mesh: Mesh, state: State, windows: jax.Array
 ) -> tuple[State, Metrics]:
     """Learns from one batch, int32[parts, B / parts, T + 1]; parts run one after the other."""
-    loss, gradient = _loss_and_gradient(config, recipe, state, windows)
+    (loss, activity), gradient = _measured_and_gradient(config, recipe, state, windows)
     changes, optimizer_state = optimizer.make(recipe).update(
         gradient, state.optimizer, state.parameters
     )
     params = optax.apply_updates(state.parameters, changes)
     metrics = Metrics(
         loss=loss,
+        activity=activity,
         gradient_norm=optax.tree.norm(gradient),
         learning_rate=optimizer.learning_rate(recipe, state.step),
         parameter_norm=optax.tree.norm(params),
@@ -120,32 +123,35 @@ def held_out_losses(
     return losses
 
 
-def _loss_and_gradient(
+def _measured_and_gradient(
     config: Config, recipe: Recipe, state: State, windows: jax.Array
-) -> tuple[jax.Array, Any]:
-    """Means over the parts, which are equally large."""
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+    """Loss and activity, and the gradient of both with the penalty: means over the parts, which are equally large."""
     key = jax.random.fold_in(numerics.random_key(recipe.seed), _DROPOUT)
     key = jax.random.fold_in(key, state.step)
 
-    def part_loss(
+    def objective(
         params: Any, part: jax.Array, index: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         part_key = jax.random.fold_in(key, index)
         found = model.window_losses(config, recipe, params, part, part_key)
         loss, activity = map(jnp.mean, found)
-        return loss + recipe.activation_penalty * activity, loss
+        if not recipe.activation_penalty:
+            return loss, (loss, activity)
+        return loss + recipe.activation_penalty * activity, (loss, activity)
 
-    def gradient_of(*where: Any) -> tuple[jax.Array, Any]:
-        (_, loss), gradient = jax.value_and_grad(part_loss, has_aux=True)(*where)
-        return loss, gradient
+    def part_of(part: jax.Array, index: jax.Array) -> Any:
+        differentiate = jax.value_and_grad(objective, has_aux=True)
+        (_, measured), gradient = differentiate(state.parameters, part, index)
+        return measured, gradient
 
     if recipe.accumulation == 1:
-        return gradient_of(state.parameters, windows[0], jnp.int32(0))
+        return part_of(windows[0], jnp.int32(0))
 
     def add(total: Any, part: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-        found = gradient_of(state.parameters, *part)
-        return jax.tree.map(jnp.add, total, found), None
+        return jax.tree.map(jnp.add, total, part_of(*part)), None
 
-    zero = (jnp.float32(0), jax.tree.map(jnp.zeros_like, state.parameters))
-    total, _ = jax.lax.scan(add, zero, (windows, jnp.arange(recipe.accumulation)))
+    zero = jax.tree.map(jnp.zeros_like, state.parameters)
+    nothing = ((jnp.float32(0), jnp.float32(0)), zero)
+    total, _ = jax.lax.scan(add, nothing, (windows, jnp.arange(recipe.accumulation)))
     return jax.tree.map(lambda leaf: leaf / recipe.accumulation, total)

@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "store"
-    opt.convert(demo.directory(demo.TRAINED), path)
+    opt.convert(demo.directory(demo.POSITIONAL), path)
     return path
 
 
@@ -53,7 +53,9 @@ def test_masks_are_those_of_transformers(demo_study):
 
     record, masks = demo_study
     model = transformers.OPTForCausalLM.from_pretrained(
-        demo.directory(demo.TRAINED), dtype=torch.float32, attn_implementation="eager"
+        demo.directory(demo.POSITIONAL),
+        dtype=torch.float32,
+        attn_implementation="eager",
     ).eval()
     preactivations = []
     for layer in model.model.decoder.layers:

@@ -41,7 +41,7 @@ def write_page(path, out):
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """A study of the embedded model, and its page in a folder whose name addresses cannot hold as it is."""
+    """A study of opt-1.9m, and its page in a folder whose name addresses cannot hold as it is."""
     folder = tmp_path_factory.mktemp("embedded")
     result = jaxneurons.open_study(demo_study.Made(tmp_path_factory).path)
     made = write_page(result.path, folder / "page")

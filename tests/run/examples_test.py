@@ -47,12 +47,12 @@ def test_a_planted_neuron_is_shown_where_it_fires(tmp_path):
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """A study of the embedded model in several passes, and transformers' activations on its windows."""
+    """A study of opt-1.9m in several passes, and transformers' activations on its windows."""
     torch = pytest.importorskip("torch")
     import transformers
 
     folder = tmp_path_factory.mktemp("embedded")
-    opt.convert(demo.directory(demo.TRAINED), folder / "store")
+    opt.convert(demo.directory(demo.POSITIONAL), folder / "store")
     study = studies.run_study(
         folder / "study",
         folder / "store",
@@ -67,7 +67,7 @@ def embedded(tmp_path_factory):
     )
     assert len(study.passes) > 1
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        demo.directory(demo.TRAINED), dtype=torch.float32
+        demo.directory(demo.POSITIONAL), dtype=torch.float32
     )
     found = [[] for _ in model.model.decoder.layers]
     for layer, kept in zip(model.model.decoder.layers, found, strict=True):

@@ -1,4 +1,4 @@
-"""Each script as a user runs it, on the embedded model and a little of its text."""
+"""Each script as a user runs it, on an embedded model and a little text."""
 
 import json
 import re
@@ -285,7 +285,7 @@ def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tm
 @pytest.mark.campaign
 def test_convert_without_a_device(cache, tmp_path):
     store = tmp_path / "store"
-    model = demo.directory(demo.TRAINED)
+    model = demo.directory(demo.POSITIONAL)
     flags = [f"--hf={model}", f"--store={store}"]
     done = run_script(cache, "convert_opt", *flags, JAX_PLATFORMS="nowhere")
     assert done.returncode == 0, done.stderr
@@ -296,7 +296,7 @@ def test_convert_without_a_device(cache, tmp_path):
 @pytest.mark.campaign
 def test_study_a_store(cache, tmp_path):
     store = tmp_path / "store"
-    flags = [f"--hf={demo.directory(demo.TRAINED)}", f"--store={store}"]
+    flags = [f"--hf={demo.directory(demo.POSITIONAL)}", f"--store={store}"]
     assert run_script(cache, "convert_opt", *flags).returncode == 0
     done = run_script(
         cache,

@@ -1,5 +1,6 @@
 """The recipe: the learning rate by step, what decays, initial parameters, and values out of range."""
 
+import dataclasses
 import functools
 
 import jax
@@ -100,7 +101,7 @@ def test_a_sparse_start():
         )
         for chosen in (
             recipe.Recipe(steps=100),
-            recipe.Recipe(steps=100, token_scale=5.0, threshold=2.0),
+            recipe.Recipe(steps=100, token_scale=5.0, initial_threshold=2.0),
         )
     )
     # Of a vector of D entries with mean square 1, and kernels with a standard deviation of 0.006.
@@ -108,6 +109,10 @@ def test_a_sparse_start():
     plain["embed/token_embedding"] *= 5
     for path, leaf in plain.items():
         np.testing.assert_allclose(sparse[path], leaf, err_msg=path)
+    without = dataclasses.replace(CONFIG, enable_bias=False)
+    with pytest.raises(errors.UsageError, match="this model has none"):
+        chosen = recipe.Recipe(steps=100, initial_threshold=2.0)
+        parameters.initialize(without, jax.random.key(0), chosen)
 
 
 @cases.each(

@@ -30,7 +30,7 @@ class Sizes:
         calls: of what is timed, before one is waited for.
         end_tokens: whose masks a layer's end counts n-grams in.
         ends: of `shapes`, those whose layer's end is timed.
-        study_tokens: of a whole study of the embedded model.
+        study_tokens: of a whole study of opt-1.9m.
     """
 
     shapes: Mapping[str, Config]

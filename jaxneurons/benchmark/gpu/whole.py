@@ -31,7 +31,7 @@ COMPARED = (
 
 
 def against_cpu(sizes: Sizes) -> Iterator[Figure]:
-    """counts of opt-1.9m in float32 and in float16, against the CPU's in float32."""
+    """Counts of opt-1.9m in float32 and in float16, against the CPU's in float32."""
     import jaxneurons
 
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def _study(path: str, dtype: str, tokens: str) -> None:
 
     # A check that is out of time is killed; this ends with it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    model = jaxneurons.open_model(demo.TRAINED)
+    model = jaxneurons.open_model(demo.POSITIONAL)
     text = jaxneurons.load_text(model, window=64, max_tokens=int(tokens))
     jaxneurons.study(model, text, path, dtype=dtype, suppression=False, figures=False)
 
