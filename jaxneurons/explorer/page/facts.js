@@ -56,7 +56,7 @@ const facts = {
           Object.keys(study.ngrams).map((n, i) => [
             i ? ", " : "",
             dom.number(value(`coverage_${n}`)),
-            ` ${{ 1: "tokens", 2: "bigrams", 3: "trigrams" }[n]}`,
+            ` ${{ 1: "token", 2: "bigram", 3: "trigram" }[n]}${value(`coverage_${n}`) === 1 ? "" : "s"}`,
           ]),
         ]);
       }
