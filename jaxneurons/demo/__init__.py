@@ -32,6 +32,11 @@ def embedded(name: str | None) -> tuple[str, pathlib.Path] | None:
     return (_TITLES[name], directory(name)) if name in _TITLES else None
 
 
+def most_tokens(model: str | None) -> int | None:
+    """How many tokens of the text a study of a model reads, unless it is told; None is all."""
+    return DEFAULT_TOKENS if model in (None, DEFAULT) else None
+
+
 def sources() -> list[tuple[str, pathlib.Path]]:
     """Name and file of each domain's text, by name."""
     files = sorted((_FOLDER / "text").glob("*.jsonl.gz"))

@@ -122,9 +122,8 @@ def sources() -> list[tuple[str, pathlib.Path | Source]]:
 
 def max_tokens(model: str | None) -> int | None:
     """Largest number of tokens to read of the text; None reads everything."""
-    by_default = model in (None, demo.DEFAULT) and not TEXT.sources()
-    if by_default and MAX_TOKENS.value is None:
-        return demo.DEFAULT_TOKENS
+    if MAX_TOKENS.value is None and not TEXT.sources():
+        return demo.most_tokens(model)
     return MAX_TOKENS.value
 
 

@@ -23,6 +23,11 @@ def detectors(result):
     return result.detectors(1)["layer"].value_counts().to_dict()
 
 
+def test_only_the_default_model_reads_a_part_of_the_text():
+    read = {name: demo.most_tokens(name) for name in (None, demo.DEFAULT, "planted")}
+    assert read == {None: 240_000, demo.DEFAULT: 240_000, "planted": None}
+
+
 def test_many_neurons_of_the_first_layer_detect_tokens(result):
     assert result.model.name == "opt-0.2m"
     # Before training there are 46 by chance.
