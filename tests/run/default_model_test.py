@@ -30,7 +30,7 @@ def test_only_the_default_model_reads_a_part_of_the_text():
 
 def test_many_neurons_of_the_first_layer_detect_tokens(result):
     assert result.model.name == "opt-0.2m"
-    # Before training there are 46 by chance.
+    # On this text 54 are by chance before training, and fewer than half of them suppress.
     assert detectors(result)[0] > 60
 
 
