@@ -5,9 +5,9 @@ r"""Studies the neurons of a language model on text, from checkpoint to figures.
     python scripts/study.py --model=facebook/opt-125m --study=studies/opt-125m \
         --corpus=wikipedia=wiki.jsonl.gz --corpus=code=python_files/ --suffix=.py
 
-Without --model and --corpus it studies a small model on 240 thousand tokens of the texts that come with the package:
-half a minute on two CPU cores, three quarters the first time. 86 of 3,072 neurons detect tokens, and 91 % of these
-suppress what they detect.
+Without --model and --corpus it studies a small model on 164 thousand tokens of index cards that come with the package:
+half a minute on two CPU cores, three quarters the first time. 142 of 4,096 neurons detect tokens, 75 % of these
+suppress what they detect, 899 are dead and 857 positional.
 """
 
 import pathlib
@@ -36,8 +36,8 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Model to study: a Hugging Face directory, an id on its hub such as facebook/opt-125m, a layer store, "
-    "or a directory that train.py wrote; or one that comes with the package: opt-0.2m and opt-1.9m were "
-    "trained, and planted was set by hand, so that every figure has something in it. Default: opt-0.2m.",
+    "or a directory that train.py wrote; or one that comes with the package: opt-0.3m and opt-1.9m were "
+    "trained, and planted was set by hand. Default: opt-0.3m.",
 )
 _REVISION = common_flags.revision()
 _IGNORE_ATTRIBUTES = common_flags.ignore_attributes()
@@ -71,9 +71,8 @@ def main() -> None:
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
-    sources, resources = options.sources(), options.resources()
+    sources, resources = options.sources(_MODEL.value), options.resources()
     chosen = options.chosen()
-    max_tokens = options.max_tokens(_MODEL.value)
     place = places.parse(_STUDY.value)
     if _EXPLORER.value and isinstance(place, places.Place):
         raise errors.UsageError(
@@ -100,7 +99,7 @@ def main() -> None:
         resolved = settings.resolve(
             model.config,
             window=options.WINDOW.value,
-            max_tokens=max_tokens,
+            max_tokens=options.MAX_TOKENS.value,
             stored=model.store.dtype,
             **chosen,
         )
@@ -110,7 +109,7 @@ def main() -> None:
             model,
             dict(sources),
             window=options.WINDOW.value,
-            max_tokens=max_tokens,
+            max_tokens=options.MAX_TOKENS.value,
             cache=cache_directory,
         )
         result = jaxneurons.study(
@@ -135,10 +134,6 @@ def _report(result: "Results", shown: "progress.Progress") -> None:
     from jaxneurons.disk import folders
 
     print(findings.to_text(result.summary), "", sep="\n")
-    if _MODEL.value in (None, demo.DEFAULT):
-        print(
-            "For positional neurons see --model=opt-1.9m, trained too; --model=planted, set by hand, has all kinds.\n"
-        )
     figures = folders.find(result.path / "figures", "*")
     print(f"wrote {len(figures)} figures:", *figures, sep="\n  ")
     embedded = demo.embedded(_MODEL.value) is not None

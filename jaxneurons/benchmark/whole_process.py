@@ -56,7 +56,10 @@ def contenders(
         "suppression": False,
         "explorer": False,
     }
-    flags = [*own.items(), *(("corpus", f"{n}={path}") for n, path in demo.sources())]
+    flags = [
+        *own.items(),
+        *(("corpus", f"{n}={path}") for n, path in demo.sources(demo.PLANTED)),
+    ]
     given = [f"--{name}={value}" for name, value in flags]
     commands = {OURS: [str(script), *given]}
     if importlib.util.find_spec("torch"):
@@ -123,7 +126,7 @@ def _write_model(workload: Workload, path: pathlib.Path) -> None:
                 array = -workloads.make_thresholds(config) / np.float32(deviation)
             writer.write(name, array)
         writer.add_tokenizer(
-            (demo.directory(demo.POSITIONAL) / "tokenizer.json").read_bytes()
+            (demo.directory(demo.LARGER) / "tokenizer.json").read_bytes()
         )
         writer.publish({"random": 0})
     export.write_huggingface(reading.open_store(str(store)), path)

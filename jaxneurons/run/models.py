@@ -152,7 +152,7 @@ def open_model(
 
     Args:
         name: an id on the Hugging Face hub such as "facebook/opt-125m", a directory in Hugging Face
-            format, a layer store or a training directory; or one that comes with the package: "opt-0.2m",
+            format, a layer store or a training directory; or one that comes with the package: "opt-0.3m",
             which None is too, "opt-1.9m", or "planted", whose weights were set by hand. A directory of
             such a name is "./planted". What is not a store is converted to one, once, in the cache, and
             a bar shows how far it is.

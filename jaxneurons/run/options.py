@@ -46,8 +46,7 @@ PRECISION = flags.DEFINE_enum(
 MAX_TOKENS = flags.DEFINE_integer(
     "max_tokens",
     None,
-    "Largest number of tokens to read, shared out over the domains. Default: all, but "
-    f"{demo.DEFAULT_TOKENS:,} of the texts that come with the package with the default model.",
+    "Largest number of tokens to read, shared out over the domains. Default: all.",
 )
 NGRAMS = flags.DEFINE_bool(
     "ngrams", True, "Whether to count n-grams, from which detectors are found."
@@ -115,16 +114,9 @@ TOKENS_PER_PASS = flags.DEFINE_integer(
 TEXT = text_flags.define("Default: the texts that come with the package")
 
 
-def sources() -> list[tuple[str, pathlib.Path | Source]]:
-    """Name and source of each domain's text; raises as `TextFlags.sources`."""
-    return [*TEXT.sources()] or [*demo.sources()]
-
-
-def max_tokens(model: str | None) -> int | None:
-    """Largest number of tokens to read of the text; None reads everything."""
-    if MAX_TOKENS.value is None and not TEXT.sources():
-        return demo.most_tokens(model)
-    return MAX_TOKENS.value
+def sources(model: str | None) -> list[tuple[str, pathlib.Path | Source]]:
+    """Name and source of each domain's text, by default what goes with a model; raises as `TextFlags.sources`."""
+    return [*TEXT.sources()] or [*demo.sources(model)]
 
 
 def resources() -> Resources:

@@ -60,7 +60,7 @@ def load_text(
         MismatchError: two processes ask for another text.
     """
     if sources is None:
-        named: Iterable = demo.sources()
+        named: Iterable = demo.sources(model.name)
     elif isinstance(sources, str | os.PathLike):
         named = corpora.read(sources)
     else:

@@ -33,8 +33,8 @@ def window_losses(
         dropout_key: random key; None drops nothing.
 
     Returns:
-        Losses float32[B], and activities float32[B]: the sum of the absolute activations of all
-        layers' neurons, a mean over tokens.
+        Losses float32[B], and activities float32[L, B]: the sum of the absolute activations of a
+        layer's neurons, a mean over tokens.
     """
     chex.assert_rank(windows, 2)
     dtype = jnp.dtype(recipe.dtype)
@@ -74,5 +74,4 @@ def _run_layers(
         # A scan already keeps XLA from merging this with the backward pass.
         run = jax.checkpoint(run, prevent_cse=False)
     indices = jnp.arange(config.num_hidden_layers)
-    x, activity = jax.lax.scan(run, x, (layers, indices))
-    return x, jnp.sum(activity, axis=0)
+    return jax.lax.scan(run, x, (layers, indices))

@@ -1,6 +1,7 @@
 """The flags of the training scripts: command line in, a `Request` out."""
 
 import dataclasses
+import functools
 import pathlib
 import re
 from typing import Any
@@ -44,9 +45,9 @@ _HELP = {
     "a model of L layers have 1/sqrt(2 L) of it.",
     "token_scale": "Initial standard deviation of token embeddings, as a multiple of init_std.",
     "initial_threshold": "How far initial biases of neurons are below 0, in standard deviations of the "
-    "pre-activation; with 2 about 2 % of a layer are active.",
-    "activation_penalty": "Weight of what is added to the loss, the sum of the absolute activations of all "
-    "neurons per token.",
+    "pre-activation; with 2 about 2 % of a layer are active. One number for all layers, or one for each, as 2,2,0.",
+    "activation_penalty": "Weight of what is added to the loss, the sum of the absolute activations of a "
+    "layer's neurons per token. One number for all layers, or one for each.",
     "remat": "Whether to compute activations twice, which takes less memory than keeping them.",
     "seed": "Seed of initial parameters, order of data and dropout.",
     "log_every": "Number of updates between lines of losses.",
@@ -124,17 +125,30 @@ COMPILATION_CACHE = common_flags.compilation_cache()
 DISTRIBUTED = common_flags.distributed()
 
 
+class _NumbersParser(flags.ArgumentParser):
+    """Numbers with commas between them in, a tuple out."""
+
+    syntactic_help = "numbers with commas between them"
+
+    def parse(self, argument: str) -> tuple[float, ...]:
+        return tuple(float(number) for number in argument.split(","))
+
+
 def _define(kind: type) -> list[str]:
     """Defines the flags of a dataclass that `_HELP` describes; gives their names."""
     definitions = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
+        tuple: functools.partial(flags.DEFINE, _NumbersParser()),
     }
     described = [field for field in dataclasses.fields(kind) if field.name in _HELP]
     for field in described:
         define: Any = definitions[type(field.default)]
-        define(field.name, field.default, _HELP[field.name])
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(map(str, default))
+        define(field.name, default, _HELP[field.name])
     return [field.name for field in described]
 
 

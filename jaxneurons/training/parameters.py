@@ -47,8 +47,9 @@ def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]
             and LayerNorms the identity.
 
     Raises:
-        UsageError: a threshold is asked of a model without biases.
+        UsageError: a threshold is asked of a model without biases, or for another number of layers.
     """
+    recipe.check_layers(config.num_hidden_layers)
     sizes = shapes(config)
     # One draw for all: a kernel each takes seconds to compile.
     ends = np.cumsum([math.prod(shape) for shape in sizes.values()])
@@ -64,14 +65,15 @@ def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]
     for path in RESIDUAL_OUTPUTS:
         flat[path] /= math.sqrt(2 * config.num_hidden_layers)
     flat["embed/token_embedding"] *= recipe.token_scale
-    if recipe.initial_threshold:
+    if any(recipe.initial_threshold):
         if _THRESHOLDS not in flat:
             raise errors.UsageError(
                 "initial_threshold is a bias, and this model has none. Leave it out."
             )
         # LayerNorm gives fc1 D numbers of mean square 1.
         deviation = recipe.init_std * math.sqrt(config.hidden_size)
-        flat[_THRESHOLDS] -= recipe.initial_threshold * deviation
+        thresholds = np.array(recipe.initial_threshold, np.float32)[:, None]
+        flat[_THRESHOLDS] -= thresholds * deviation
     return traverse_util.unflatten_dict(flat, sep="/")
 
 

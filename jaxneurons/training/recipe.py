@@ -12,6 +12,10 @@ from jaxneurons import errors
 DTYPES = ("float32", "bfloat16")
 
 
+# What a model's layers may differ in.
+_BY_LAYER = ("initial_threshold", "activation_penalty")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Hyperparameters; hashable, a static argument of the jitted step.
@@ -32,9 +36,9 @@ class Recipe:
             of a model of L layers have 1/sqrt(2 L) of it.
         token_scale: initial standard deviation of token embeddings, as a multiple of init_std.
         initial_threshold: how far initial biases of neurons are below 0, in standard deviations of the
-            pre-activation; with 2 about 2 % of a layer are active.
+            pre-activation; with 2 about 2 % of a layer are active. One number for all layers, or one for each.
         activation_penalty: weight of what is added to the loss, the sum of the absolute activations of
-            all neurons per token.
+            a layer's neurons per token. One number for all layers, or one for each.
         dtype: type to compute in; parameters are float32 in any case.
         remat: compute activations again in the backward pass instead of keeping them.
         seed: decides initial parameters, the order of windows and dropout.
@@ -57,15 +61,17 @@ class Recipe:
     dropout: float = 0.1
     init_std: float = 0.006
     token_scale: float = 1.0
-    initial_threshold: float = 0.0
-    activation_penalty: float = 0.0
+    initial_threshold: tuple[float, ...] = (0.0,)
+    activation_penalty: tuple[float, ...] = (0.0,)
     dtype: str = "float32"
     remat: bool = False
     seed: int = 0
 
     def __post_init__(self):
+        for name in _BY_LAYER:
+            # JSON has lists.
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         positive = ("learning_rate", "epsilon", "clip", "init_std", "token_scale")
-        not_negative = ("weight_decay", "initial_threshold", "activation_penalty")
         rules = (
             (("steps",), "from 1 to 2**31 - 1", lambda value: 1 <= value < 2**31),
             (
@@ -86,9 +92,14 @@ class Recipe:
                 lambda value: 0 <= value < 1,
             ),
             (
-                not_negative,
+                ("weight_decay",),
                 "at least 0 and finite",
                 lambda value: 0 <= value < math.inf,
+            ),
+            (
+                _BY_LAYER,
+                "one number or one for each layer, at least 0 and finite",
+                lambda values: values and all(0 <= v < math.inf for v in values),
             ),
             (("dtype",), f"one of {DTYPES}", lambda value: value in DTYPES),
             (("seed",), "from 0 to 2**31 - 1", lambda value: 0 <= value < 2**31),
@@ -102,6 +113,14 @@ class Recipe:
                 f"windows_per_step is {self.windows_per_step}, which is not a multiple of "
                 f"accumulation, {self.accumulation}."
             )
+
+    def check_layers(self, layers: int) -> None:
+        """Raises UsageError where a value is given for each layer of a model that has another number of them."""
+        for name in _BY_LAYER:
+            if len(values := getattr(self, name)) not in (1, layers):
+                raise errors.UsageError(
+                    f"{name} has {len(values)} numbers, but must have one, or one for each of the {layers} layers."
+                )
 
     @property
     def precision(self) -> str:

@@ -26,7 +26,7 @@ from jaxneurons.training import checkpoints
 from jaxneurons.training.recipe import Recipe
 
 FORMAT = manifest.Format(
-    "jaxneurons-training", 5, errors.TrainingError, "train the model again"
+    "jaxneurons-training", 6, errors.TrainingError, "train the model again"
 )
 MANIFEST = "train.json"
 TOKENIZER_FOLDER = "tokenizer"

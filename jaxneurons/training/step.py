@@ -43,7 +43,7 @@ class Metrics(NamedTuple):
 
     Attributes:
         loss: before the update, without the penalty.
-        activity: the sum of absolute activations per token, on which the penalty is.
+        activity: the sum of absolute activations per token, of all layers.
         gradient_norm: before clipping.
         learning_rate: of the update.
         parameter_norm: after the update.
@@ -135,10 +135,12 @@ def _measured_and_gradient(
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         part_key = jax.random.fold_in(key, index)
         found = model.window_losses(config, recipe, params, part, part_key)
-        loss, activity = map(jnp.mean, found)
-        if not recipe.activation_penalty:
-            return loss, (loss, activity)
-        return loss + recipe.activation_penalty * activity, (loss, activity)
+        loss, activity = jnp.mean(found[0]), jnp.mean(found[1], axis=1)
+        measured = loss, jnp.sum(activity)
+        if not any(recipe.activation_penalty):
+            return loss, measured
+        weights = np.array(recipe.activation_penalty, np.float32)
+        return loss + jnp.sum(weights * activity), measured
 
     def part_of(part: jax.Array, index: jax.Array) -> Any:
         differentiate = jax.value_and_grad(objective, has_aux=True)

@@ -1,9 +1,9 @@
-"""The trained model that is studied by default: token detectors, which suppress what they detect, and dead neurons."""
+"""The trained model that is studied by default: on its cards a study finds something for every figure."""
 
 import pytest
 
 import jaxneurons
-from jaxneurons import demo
+from jaxneurons import terms
 from jaxneurons.figures import paper, plots
 
 
@@ -23,14 +23,9 @@ def detectors(result):
     return result.detectors(1)["layer"].value_counts().to_dict()
 
 
-def test_only_the_default_model_reads_a_part_of_the_text():
-    read = {name: demo.most_tokens(name) for name in (None, demo.DEFAULT, "planted")}
-    assert read == {None: 240_000, demo.DEFAULT: 240_000, "planted": None}
-
-
 def test_many_neurons_of_the_first_layer_detect_tokens(result):
-    assert result.model.name == "opt-0.2m"
-    # On this text 54 are by chance before training, and fewer than half of them suppress.
+    assert result.model.name == "opt-0.3m"
+    # Before training 48 do on these cards, and detectors become fewer from layer to layer.
     assert detectors(result)[0] > 60
 
 
@@ -38,28 +33,41 @@ def test_detectors_suppress_their_tokens_more_than_chance(result):
     overall = result.summary["suppression"]["overall"]
     share = overall["detectors"]["mean_negative"]
     for control in ("random_tokens", "random_neurons"):
-        assert share > overall[control]["mean_negative"] + 0.2
+        assert share > overall[control]["mean_negative"] + 0.1
 
 
-def test_many_are_dead_and_few_figures_empty(result):
-    dead = result.neurons().groupby("layer")["dead"].mean()
-    assert (dead > 0.05).all()
-    empty = [
-        plot
-        for plot in plots.PLOTS
-        if not paper.shown(plot, {"opt-0.2m": result.summary})
-    ]
-    assert len(empty) <= 4
+def test_early_layers_have_dead_neurons_and_are_sparse(result):
+    by_layer = result.neurons().groupby("layer")
+    assert (by_layer["dead"].mean()[:2] > 0.3).all()
+    assert by_layer["dead"].mean()[3] < 0.01
+    assert by_layer["frequency"].mean().is_monotonic_increasing
+
+
+def test_positional_neurons_are_of_every_type(result):
+    neurons = result.neurons()
+    types = neurons.groupby("positional_type")["positional_strength"].unique()
+    assert set(types.index) == {"none", *terms.POSITIONAL_TYPES}
+    strong = [name for name, kinds in types.items() if "strong" in kinds]
+    assert len(strong) >= 2
+
+
+def test_every_figure_has_something_in_it(result):
+    summaries = {"opt-0.3m": result.summary}
+    empty = [plot for plot in plots.PLOTS if not paper.shown(plot, summaries)]
+    assert empty == []
 
 
 @pytest.mark.campaign
 def test_a_study_of_its_text_finds_what_the_card_says(tmp_path):
-    found = study(tmp_path, demo.DEFAULT_TOKENS)
-    assert detectors(found) == {0: 76, 1: 4, 2: 6}
-    dead = found.neurons().groupby("layer")["dead"].sum().to_list()
-    assert dead == [239, 359, 598]
+    found = study(tmp_path, None)
+    assert detectors(found) == {0: 94, 1: 40, 2: 7, 3: 1}
+    neurons = found.neurons()
+    dead = neurons.groupby("layer")["dead"].sum().to_list()
+    assert dead == [459, 420, 20, 0]
+    positional = neurons[neurons["positional_type"] != "none"]
+    assert positional.groupby("layer").size().to_list() == [6, 7, 138, 706]
     shares = [
         found.summary["suppression"]["overall"][each]["mean_negative"]
         for each in ("detectors", "random_tokens", "random_neurons")
     ]
-    assert [round(share, 2) for share in shares] == [0.91, 0.47, 0.57]
+    assert [round(share, 2) for share in shares] == [0.75, 0.53, 0.53]

@@ -40,7 +40,7 @@ class Made:
 
     def _make(self) -> subprocess.CompletedProcess[str]:
         flags = [f"--study={self.path}", f"--max_tokens={MAX_TOKENS}", "--timings"]
-        flags.append(f"--model={demo.POSITIONAL}")
+        flags.append(f"--model={demo.LARGER}")
         # A variable, so that it starts as a user's does.
         compiled = f"--compilation_cache={self.programs}"
         return run_script(self.cache, "study", *flags, compiled, PYTHONHASHSEED="0")

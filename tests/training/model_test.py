@@ -84,7 +84,9 @@ def test_a_penalty_makes_neurons_less_active_and_is_not_part_of_the_loss():
 
     with numerics.fixed():
         plain = list(measured(PLAIN))
-        penalized = list(measured(dataclasses.replace(PLAIN, activation_penalty=0.1)))
+        penalized = list(
+            measured(dataclasses.replace(PLAIN, activation_penalty=(0.1,)))
+        )
     assert float(penalized[0].loss) == pytest.approx(float(plain[0].loss), rel=1e-6)
     assert penalized[-1].activity < plain[-1].activity / 2
 

@@ -101,17 +101,19 @@ def test_a_sparse_start():
         )
         for chosen in (
             recipe.Recipe(steps=100),
-            recipe.Recipe(steps=100, token_scale=5.0, initial_threshold=2.0),
+            recipe.Recipe(
+                steps=100, token_scale=5.0, initial_threshold=(2.0, 2.0, 1.0)
+            ),
         )
     )
     # Of a vector of D entries with mean square 1, and kernels with a standard deviation of 0.006.
-    plain["layers/feed_forward/fc1/bias"] -= 2 * 0.006 * 4
+    plain["layers/feed_forward/fc1/bias"] -= np.array([[2], [2], [1]]) * 0.006 * 4
     plain["embed/token_embedding"] *= 5
     for path, leaf in plain.items():
         np.testing.assert_allclose(sparse[path], leaf, err_msg=path)
     without = dataclasses.replace(CONFIG, enable_bias=False)
     with pytest.raises(errors.UsageError, match="this model has none"):
-        chosen = recipe.Recipe(steps=100, initial_threshold=2.0)
+        chosen = recipe.Recipe(steps=100, initial_threshold=(2.0,))
         parameters.initialize(without, jax.random.key(0), chosen)
 
 

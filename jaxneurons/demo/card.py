@@ -1,0 +1,37 @@
+"""Text in, index cards out: a heading and three lines of one width, so that a place says what may stand there.
+
+A card is as long as a window, a byte to a token, and as a document of a text it begins one. In training a window
+goes on by T tokens, which are 255 bytes and the separator of documents; in a study, by T - 1.
+"""
+
+import contextlib
+import textwrap
+from collections.abc import Iterator
+
+# Lines of a card, and bytes of one with its line break: T = 256 in all.
+LINES, WIDTH = 4, 64
+
+
+def cut(heading: str, text: str, length: int) -> Iterator[str]:
+    """The cards of one document.
+
+    Lines end between words, and are filled up with spaces. Left out are the words after the last full card, and
+    cards with a part of a letter, where a line cuts a word that is longer than itself.
+
+    Args:
+        heading: first line of the cards, before their number.
+        text: of the document.
+        length: bytes of a card in UTF-8; a few less than LINES * WIDTH take spaces from its end.
+    """
+    # A letter for each byte.
+    heading, text = (
+        " ".join(words.split()).encode().decode("latin-1") for words in (heading, text)
+    )
+    lines = textwrap.wrap(text, WIDTH - 2)
+    body = LINES - 1
+    for number in range(len(lines) // body):
+        title = f"{heading} {number + 1}"[: WIDTH - 2]
+        rows = [title, *lines[number * body : (number + 1) * body]]
+        card = "\n".join(row.ljust(WIDTH - 1) for row in rows)[:length]
+        with contextlib.suppress(UnicodeDecodeError):
+            yield card.encode("latin-1").decode()
