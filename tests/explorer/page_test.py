@@ -41,7 +41,7 @@ def write_page(path, out):
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """A study of opt-1.9m, and its page in a folder whose name addresses cannot hold as it is."""
+    """A study of opt-0.3m, and its page in a folder whose name addresses cannot hold as it is."""
     folder = tmp_path_factory.mktemp("embedded")
     result = jaxneurons.open_study(demo_study.Made(tmp_path_factory).path)
     made = write_page(result.path, folder / "page")
@@ -224,7 +224,9 @@ def test_marks_lead_to_positional_neurons(chromium, embedded):
     marks = page.evaluate(
         "[...document.querySelectorAll('svg a')].map((mark) => mark.getAttribute('href'))"
     )
-    places = result.positional()[["layer", "neuron"]].values.tolist()
+    # Of more than 400 the strongest are shown.
+    strongest = result.positional().nlargest(400, "mutual_information")
+    places = strongest[["layer", "neuron"]].values.tolist()
     query = "?type=positional&sort=-mi"
     assert set(marks) == {f"#/layer/{i}/neuron/{j}{query}" for i, j in places}
     page.evaluate(
@@ -330,7 +332,7 @@ def test_two_studies_stand_side_by_side(chromium, embedded, planted_page, tmp_pa
 def test_a_layer_that_the_other_study_lacks_stands_alone(chromium, embedded, tmp_path):
     result, _ = embedded
     whole = opening.open_finished(result.path)
-    model = jaxneurons.open_model("opt-1.9m", cache=tmp_path / "cache")
+    model = jaxneurons.open_model("opt-0.3m", cache=tmp_path / "cache")
     text = jaxneurons.load_text(
         model, window=64, max_tokens=2000, cache=tmp_path / "cache"
     )

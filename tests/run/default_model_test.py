@@ -5,17 +5,12 @@ import pytest
 import jaxneurons
 from jaxneurons import terms
 from jaxneurons.figures import paper, plots
+from tests.support import demo_study
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    return study(tmp_path_factory.mktemp("default"), 20_480)
-
-
-def study(folder, tokens):
-    model = jaxneurons.open_model(cache=folder / "cache")
-    text = jaxneurons.load_text(model, max_tokens=tokens, cache=folder / "cache")
-    return jaxneurons.study(model, text, folder / "study", figures=False, examples=0)
+    return jaxneurons.open_study(demo_study.Made(tmp_path_factory).path)
 
 
 def detectors(result):
@@ -59,7 +54,9 @@ def test_every_figure_has_something_in_it(result):
 
 @pytest.mark.campaign
 def test_a_study_of_its_text_finds_what_the_card_says(tmp_path):
-    found = study(tmp_path, None)
+    model = jaxneurons.open_model(cache=tmp_path / "cache")
+    text = jaxneurons.load_text(model, cache=tmp_path / "cache")
+    found = jaxneurons.study(model, text, tmp_path / "study", figures=False, examples=0)
     assert detectors(found) == {0: 94, 1: 40, 2: 7, 3: 1}
     neurons = found.neurons()
     dead = neurons.groupby("layer")["dead"].sum().to_list()

@@ -1,4 +1,4 @@
-"""A study of an embedded model and a little text, as a user makes it: once for all tests of a run.
+"""A study of the default model and a little of its text, as a user makes it: once for all tests of a run.
 
 Tests leave it as it is.
 """
@@ -8,10 +8,9 @@ import subprocess
 
 import pytest
 
-from jaxneurons import demo
 from tests.support.helpers import run_script
 
-MAX_TOKENS = 8_000
+MAX_TOKENS = 16_384
 
 
 class Made:
@@ -40,7 +39,6 @@ class Made:
 
     def _make(self) -> subprocess.CompletedProcess[str]:
         flags = [f"--study={self.path}", f"--max_tokens={MAX_TOKENS}", "--timings"]
-        flags.append(f"--model={demo.LARGER}")
         # A variable, so that it starts as a user's does.
         compiled = f"--compilation_cache={self.programs}"
         return run_script(self.cache, "study", *flags, compiled, PYTHONHASHSEED="0")
