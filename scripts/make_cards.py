@@ -30,7 +30,7 @@ _MOST = flags.DEFINE_integer(
 _FOR_STUDY = flags.DEFINE_bool(
     "for_study",
     False,
-    "Whether the cards are to fill the windows of a study, which have room for a letter less than those of training.",
+    "Whether the cards are to fill the windows of a study, which have room for a byte less than those of training.",
 )
 
 

@@ -7,9 +7,8 @@ from jaxneurons import terms
 
 Section = Mapping[str, Any]
 
-# Layers whose new tokens are listed, and positional neurons that are named.
+# Layers whose new tokens are listed.
 MOST_LAYERS = 12
-MOST_NEURONS = 3
 
 
 def to_text(summary: Section) -> str:
@@ -129,13 +128,15 @@ def _positional(positions: Section) -> str:
     total = positions["positional"]
     if not total:
         return "No neuron is positional."
-    strongest = sorted(
+    strongest: dict[str, Section] = {}
+    for one in sorted(
         positions["examples"], key=lambda one: -one["mutual_information"]
-    )
+    ):
+        strongest.setdefault(one["type"], one)
     named = [
         f"layer {one['layer']} neuron {one['neuron']} ({one['mutual_information']:.3f} nats, {one['type']}, "
         f"{one['strength']})"
-        for one in strongest[:MOST_NEURONS]
+        for one in strongest.values()
     ]
     are = "neurons are" if total > 1 else "neuron is"
     return (

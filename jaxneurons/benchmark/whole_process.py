@@ -58,7 +58,7 @@ def contenders(
     }
     flags = [
         *own.items(),
-        *(("corpus", f"{n}={path}") for n, path in demo.sources(demo.PLANTED)),
+        *(("corpus", f"{n}={path}") for n, path in demo.sources(demo.LARGER)),
     ]
     given = [f"--{name}={value}" for name, value in flags]
     commands = {OURS: [str(script), *given]}

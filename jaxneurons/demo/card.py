@@ -10,27 +10,30 @@ from collections.abc import Iterator
 
 # Lines of a card, and bytes of one with its line break: T = 256 in all.
 LINES, WIDTH = 4, 64
+# Letters of a heading that fit on a line before a number, whatever their bytes.
+_HEADING = 14
 
 
 def cut(heading: str, text: str, length: int) -> Iterator[str]:
     """The cards of one document.
 
-    Lines end between words, and are filled up with spaces. Left out are the words after the last full card, and
-    cards with a part of a letter, where a line cuts a word that is longer than itself.
+    Lines end between words or after a hyphen, and are filled up with spaces. The words after the last full card are
+    left out, and so is a card in which the end of a line splits a letter, which only words of more than 62 bytes do.
 
     Args:
-        heading: first line of the cards, before their number.
+        heading: begins the first line of the cards, before their number, with up to 14 letters.
         text: of the document.
-        length: bytes of a card in UTF-8; a few less than LINES * WIDTH take spaces from its end.
+        length: bytes of a card in UTF-8: those of its lines, less what is cut from the end of the last one.
     """
     # A letter for each byte.
     heading, text = (
-        " ".join(words.split()).encode().decode("latin-1") for words in (heading, text)
+        " ".join(words.split()).encode().decode("latin-1")
+        for words in (heading[:_HEADING], text)
     )
     lines = textwrap.wrap(text, WIDTH - 2)
     body = LINES - 1
     for number in range(len(lines) // body):
-        title = f"{heading} {number + 1}"[: WIDTH - 2]
+        title = f"{heading} {number + 1}"
         rows = [title, *lines[number * body : (number + 1) * body]]
         card = "\n".join(row.ljust(WIDTH - 1) for row in rows)[:length]
         with contextlib.suppress(UnicodeDecodeError):

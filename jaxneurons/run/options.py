@@ -111,7 +111,7 @@ TOKENS_PER_PASS = flags.DEFINE_integer(
     "pass. It needs --nongrams. Default: all tokens.",
     lower_bound=1,
 )
-TEXT = text_flags.define("Default: the texts that come with the package")
+TEXT = text_flags.define("Default: the cards or texts that the model goes with")
 
 
 def sources(model: str | None) -> list[tuple[str, pathlib.Path | Source]]:

@@ -24,7 +24,7 @@ def demo_study(demo_store, tmp_path_factory):
     return mask_oracle.run_with_masks(
         tmp_path_factory.mktemp("demo") / "study",
         demo_store,
-        demo.sources(demo.PLANTED),
+        demo.sources(demo.LARGER),
         window=128,
         max_tokens=2500,
     )
@@ -80,7 +80,7 @@ def test_batch_size_changes_no_bit(demo_store, tmp_path):
             studies.run_study(
                 tmp_path / f"study_{windows_per_batch}",
                 demo_store,
-                demo.sources(demo.PLANTED),
+                demo.sources(demo.LARGER),
                 window=64,
                 max_tokens=2000,
                 windows_per_batch=windows_per_batch,

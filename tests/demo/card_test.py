@@ -35,6 +35,11 @@ def test_letters_outside_ascii_count_as_their_bytes():
     long = "a" + "ö" * 40 + " " + text
     assert next(card.cut("poems", long, 255)).startswith("poems 2")
     assert [*card.cut("poems", "short", 255)] == []
+    assert next(card.cut("длинное название" * 9, text, 255)).split("\n")[0].split() == [
+        "длинное",
+        "назван",
+        "1",
+    ]
 
 
 def test_a_card_of_the_default_text_fills_a_window_of_a_study(tmp_path):
@@ -74,6 +79,8 @@ def test_cards_of_a_script_fill_windows_of_training(tmp_path):
 def test_what_makes_no_card_is_said_and_nothing_written(tmp_path, text, message):
     path, out = tmp_path / "poems.jsonl", tmp_path / "cards"
     path.write_text(text if text[0] == "{" else json.dumps({"text": text}))
-    done = run_script(tmp_path, "make_cards", f"--corpus=poems={path}", f"--out={out}")
+    (tmp_path / "good.txt").write_text(TEXT)
+    flags = [f"--corpus=good={tmp_path / 'good.txt'}", f"--corpus=poems={path}"]
+    done = run_script(tmp_path, "make_cards", *flags, f"--out={out}")
     assert done.returncode == 65 and message in done.stderr
     assert done.stderr.count("\n") == 1 and not out.exists()

@@ -20,7 +20,7 @@ def detectors(result):
 
 def test_many_neurons_of_the_first_layer_detect_tokens(result):
     assert result.model.name == "opt-0.3m"
-    # Before training 48 do on these cards, and detectors become fewer from layer to layer.
+    # Before training about 50 do, by chance.
     assert detectors(result)[0] > 60
 
 

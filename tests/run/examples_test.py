@@ -56,7 +56,7 @@ def embedded(tmp_path_factory):
     study = studies.run_study(
         folder / "study",
         folder / "store",
-        demo.sources(demo.PLANTED),
+        demo.sources(demo.LARGER),
         window=48,
         max_tokens=1500,
         ngrams=False,

@@ -254,7 +254,7 @@ def test_ablate_on_other_text(finished, cache, tmp_path):
         f"--neurons={chosen}",
         f"--out={tmp_path / 'other'}",
         "--controls=0",
-        f"--corpus=mathematics={dict(demo.sources(demo.PLANTED))['dm_mathematics']}",
+        f"--corpus=mathematics={dict(demo.sources(demo.LARGER))['dm_mathematics']}",
         "--max_tokens=2000",
     )
     assert other.returncode == 0, other.stderr
@@ -301,7 +301,7 @@ def test_study_a_store(cache, tmp_path):
         cache,
         "study",
         f"--model={store}",
-        f"--corpus=mathematics={dict(demo.sources(demo.PLANTED))['dm_mathematics']}",
+        f"--corpus=mathematics={dict(demo.sources(demo.LARGER))['dm_mathematics']}",
         f"--study={tmp_path / 'study'}",
         "--max_tokens=1000",
         "--nongrams",

@@ -73,22 +73,26 @@ def test_bfloat16_is_near_float32(plain):
     assert plain != rounded
 
 
-def test_a_penalty_makes_neurons_less_active_and_is_not_part_of_the_loss():
-    def measured(chosen):
+def test_a_penalty_makes_a_layers_neurons_less_active_and_is_not_part_of_the_loss():
+    def trained(*penalty):
+        chosen = dataclasses.replace(PLAIN, activation_penalty=penalty)
         mesh = devices.make_mesh()
         state = step.initial_state(CONFIG, chosen, mesh)
         placed = step.put_windows(mesh, WINDOWS, 1)
+        losses = []
         for _ in range(20):
             state, metrics = step.update(CONFIG, chosen, mesh, state, placed)
-            yield metrics
+            losses.append(float(metrics.loss))
+        found = model.window_losses(CONFIG, chosen, state.parameters, WINDOWS, None)
+        return losses[0], np.mean(found[1], axis=1)
 
     with numerics.fixed():
-        plain = list(measured(PLAIN))
-        penalized = list(
-            measured(dataclasses.replace(PLAIN, activation_penalty=(0.1,)))
-        )
-    assert float(penalized[0].loss) == pytest.approx(float(plain[0].loss), rel=1e-6)
-    assert penalized[-1].activity < plain[-1].activity / 2
+        loss, plain = trained(0.0)
+        penalized_loss, first = trained(0.1, 0.0)
+        _, both = trained(0.1)
+    assert penalized_loss == pytest.approx(loss, rel=1e-6)
+    assert first[0] < plain[0] / 2 and first[1] > plain[1] / 2
+    assert (both < plain / 2).all()
 
 
 @pytest.mark.campaign

@@ -111,6 +111,9 @@ def test_a_sparse_start():
     plain["embed/token_embedding"] *= 5
     for path, leaf in plain.items():
         np.testing.assert_allclose(sparse[path], leaf, err_msg=path)
+    with pytest.raises(errors.UsageError, match="has 2 numbers, but must have one, or"):
+        chosen = recipe.Recipe(steps=100, activation_penalty=(1.0, 2.0))
+        parameters.initialize(CONFIG, jax.random.key(0), chosen)
     without = dataclasses.replace(CONFIG, enable_bias=False)
     with pytest.raises(errors.UsageError, match="this model has none"):
         chosen = recipe.Recipe(steps=100, initial_threshold=(2.0,))
@@ -125,6 +128,8 @@ def test_a_sparse_start():
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"dtype": "float64"}, "dtype is 'float64', but must be one of"),
+        ({"activation_penalty": (0.1, -1.0)}, "activation_penalty is .* one for each"),
+        ({"initial_threshold": ()}, "initial_threshold is .* one for each layer"),
         ({"windows_per_step": 6, "accumulation": 4}, "6, which is not a multiple of"),
     ],
 )
