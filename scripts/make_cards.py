@@ -43,7 +43,7 @@ def main() -> None:
         raise errors.UsageError("--corpus=NAME=PATH is required to make cards.")
     out = places.local(_OUT.value)
     length = card.LINES * card.WIDTH - 1 - _FOR_STUDY.value
-    with files.partial_directory(out, "cards") as partial:
+    with files.partial_directory(out, "a folder of cards") as partial:
         for name, source in sources:
             lines = _thinned([*_lines(name, source, length)], _MOST.value)
             if not lines:

@@ -186,7 +186,9 @@ def _parse_flags(arguments: list[str]) -> None:
         rest = flags.FLAGS(expanded)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
         # A line for each problem; what is said of a missing flag names it by itself.
-        lines = re.sub(r"^flag --\w+=(None)?: ", "", str(error), flags=re.MULTILINE)
+        lines = re.sub(
+            r"^flag --\w+=(None)?: (?=--)", "", str(error), flags=re.MULTILINE
+        )
         raise errors.UsageError("; ".join(lines.splitlines())) from error
     if rest:
         raise errors.UsageError(

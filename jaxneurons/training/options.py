@@ -131,7 +131,11 @@ class _NumbersParser(flags.ArgumentParser):
     syntactic_help = "numbers with commas between them"
 
     def parse(self, argument: str) -> tuple[float, ...]:
-        return tuple(float(number) for number in argument.split(","))
+        try:
+            return tuple(float(number) for number in argument.split(","))
+        except ValueError:
+            message = f"{argument!r} is not a list of numbers such as 2e-3,1e-4"
+            raise ValueError(message) from None
 
 
 def _define(kind: type) -> list[str]:

@@ -47,9 +47,8 @@ def initialize(config: Config, key: jax.Array, recipe: Recipe) -> dict[str, Any]
             and LayerNorms the identity.
 
     Raises:
-        UsageError: a threshold is asked of a model without biases, or for another number of layers.
+        UsageError: a threshold is asked of a model without biases.
     """
-    recipe.check_layers(config.num_hidden_layers)
     sizes = shapes(config)
     # One draw for all: a kernel each takes seconds to compile.
     ends = np.cumsum([math.prod(shape) for shape in sizes.values()])

@@ -61,6 +61,7 @@ def train(request: Request, progress: Progress | None = None) -> runs.Run:
     step.check_parts(request.recipe, mesh)
     _agree(request, mesh.size)
     config = _config(request, request.vocab_size or _ANY_VOCABULARY)
+    request.recipe.check_layers(config.num_hidden_layers)
     progress.log_line(
         f"model: {config.num_hidden_layers} layers, {config.ffn_dim:,} neurons per layer, "
         f"computed in {request.recipe.dtype} on {mesh.size} {mesh.devices.flat[0].device_kind}"

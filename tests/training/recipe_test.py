@@ -111,9 +111,6 @@ def test_a_sparse_start():
     plain["embed/token_embedding"] *= 5
     for path, leaf in plain.items():
         np.testing.assert_allclose(sparse[path], leaf, err_msg=path)
-    with pytest.raises(errors.UsageError, match="has 2 numbers, but must have one, or"):
-        chosen = recipe.Recipe(steps=100, activation_penalty=(1.0, 2.0))
-        parameters.initialize(CONFIG, jax.random.key(0), chosen)
     without = dataclasses.replace(CONFIG, enable_bias=False)
     with pytest.raises(errors.UsageError, match="this model has none"):
         chosen = recipe.Recipe(steps=100, initial_threshold=(2.0,))

@@ -186,6 +186,10 @@ def test_divergence_stops_and_saves_no_broken_state(folder, tmp_path):
         ),
         ({"vocab_size": 2**31}, "vocab_size is 2147483648"),
         ({"vocab_size": 100}, "vocab_size is 100, but the tokenizer has 260 entries"),
+        (
+            {"recipe": dataclasses.replace(RECIPE, activation_penalty=(1.0,) * 3)},
+            "activation_penalty has 3 numbers, but must have one, or one for each",
+        ),
         ({"cadence": Cadence(keep=(50, 500))}, r"keep, \[500\], are not among .* 120"),
     ],
 )
