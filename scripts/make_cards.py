@@ -1,9 +1,9 @@
 """Cuts text into index cards, all of one size, as the default model was trained on and is studied on.
 
     python scripts/make_cards.py --corpus=wikipedia=wikipedia.jsonl.gz --out=cards
-    python scripts/train_family.py --corpus=wikipedia=cards/wikipedia.jsonl.gz --window=256 --vocab_size=260 ...
 
-On a card, a position says much about the text: the first line is a heading, and lines have 63 columns.
+On a card, a position says much about the text: the first line is a heading, and lines have 63 columns. Training and
+studies read cards/wikipedia.jsonl.gz as any text; those for a study are cut with --for_study.
 """
 
 import gzip
