@@ -119,7 +119,7 @@ def _config() -> config.Config:
     from convert import hf_config
     from jaxneurons import demo
 
-    return hf_config.read_config(demo.directory(demo.LARGER))
+    return hf_config.read_config(demo.directory(demo.RUNNING_TEXT))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
     from jaxneurons.studies import opening
 
     cache_directory = cache.directory(_CACHE.value)
-    sources, resources = options.sources(_MODEL.value), options.resources()
+    sources, resources = options.TEXT.sources(), options.resources()
     chosen = options.chosen()
     place = places.parse(_STUDY.value)
     if _EXPLORER.value and isinstance(place, places.Place):
@@ -107,7 +107,7 @@ def main() -> None:
         shown.stage("text")
         text = jaxneurons.load_text(
             model,
-            dict(sources),
+            dict(sources) or None,
             window=options.WINDOW.value,
             max_tokens=options.MAX_TOKENS.value,
             cache=cache_directory,

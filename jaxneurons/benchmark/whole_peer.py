@@ -39,7 +39,7 @@ def _windows(model: str, window: int, most: int) -> np.ndarray:
     """The embedded text as int64[W, T], each window of one domain and with the begin token first."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     begin = transformers.AutoConfig.from_pretrained(model).bos_token_id
-    sources = demo.sources(demo.LARGER)
+    sources = demo.sources(demo.RUNNING_TEXT)
     rows = []
     for _, path in sources:
         wanted, tokens = most // len(sources) // window, []

@@ -58,7 +58,7 @@ def contenders(
     }
     flags = [
         *own.items(),
-        *(("corpus", f"{n}={path}") for n, path in demo.sources(demo.LARGER)),
+        *(("corpus", f"{n}={path}") for n, path in demo.sources(demo.RUNNING_TEXT)),
     ]
     given = [f"--{name}={value}" for name, value in flags]
     commands = {OURS: [str(script), *given]}
@@ -126,7 +126,7 @@ def _write_model(workload: Workload, path: pathlib.Path) -> None:
                 array = -workloads.make_thresholds(config) / np.float32(deviation)
             writer.write(name, array)
         writer.add_tokenizer(
-            (demo.directory(demo.LARGER) / "tokenizer.json").read_bytes()
+            (demo.directory(demo.RUNNING_TEXT) / "tokenizer.json").read_bytes()
         )
         writer.publish({"random": 0})
     export.write_huggingface(reading.open_store(str(store)), path)

@@ -9,12 +9,12 @@ import pathlib
 _FOLDER = pathlib.Path(__file__).parent
 
 DEFAULT = "opt-0.3m"
-LARGER = "opt-1.9m"
+RUNNING_TEXT = "opt-1.9m"
 PLANTED = "planted"
 # Titles in all output, by name.
 _TITLES = {
     DEFAULT: DEFAULT,
-    LARGER: LARGER,
+    RUNNING_TEXT: RUNNING_TEXT,
     PLANTED: "planted (set by hand, not trained)",
 }
 
@@ -30,8 +30,8 @@ def embedded(name: str | None) -> tuple[str, pathlib.Path] | None:
     return (_TITLES[name], directory(name)) if name in _TITLES else None
 
 
-def sources(model: str | None) -> list[tuple[str, pathlib.Path]]:
-    """Name and file of each domain's text that a model, by None the default, is studied on unless told otherwise."""
-    folder = "cards" if model in (None, DEFAULT) else "text"
+def sources(model: str) -> list[tuple[str, pathlib.Path]]:
+    """Name and file of each domain's text that a model is studied on unless told otherwise."""
+    folder = "cards" if model == DEFAULT else "text"
     files = sorted((_FOLDER / folder).glob("*.jsonl.gz"))
     return [(file.name.removesuffix(".jsonl.gz"), file) for file in files]

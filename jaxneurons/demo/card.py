@@ -1,10 +1,9 @@
 """Text in, index cards out: a heading and three lines of one width, so that a place says what may stand there.
 
-A card is as long as a window, a byte to a token, and as a document of a text it begins one. In training a window
-goes on by T tokens, which are 255 bytes and the separator of documents; in a study, by T - 1.
+A card is as long as a window, a byte to a token, and as a document of a text it begins one. In training the text of a
+window is T tokens, which are 255 bytes and the separator of documents; in a study, T - 1.
 """
 
-import contextlib
 import textwrap
 from collections.abc import Iterator
 
@@ -36,5 +35,8 @@ def cut(heading: str, text: str, length: int) -> Iterator[str]:
         title = f"{heading} {number + 1}"
         rows = [title, *lines[number * body : (number + 1) * body]]
         card = "\n".join(row.ljust(WIDTH - 1) for row in rows)[:length]
-        with contextlib.suppress(UnicodeDecodeError):
-            yield card.encode("latin-1").decode()
+        try:
+            decoded = card.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            continue
+        yield decoded

@@ -1,16 +1,13 @@
 """The flags of a study: command line in, what the user asks for and what may be used out."""
 
-import pathlib
 from typing import Any
 
 from absl import flags
 
-from jaxneurons import demo
 from jaxneurons.command import common_flags, machine_flags, text_flags
 from jaxneurons.config import DTYPES, PRECISIONS
 from jaxneurons.disk import places
 from jaxneurons.run.resources import Resources
-from jaxneurons.text.sources import Source
 
 LAYERS = flags.DEFINE_string(
     "layers",
@@ -111,12 +108,9 @@ TOKENS_PER_PASS = flags.DEFINE_integer(
     "pass. It needs --nongrams. Default: all tokens.",
     lower_bound=1,
 )
-TEXT = text_flags.define("Default: the cards or texts that the model goes with")
-
-
-def sources(model: str | None) -> list[tuple[str, pathlib.Path | Source]]:
-    """Name and source of each domain's text, by default what goes with a model; raises as `TextFlags.sources`."""
-    return [*TEXT.sources()] or [*demo.sources(model)]
+TEXT = text_flags.define(
+    "Default: text that comes with the package: index cards for opt-0.3m, running text for any other model"
+)
 
 
 def resources() -> Resources:

@@ -42,8 +42,8 @@ def load_text(
         sources: name of each domain, and its text: an iterable of strings, each a document; the path
             of a file or directory of any format that `text.documents` reads; or the address of a
             dataset on the Hugging Face hub, "hf://OWNER/NAME?split=train", which is read as it comes.
-            Or the path of a JSON file that lists domains, as `text.corpora` reads it. None is the
-            text that comes with the package.
+            Or the path of a JSON file that lists domains, as `text.corpora` reads it. None is text that
+            comes with the package: index cards for opt-0.3m, running text for any other model.
         text_key: of the field of a record that holds its text; inner fields are joined by dots. None is
             "text", or "tokens" for ready tokens.
         suffixes: endings of the files that are read in a directory, such as (".py",); none reads those

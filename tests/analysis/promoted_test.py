@@ -64,7 +64,7 @@ def test_projections_of_every_neuron_of_a_variant(variant, tmp_path):
 def test_projections_of_the_embedded_model(tmp_path):
     pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    hf = demo.directory(demo.LARGER)
+    hf = demo.directory(demo.RUNNING_TEXT)
     model = transformers.AutoModelForCausalLM.from_pretrained(hf)
     study = run_study(tmp_path, hf)
     real = len(transformers.AutoTokenizer.from_pretrained(hf))

@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "store"
-    opt.convert(demo.directory(demo.LARGER), path)
+    opt.convert(demo.directory(demo.RUNNING_TEXT), path)
     return path
 
 
@@ -24,7 +24,7 @@ def demo_study(demo_store, tmp_path_factory):
     return mask_oracle.run_with_masks(
         tmp_path_factory.mktemp("demo") / "study",
         demo_store,
-        demo.sources(demo.LARGER),
+        demo.sources(demo.RUNNING_TEXT),
         window=128,
         max_tokens=2500,
     )
@@ -53,7 +53,7 @@ def test_masks_are_those_of_transformers(demo_study):
 
     record, masks = demo_study
     model = transformers.OPTForCausalLM.from_pretrained(
-        demo.directory(demo.LARGER),
+        demo.directory(demo.RUNNING_TEXT),
         dtype=torch.float32,
         attn_implementation="eager",
     ).eval()
@@ -80,7 +80,7 @@ def test_batch_size_changes_no_bit(demo_store, tmp_path):
             studies.run_study(
                 tmp_path / f"study_{windows_per_batch}",
                 demo_store,
-                demo.sources(demo.LARGER),
+                demo.sources(demo.RUNNING_TEXT),
                 window=64,
                 max_tokens=2000,
                 windows_per_batch=windows_per_batch,

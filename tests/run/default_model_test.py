@@ -20,13 +20,14 @@ def detectors(result):
 
 def test_many_neurons_of_the_first_layer_detect_tokens(result):
     assert result.model.name == "opt-0.3m"
-    # Before training about 50 do, by chance.
-    assert detectors(result)[0] > 60
+    # Before training 56 do on this text, by chance.
+    assert detectors(result)[0] > 90
 
 
 def test_detectors_suppress_their_tokens_more_than_chance(result):
     overall = result.summary["suppression"]["overall"]
     share = overall["detectors"]["mean_negative"]
+    # 0.75 against 0.53 and 0.53 on all cards, and 0.74 against 0.57 and 0.50 on these few.
     for control in ("random_tokens", "random_neurons"):
         assert share > overall[control]["mean_negative"] + 0.1
 

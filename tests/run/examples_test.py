@@ -52,11 +52,11 @@ def embedded(tmp_path_factory):
     import transformers
 
     folder = tmp_path_factory.mktemp("embedded")
-    opt.convert(demo.directory(demo.LARGER), folder / "store")
+    opt.convert(demo.directory(demo.RUNNING_TEXT), folder / "store")
     study = studies.run_study(
         folder / "study",
         folder / "store",
-        demo.sources(demo.LARGER),
+        demo.sources(demo.RUNNING_TEXT),
         window=48,
         max_tokens=1500,
         ngrams=False,
@@ -67,7 +67,7 @@ def embedded(tmp_path_factory):
     )
     assert len(study.passes) > 1
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        demo.directory(demo.LARGER), dtype=torch.float32
+        demo.directory(demo.RUNNING_TEXT), dtype=torch.float32
     )
     found = [[] for _ in model.model.decoder.layers]
     for layer, kept in zip(model.model.decoder.layers, found, strict=True):

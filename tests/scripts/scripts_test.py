@@ -254,7 +254,7 @@ def test_ablate_on_other_text(finished, cache, tmp_path):
         f"--neurons={chosen}",
         f"--out={tmp_path / 'other'}",
         "--controls=0",
-        f"--corpus=mathematics={dict(demo.sources(demo.LARGER))['dm_mathematics']}",
+        f"--corpus=mathematics={dict(demo.sources(demo.RUNNING_TEXT))['dm_mathematics']}",
         "--max_tokens=2000",
     )
     assert other.returncode == 0, other.stderr
@@ -279,12 +279,13 @@ def test_figures_of_two_studies_without_a_device_or_a_window(finished, cache, tm
     assert done.returncode == 0, done.stderr
     assert "again" in (out / "figure_1a_dead_neurons.svg").read_text()
     assert done.stdout.count(".png") == len(list((finished / "figures").glob("*.png")))
+    assert "Figures not drawn" not in done.stdout
 
 
 @pytest.mark.campaign
 def test_convert_without_a_device(cache, tmp_path):
     store = tmp_path / "store"
-    model = demo.directory(demo.LARGER)
+    model = demo.directory(demo.RUNNING_TEXT)
     flags = [f"--hf={model}", f"--store={store}"]
     done = run_script(cache, "convert_opt", *flags, JAX_PLATFORMS="nowhere")
     assert done.returncode == 0, done.stderr
@@ -295,13 +296,13 @@ def test_convert_without_a_device(cache, tmp_path):
 @pytest.mark.campaign
 def test_study_a_store(cache, tmp_path):
     store = tmp_path / "store"
-    flags = [f"--hf={demo.directory(demo.LARGER)}", f"--store={store}"]
+    flags = [f"--hf={demo.directory(demo.RUNNING_TEXT)}", f"--store={store}"]
     assert run_script(cache, "convert_opt", *flags).returncode == 0
     done = run_script(
         cache,
         "study",
         f"--model={store}",
-        f"--corpus=mathematics={dict(demo.sources(demo.LARGER))['dm_mathematics']}",
+        f"--corpus=mathematics={dict(demo.sources(demo.RUNNING_TEXT))['dm_mathematics']}",
         f"--study={tmp_path / 'study'}",
         "--max_tokens=1000",
         "--nongrams",

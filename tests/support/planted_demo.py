@@ -182,7 +182,7 @@ def layer(index: int) -> list[Neuron]:
 
 def write(path: pathlib.Path) -> None:
     """Writes the model in Hugging Face format."""
-    tokenizer = demo.directory(demo.LARGER) / "tokenizer.json"
+    tokenizer = demo.directory(demo.RUNNING_TEXT) / "tokenizer.json"
     with tempfile.TemporaryDirectory() as folder:
         planted = arrays(tokenizers.Tokenizer.from_file(str(tokenizer)))
         with writing.Writer(pathlib.Path(folder) / "store", MODEL) as writer:

@@ -74,7 +74,7 @@ def _study(path: str, dtype: str, tokens: str) -> None:
 
     # A check that is out of time is killed; this ends with it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    model = jaxneurons.open_model(demo.LARGER)
+    model = jaxneurons.open_model(demo.RUNNING_TEXT)
     text = jaxneurons.load_text(model, window=64, max_tokens=int(tokens))
     jaxneurons.study(model, text, path, dtype=dtype, suppression=False, figures=False)
 
