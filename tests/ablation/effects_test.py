@@ -295,6 +295,7 @@ USAGE, BAD = errors.UsageError, errors.BadDataError
         ("a.csv", "layer,neuron\n3,1\n", BAD, "no neuron 1 in layer 3. Its layers are"),
         ("a.csv", "layer,neuron\n0,13\n", BAD, "no neuron 13 in layer 0"),
         ("a.csv", "layer,neuron\n\xff\n", BAD, "not UTF-8|is no layer"),
+        ("a.csv", f"layer,neuron\n{'0' * 200_000},1\n", BAD, "line 2: field larger"),
         ("a.json", "{}", BAD, "is an object. Write a list of pairs"),
         ("a.json", "[1, 2]", BAD, "1 is no layer and neuron"),
         ("a.json", "[[0, 1.0]]", BAD, "is no layer and neuron"),
@@ -341,6 +342,7 @@ def table(triggers):
         ([(0, 1)], {"controls": "3"}, "controls is '3'. Pass a whole number"),
         ([(0, 1)], {"seed": -1}, "seed is -1. Pass a whole number"),
         (table("[{'ids': [3]}]"), {}, "column triggers is not as the tables"),
+        (table(None).drop(columns="layer"), {}, "no columns layer and neuron"),
         (table(float("nan")), {}, "column triggers is not as the tables"),
     ],
 )

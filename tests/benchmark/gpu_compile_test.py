@@ -12,7 +12,7 @@ import pytest
 from jaxneurons import devices, errors
 from jaxneurons.benchmark.gpu import compilation, compiling, programs, sizes
 from jaxneurons.counting import packed_bits
-from tests.support.helpers import REPOSITORY
+from tests.support.helpers import REPOSITORY, run_script
 
 HAS_COMPILER = any(
     importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)
@@ -33,6 +33,14 @@ def test_a_mask_in_32_bits_is_seen_and_not_inside_a_kernel():
     packed = read(lambda mask: packed_bits.pack(mask, 3))
     assert packed.integers == 64 * 3 and packed.kernels >= 1
     assert not packed.has_relu and packed.calls == {}
+
+
+@pytest.mark.skipif(HAS_COMPILER, reason="there is a compiler to compile with")
+def test_without_a_compiler_the_script_says_what_to_install(tmp_path):
+    out = tmp_path / "programs.json"
+    done = run_script(tmp_path, "gpu_compile", "--size=opt-125m", f"--out={out}")
+    assert (done.returncode, out.exists()) == (2, False)
+    assert "cuda13" in done.stderr.splitlines()[-1]
 
 
 def test_programs_are_held_against_the_plan():

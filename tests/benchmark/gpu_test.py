@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from jaxneurons.benchmark.gpu import (
 )
 from jaxneurons.benchmark.gpu.figure import Figure
 from tests.support import cases
+from tests.support.helpers import run_script
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -143,6 +145,23 @@ def test_a_layers_end_and_a_step_are_timed():
     # The rare neurons are not active at all in so short a text.
     assert values(figures, "candidates looked through")
     assert all(np.isfinite(figure.value) for figure in figures)
+
+
+def test_a_part_is_checked_and_its_figures_are_written(tmp_path):
+    out = tmp_path / "found.json"
+    flags = ["--toy", "--parts=attention", f"--out={out}"]
+    done = run_script(tmp_path, "gpu_check", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n\n2 of 2 parts came to their end.\n")
+    assert json.loads(out.read_text())["parts"].keys() == {"device", "attention"}
+
+
+def test_the_ceilings_of_this_machine_are_measured():
+    found = {figure.name: figure for figure in speed.device(sizes.TOY)}
+    assert found["platform"].value == jax.default_backend()
+    rates = list(speed.ceilings(sizes.TOY))
+    assert [figure.unit for figure in rates].count("TFLOP/s") >= 4
+    assert rates[-1].unit == "GB/s" and all(figure.value > 0 for figure in rates)
 
 
 @pytest.mark.campaign

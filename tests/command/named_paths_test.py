@@ -6,6 +6,7 @@ import pytest
 
 from jaxneurons import errors
 from jaxneurons.command import named_paths
+from jaxneurons.disk import places
 from tests.support import cases
 
 
@@ -29,10 +30,13 @@ def here(tmp_path, monkeypatch):
         ("a=absent", "a", "absent"),
         ("absent", "", "absent"),
         ("=absent", "", "=absent"),
+        ("a=gs://bucket/study", "a", places.parse("gs://bucket/study")),
+        ("gs://bucket/study", "", places.parse("gs://bucket/study")),
     ],
 )
 def test_studies(here, value, name, path):
-    assert named_paths.studies([value]) == [(name, pathlib.Path(path))]
+    expected = pathlib.Path(path) if isinstance(path, str) else path
+    assert named_paths.studies([value]) == [(name, expected)]
 
 
 def test_sources_keep_their_order_and_always_have_a_name(here):
@@ -43,6 +47,8 @@ def test_sources_keep_their_order_and_always_have_a_name(here):
         ("lr=0", pathlib.Path("plain")),
         ("x", pathlib.Path("y")),
     ]
+    of_hub = "hf://datasets/owner/name"
+    assert named_paths.sources([f"c={of_hub}"]) == [("c", of_hub)]
 
 
 @cases.each(

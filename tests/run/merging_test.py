@@ -11,6 +11,7 @@ from jaxneurons.store import reading
 from jaxneurons.studies import opening
 from jaxneurons.studies.directory import Study
 from tests.support import cases, planted, small_study, studies
+from tests.support.helpers import run_script
 
 CHOSEN = {"window": 8, "windows_per_batch": 2, "ngrams": False, "examples": 3}
 
@@ -63,6 +64,18 @@ def test_parts_make_the_study_of_all(folder, tmp_path):
     # The examples of a part are windows of its own.
     windows = parts[0].read("example_window")
     assert windows.max() < len(parts[0].read("tokens"))
+
+
+def test_the_script_merges_with_the_model_that_the_first_part_names(folder, tmp_path):
+    parts = [f"--part={folder / f'part{number}'}" for number in (1, 2, 3)]
+    merged = tmp_path / "merged"
+    done = run_script(tmp_path, "merge", *parts, f"--study={merged}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("layer  dead") and f"wrote {merged}" in done.stdout
+    study = opening.open_finished(merged)
+    assert len(study.read("tokens")) == len(
+        opening.open_finished(folder / "whole").read("tokens")
+    )
 
 
 @cases.each(

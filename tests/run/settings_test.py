@@ -43,6 +43,10 @@ def test_another_precision_is_said(monkeypatch):
         ("gpu", {"precision": "tf32x3", "stored": "float16"}, "but float16 is comp"),
         ("cpu", {"precision": "tf32x3"}, "for accelerators; a CPU multiplies float32"),
         ("cpu", {"dtype": "float64"}, "Choose one of auto, float32, bfloat16, float16"),
+        ("cpu", {"examples": -1}, "examples is -1. Pass at least 0"),
+        ("cpu", {"layers": 3}, "layers are 3. Give the first and the last"),
+        ("cpu", {"candidate_coverage": 1}, "may have a coverage of"),
+        ("cpu", {"candidate_share": 1.0}, "detectors are found at"),
     ],
 )
 def test_what_means_nothing_is_refused(monkeypatch, backend, chosen, message):

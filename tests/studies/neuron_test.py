@@ -137,7 +137,6 @@ def test_places_that_are_none(result, place, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.campaign
 def test_what_a_study_did_not_keep_is_said(folder, tmp_path):
     path = tmp_path / "study"
     known_neurons.make(folder, path, suppression=False, ngrams=False)

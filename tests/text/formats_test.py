@@ -150,6 +150,21 @@ def test_damage_is_named_with_its_place(tmp_path):
         read(tmp_path / "a.parquet")
 
 
+@cases.each(
+    "record, selected, message",
+    [
+        ('{"a": 1}', Selection("b"), 'there is no "b". '),
+        ('{"a": 1}', ALL, 'needs either "text" or "tokens", this has neither'),
+        ('"text"', Selection(where={"a": 1}), "plain text has no fields, so none"),
+        ('{"text": null}', ALL, 'expected a string as "text", found null'),
+    ],
+)
+def test_a_record_without_the_field_is_named(tmp_path, record, selected, message):
+    (tmp_path / "a.json").write_text(f"[{record}]")
+    with pytest.raises(errors.CorpusError, match=message):
+        read(tmp_path / "a.json", selected)
+
+
 def test_documents_are_limited_in_every_format(tmp_path):
     for name, make in FORMATS.items():
         (tmp_path / name).write_bytes(make())

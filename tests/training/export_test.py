@@ -151,3 +151,20 @@ def test_what_cannot_be_exported_leaves_nothing(folder, tmp_path, step, message)
     with pytest.raises(errors.CheckpointError, match=message):
         export.write_store(folder / "run", step, tmp_path / "store", "float16")
     assert not (tmp_path / "store").exists()
+
+
+def test_what_transformers_cannot_hold_leaves_nothing(folder, tmp_path):
+    model = export.store_of_checkpoint(folder / "run", 3, tmp_path)
+    out = tmp_path / "model"
+    with pytest.raises(
+        errors.UsageError, match=r"'int8' is not supported\. Choose one"
+    ):
+        huggingface.write_huggingface(model, out, "int8")
+    # OPT has another epsilon, and GPT-2 biases.
+    odd = dataclasses.replace(model.config, layer_norm_epsilon=1e-6, enable_bias=False)
+    with pytest.raises(errors.ConfigError, match="no class of transformers has"):
+        huggingface.write_huggingface(dataclasses.replace(model, config=odd), out)
+    large = export.store_of_checkpoint(folder / "run", 7, tmp_path)
+    with pytest.raises(errors.StoreError, match="fc1.* values too large for float16"):
+        huggingface.write_huggingface(large, out, "float16")
+    assert not out.exists()

@@ -1,0 +1,71 @@
+"""What `open_model` and an open model refuse, each in one line that says what there is instead."""
+
+import jax.numpy as jnp
+import pytest
+
+from jaxneurons import errors
+from jaxneurons.run import models
+from tests.support import cases, planted
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of three layers, twenty tokens and windows of at most sixteen."""
+    store = tmp_path_factory.mktemp("model") / "store"
+    planted.write_store(store, [planted.layer(planted.fires_on(4))] * 3)
+    return models.open_model(store)
+
+
+@cases.each(
+    "tokens, message",
+    [
+        ([1, 2], r"int\d+\[2\]. Pass integers of two axes"),
+        ([[0.5]], r"float\d+\[1, 1\]. Pass integers of two axes"),
+        ([[1] * 17], "windows of 17 tokens are longer than the 16 that store reads"),
+        ([[-1]], "token -1 is not in the vocabulary of store. Its tokens are 0 to"),
+        ([[10**6]], "token 1000000 is not in the vocabulary"),
+    ],
+)
+def test_tokens_that_the_model_cannot_read(model, tokens, message):
+    with pytest.raises(errors.UsageError, match=message):
+        model.embed(jnp.asarray(tokens))
+
+
+@cases.each("layer", [-1, 3])
+def test_a_layer_that_the_model_lacks(model, layer):
+    with pytest.raises(
+        errors.UsageError, match=r"no layer -?[13]. Its layers are 0 to 2"
+    ):
+        model.layer(layer)
+
+
+@cases.each(
+    "name, chosen, message",
+    [
+        ("", {}, "'' names no model. Pass an id on the hub or a directory"),
+        (3, {}, "3 names no model"),
+        ("opt-0.3m", {"step": 1}, "opt-0.3m is no training directory: it has no steps"),
+        ("opt-0.3m", {"revision": "main"}, "opt-0.3m is not on the hub"),
+        (None, {"document_start": 999}, "no token 999 to begin a document with"),
+    ],
+)
+def test_what_names_no_model(model, name, chosen, message):
+    with pytest.raises(errors.UsageError, match=message):
+        models.open_model(name if name is not None else model.store.location, **chosen)
+
+
+def test_a_revision_of_a_store(model):
+    with pytest.raises(errors.UsageError, match="layer store: it has no revisions"):
+        models.open_model(model.store.location, revision="main")
+
+
+@cases.each(
+    "model_given, text, message",
+    [
+        (False, None, "model is a str. Pass what jaxneurons.open_model gives"),
+        (True, "text", "text is a str. Pass what jaxneurons.load_text gives"),
+    ],
+)
+def test_what_is_no_model_and_no_text(model, model_given, text, message):
+    with pytest.raises(errors.UsageError, match=message):
+        models.check_kinds(model if model_given else "opt-0.3m", text)
