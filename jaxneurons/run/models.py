@@ -52,7 +52,9 @@ class Model:
     @functools.cached_property
     def embedding(self) -> dict[str, Any]:
         """The parameters outside the layers, nested, on the default device."""
-        return jax.device_put(self.store.read_embed())
+        # Kept for later calls, so no tracer, should `embed` or `logits` be called under jit first.
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(self.store.read_embed())
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer | None:

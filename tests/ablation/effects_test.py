@@ -316,6 +316,24 @@ def test_what_is_no_set_is_one_line(study, tmp_path, name, content, kind, messag
     assert caught.type is kind
 
 
+def test_without_ngrams_no_trigger_is_sought(study):
+    chosen = dataclasses.replace(study.identity.settings, ngrams=False)
+    identity = dataclasses.replace(study.identity, settings=chosen)
+    changed = Study(study.path, dataclasses.replace(study.facts, identity=identity))
+    assert named_sets.find(changed, "dead").neurons.triggers == {}
+
+
+def test_a_model_or_a_text_that_cannot_be_ablated(study):
+    model, text = models.open_studied(study), texts.studied_text(study)
+    bare = dataclasses.replace(model.store.config, enable_bias=False)
+    unbiased = models.Model("bare", dataclasses.replace(model.store, config=bare))
+    with pytest.raises(errors.UsageError, match="bare has no biases, which would wr"):
+        ablate.ablate(unbiased, text, [(0, 1)], mode="mean")
+    alone = text._replace(lengths=np.ones_like(text.lengths))
+    with pytest.raises(errors.UsageError, match="text has no token to predict"):
+        ablate.ablate(model, alone, [(0, 1)])
+
+
 @cases.each("layers", [(0, 3), (2, 1), (3, 3)])
 def test_layers_outside_of_the_model(study, layers):
     with pytest.raises(errors.UsageError, match="layers .* are none of model"):

@@ -48,7 +48,7 @@ def planted(model):
     }  # fmt: skip
 
 
-def write(path, model, sections, name="", words=TRIGGERS):
+def write(path, model, sections, name="", words=TRIGGERS, layers=LAYERS):
     """A finished study, as far as it is read here."""
     identity = small_study.IDENTITY
     config = dataclasses.replace(identity.model.config, num_hidden_layers=LAYERS)
@@ -61,7 +61,7 @@ def write(path, model, sections, name="", words=TRIGGERS):
         corpus=tuple(
             dataclasses.replace(d, tokens=11_000_000) for d in identity.corpus
         ),
-        settings=dataclasses.replace(identity.settings, last_layer=LAYERS - 1),
+        settings=dataclasses.replace(identity.settings, last_layer=layers - 1),
     )
     with opening.creating(path, identity):
         pass
@@ -164,7 +164,9 @@ def test_what_is_missing_is_not_studied_and_names_say_which_model_it_is(
     small = write(tmp_path / "small", "", planted("125m"), name="opt-1.9m")
     opened = reproduction.open_studies([("opt-125m-deduped", small)])
     assert list(opened) == ["125m"]
+    some = write(tmp_path / "some", "13b", planted("13b"), layers=3)
     for named, message in (
+        ([("", some)], "some has 3 of the model's layers. Study all of them"),
         ([("", small)], "opt-1.9m, which is no model of the paper. Name it as"),
         ([("66b", small), ("", family["66b"])], "two studies are of 66b"),
     ):

@@ -1,10 +1,14 @@
 """What `open_model` and an open model refuse, each in one line that says what there is instead."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import jaxneurons
 from jaxneurons import errors
 from jaxneurons.run import models
+from jaxneurons.text.windows import Windows
 from tests.support import cases, planted
 
 
@@ -69,3 +73,19 @@ def test_a_revision_of_a_store(model):
 def test_what_is_no_model_and_no_text(model, model_given, text, message):
     with pytest.raises(errors.UsageError, match=message):
         models.check_kinds(model if model_given else "opt-0.3m", text)
+
+
+def test_what_is_no_reduction(model):
+    text = Windows(np.full((1, 4), 2, np.int32), *np.zeros((2, 1), int), ("a",), ("",))
+    with pytest.raises(
+        errors.UsageError, match="reduction is a str. Pass a jaxneurons"
+    ):
+        list(jaxneurons.count(model, text, "sum"))
+
+
+def test_under_jit_tokens_are_checked_by_their_shape_alone(model):
+    embed = jax.jit(model.embed)
+    tokens = jnp.asarray([[4, 5]])
+    assert (embed(tokens) == model.embed(tokens)).all()
+    with pytest.raises(errors.UsageError, match="windows of 17 tokens"):
+        embed(jnp.ones((1, 17), jnp.int32))

@@ -123,7 +123,6 @@ def test_batch_size_changes_no_bit(planted_store, sources, tmp_path, finished):
     assert digests(tmp_path / "study") == digests(finished)
 
 
-@pytest.mark.campaign
 @pytest.mark.fault(case=29)
 def test_hidden_states_on_disk_give_the_same_bits(planted_store, tmp_path):
     """Where the memory allowed holds the work but not the hidden states."""
