@@ -179,7 +179,7 @@ def _extremes(smoothed: np.ndarray, run: int, tolerance: float) -> frozenset[int
     return frozenset(
         extreme
         for extreme, mask in near.items()
-        if np.any(np.diff(find_runs(mask)) + 1 >= run)
+        if np.count_nonzero(mask) >= run and np.any(np.diff(find_runs(mask)) + 1 >= run)
     )
 
 

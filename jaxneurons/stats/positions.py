@@ -69,8 +69,9 @@ def analyze_layer(
         block = np.asarray(count[:, :, first : first + NEURONS_PER_BLOCK])
         _check_counts(layer, block, windows)
         values = information[:, first : first + NEURONS_PER_BLOCK]
-        for offset in np.flatnonzero(values[-1] > criteria.information_threshold):
-            pattern = np.ascontiguousarray(block[:, :, offset])
+        chosen = np.flatnonzero(values[-1] > criteria.information_threshold)
+        patterns = np.ascontiguousarray(np.moveaxis(block[:, :, chosen], -1, 0))
+        for offset, pattern in zip(chosen, patterns, strict=True):
             record = {"layer": layer, "neuron": first + int(offset)}
             record |= position_records.describe_neuron(
                 pattern, windows, values[:, offset], criteria, null
