@@ -190,6 +190,8 @@ def test_cover_agrees_with_sets(masks):
         {"strong_tolerance": 0.2},
         {"low_level": 0.8},
         {"minimum_range": 0.0},
+        {"range_level": 0.0},
+        {"least_switches": 0},
     ],
 )
 def test_criteria_that_mean_nothing_are_refused(wrong):

@@ -46,6 +46,21 @@ def section(count: np.ndarray, windows: list[int], **keywords) -> dict:
     )
 
 
+def test_a_neuron_behind_many_is_found_as_it_is_alone():
+    windows = [1000, 3000]
+    planted = planted_layer(16, windows)
+    alone = analyze(planted, windows).records
+    dead = np.zeros((*planted.shape[:2], 300), planted.dtype)
+    behind = analyze(np.concatenate([dead, planted], axis=2), windows).records
+    assert [one["neuron"] - 300 for one in behind] == list(range(8))
+    said = ("type", "strength", "ranges", "frequency", "correlation")
+    for before, after in zip(alone, behind, strict=True):
+        assert all(before[name] == after[name] for name in said)
+        # Sums over neurons at another place in memory differ by their last bit.
+        key = "mutual_information_by_domain"
+        np.testing.assert_allclose(before[key], after[key], rtol=1e-12)
+
+
 @cases.each("length", [16, 2048])
 def test_planted_neurons_are_found_and_typed(length):
     windows = [1000, 3000]
