@@ -47,12 +47,12 @@ def section(count: np.ndarray, windows: list[int], **keywords) -> dict:
 
 
 def test_a_neuron_behind_many_is_found_as_it_is_alone():
-    windows = [1000, 3000]
+    windows = [1000, 1500]
     planted = planted_layer(16, windows)
     alone = analyze(planted, windows).records
-    dead = np.zeros((*planted.shape[:2], 300), planted.dtype)
+    dead = np.zeros((*planted.shape[:2], 150), planted.dtype)
     behind = analyze(np.concatenate([dead, planted], axis=2), windows).records
-    assert [one["neuron"] - 300 for one in behind] == list(range(8))
+    assert [one["neuron"] - 150 for one in behind] == list(range(8))
     said = ("type", "strength", "ranges", "frequency", "correlation")
     for before, after in zip(alone, behind, strict=True):
         assert all(before[name] == after[name] for name in said)
