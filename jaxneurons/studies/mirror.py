@@ -69,6 +69,8 @@ class Mirror:
         self._there = sealed
         if said.complete:
             (self.place / PARTIAL).remove_all()
+            # A run that was killed as soon as its study counted has left it.
+            (self.place / places.MARKER).remove()
         else:
             self._remember()
 

@@ -147,7 +147,10 @@ def read_candidates(
 
 def assert_same(path: pathlib.Path, whole: pathlib.Path) -> None:
     """A finished study has the files and bits of another."""
-    assert _digests(path) == _digests(whole)
+    found, expected = _digests(path), _digests(whole)
+    differing = sorted({name for name, _ in found.items() ^ expected.items()})
+    # Here pytest does not say what differs.
+    assert not differing, differing
     assert _names(path) == _names(whole)
 
 
