@@ -15,7 +15,7 @@ from jaxneurons.disk import places
 from jaxneurons.explorer import write
 from jaxneurons.run.resources import Resources
 from jaxneurons.store import random_model, reading, writing
-from jaxneurons.studies import opening
+from jaxneurons.studies import facts, opening
 from tests.support import dying, object_stores, planted, stores, studies
 
 MODEL = config.Config(
@@ -223,10 +223,10 @@ def _study(
 
 
 def _killed(target, arguments, at, random, seconds, campaign) -> bool:
-    """Kills a process at a random instant, or every day as soon as twenty files are there."""
+    """Kills a process at a random instant, or every day as soon as a study counts."""
     if campaign:
         return not dying.run(target, *arguments, seconds=random.uniform(0, seconds))
-    return not dying.run(target, *arguments, until=lambda: len(at.files()) >= 20)
+    return not dying.run(target, *arguments, until=lambda: facts.NAME in at.files())
 
 
 def _fetched(at: places.Place, folder: pathlib.Path) -> pathlib.Path:
