@@ -54,6 +54,11 @@ def open_file(path: pathlib.Path) -> SafetensorsFile:
             view = opened.get_slice(key)
             dtype = view.get_dtype()
             tensors[key] = Tensor(tuple(view.get_shape()), _DTYPES.get(dtype, dtype))
+    if length > strict_json.MAX_BYTES:
+        raise errors.CheckpointError(
+            f"{path}: the header has {length:,} bytes, and at most {strict_json.MAX_BYTES:,} are read. Save the tensors "
+            "in several files."
+        )
     strict_json.parse_object(header, f"{path}: header", errors.CheckpointError)
     return SafetensorsFile(path, tensors)
 

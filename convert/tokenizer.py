@@ -141,8 +141,8 @@ def _load(
         files.translated("write", "temporary files"),
         tempfile.TemporaryDirectory() as folder,
     ):
+        _gather(directory, present, pathlib.Path(folder))
         try:
-            _gather(directory, present, pathlib.Path(folder))
             loaded = kind.from_pretrained(folder, **options)
             content = loaded.backend_tokenizer.to_str()
             entries = strict_json.parse(content, str(directory), errors.TokenizerError)
@@ -158,11 +158,19 @@ def _load(
 
 
 def _gather(directory: pathlib.Path, present: set[str], folder: pathlib.Path) -> None:
-    """Links the files in a folder, and leaves out of the settings what names any others."""
+    """Links the files in a folder, and leaves out of the settings what names any others.
+
+    Raises:
+        TokenizerError: a file is no JSON that means one thing only.
+        InputOutputError: the operating system refuses.
+    """
+    if FILE in present:
+        content = files.read_file(directory / FILE)
+        strict_json.parse_object(content, str(directory / FILE), errors.TokenizerError)
     for name in present - {SETTINGS}:
         (folder / name).symlink_to((directory / name).absolute())
     if SETTINGS in present:
-        said = json.loads(files.read_file(directory / SETTINGS))
+        said = strict_json.read_object(directory / SETTINGS, errors.TokenizerError)
         kept = {k: v for k, v in said.items() if not k.endswith(("_file", "_files"))}
         (folder / SETTINGS).write_text(json.dumps(kept))
 

@@ -7,6 +7,9 @@ r"""Writes a page that shows studies in a browser, offline and without a server.
 Open the index.html that it names. The folder can be moved, zipped, or put on any web server.
 """
 
+import pathlib
+from typing import Any
+
 from absl import flags
 
 from jaxneurons import errors
@@ -47,6 +50,10 @@ def main() -> None:
     if _NEURONPEDIA.value is not None and len(named) > 1:
         raise errors.UsageError("--neuronpedia takes one study at a time.")
     out = places.local(_OUT.value) if _OUT.value else named[0][1] / write.NAME
+    if _NEURONPEDIA.value is not None and _lies_in(_NEURONPEDIA.value, out):
+        raise errors.UsageError(
+            "--neuronpedia lies in the page, which is replaced when it is written again. Pass a directory beside it."
+        )
     if isinstance(out, places.Place):
         raise errors.UsageError(f"the page of {named[0][1]} needs --out=DIR.")
     studies = write.open_studies(named)
@@ -58,6 +65,12 @@ def main() -> None:
         [study] = studies.values()
         neuronpedia.write(study, _NEURONPEDIA.value)
         print(f"wrote batches for Neuronpedia to {_NEURONPEDIA.value}")
+
+
+def _lies_in(path: str, folder: Any) -> bool:
+    return isinstance(folder, pathlib.Path) and pathlib.Path(
+        path
+    ).resolve().is_relative_to(folder.resolve())
 
 
 if __name__ == "__main__":

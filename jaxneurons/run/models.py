@@ -98,7 +98,8 @@ class Model:
             )
         if isinstance(tokens, jax.core.Tracer) or not tokens.size:
             return
-        low, high = int(tokens.min()), int(tokens.max())
+        values = np.asarray(tokens)
+        low, high = int(values.min()), int(values.max())
         if low < 0 or high >= size:
             raise errors.UsageError(
                 f"token {low if low < 0 else high} is not in the vocabulary of {self.name}. Its tokens are 0 to "
@@ -169,7 +170,7 @@ def open_model(
 
     Raises:
         UsageError: a revision of what is not on the hub, a step of what was not trained here, or a
-            token that the model has not.
+            token that the model does not have.
         JaxneuronsError: the model cannot be read or converted; `jaxneurons.errors` lists the kinds.
     """
     directory = pathlib.Path(cache or caches.directory())

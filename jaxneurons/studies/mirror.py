@@ -69,14 +69,14 @@ class Mirror:
         self._there = sealed
         if said.complete:
             (self.place / PARTIAL).remove_all()
-            # A run that was killed as soon as its study counted has left it.
-            (self.place / places.MARKER).remove()
         else:
             self._remember()
 
     def fetch(self) -> None:
         """Makes the folder what the place holds, unless it was sent from here, where it may be newer."""
         self._there = (self.place / facts.NAME).read()
+        # Left there by a run that was killed as soon as it had written study.json.
+        (self.place / places.MARKER).remove()
         if self.folder.exists():
             with files.locked_directory(self.folder, "working on this study"):
                 self._sent = self._remembered()

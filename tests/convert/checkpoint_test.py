@@ -119,6 +119,13 @@ def test_damaged_headers_are_refused(tmp_path, content):
     assert "model.safetensors is damaged, or its download was" in refusal(tmp_path)
 
 
+@pytest.mark.fault(case=5)
+def test_a_header_of_more_than_is_read_is_refused(tmp_path):
+    long = safetensors_bytes(json.dumps(GOOD).encode() + b" " * 2**23, GOOD_DATA)
+    (tmp_path / "model.safetensors").write_bytes(long)
+    assert "the header has 8,388," in refusal(tmp_path)
+
+
 @pytest.mark.fault(case=6)
 def test_a_key_twice_in_a_header_is_refused(tmp_path):
     twice = json.dumps({"a": entry()})[1:-1]

@@ -269,11 +269,22 @@ def test_files_that_are_none_are_all_named(tmp_path):
 
 
 @pytest.mark.fault(case=19)
-@cases.each("content", ["{", "{}", "[" * 10**5, '{"model": null}'])
-def test_a_damaged_tokenizer_is_refused(tmp_path, content):
+@cases.each(
+    "name, content, words",
+    [
+        ("tokenizer.json", "{", "/tokenizer.json: not valid JSON"),
+        ("tokenizer.json", "[" * 10**5, "/tokenizer.json: JSON is nested too"),
+        ("tokenizer.json", '{"a": 1, "a": 2}', '/tokenizer.json: .*"a" appears twice'),
+        ("tokenizer.json", "{}", ": transformers cannot load this tokenizer "),
+        ("tokenizer.json", '{"model": null}', ": transformers cannot load this"),
+        ("tokenizer_config.json", "{", "/tokenizer_config.json: not valid JSON"),
+        ("tokenizer_config.json", "[]", "/tokenizer_config.json: expected a JSON obj"),
+    ],
+)
+def test_a_damaged_tokenizer_is_refused(tmp_path, name, content, words):
     tiny_tokenizers.save_tokenizer(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(content)
-    message = rf"^{tmp_path}: transformers cannot load this tokenizer [^\n]*$"
+    (tmp_path / name).write_text(content)
+    message = rf"^{tmp_path}{words}[^\n]*$"
     with pytest.raises(errors.TokenizerError, match=message):
         normalise(tmp_path)
 

@@ -94,8 +94,9 @@ def test_killed_studies(server, folder, place, tmp_path, campaign):
             if again % 2 == 0:
                 # As on another machine.
                 shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-        # As one leaves it that is killed as soon as study.json is there.
-        (at / places.MARKER).write(b"")
+        if not at.is_free() and not facts.read(at).complete:
+            # As a run leaves it that is killed as soon as study.json is there.
+            (at / places.MARKER).write(b"")
         _study({}, folder, folder / "store", at)
         studies.assert_same(_fetched(at, tmp_path / f"{number}"), folder / "study")
         assert list((tmp_path / "cache" / "studies").iterdir()) == []
@@ -223,7 +224,7 @@ def _study(
 
 
 def _killed(target, arguments, at, random, seconds, campaign) -> bool:
-    """Kills a process at a random instant, or every day as soon as a study counts."""
+    """Kills a process at a random instant, or every day as soon as study.json is there."""
     if campaign:
         return not dying.run(target, *arguments, seconds=random.uniform(0, seconds))
     return not dying.run(target, *arguments, until=lambda: facts.NAME in at.files())

@@ -1,4 +1,4 @@
-"""What `open_model` and an open model refuse, each in one line that says what there is instead."""
+"""What `open_model`, an open model and `count` refuse, and an open model under jit."""
 
 import jax
 import jax.numpy as jnp
@@ -87,5 +87,7 @@ def test_under_jit_tokens_are_checked_by_their_shape_alone(model):
     embed = jax.jit(model.embed)
     tokens = jnp.asarray([[4, 5]])
     assert (embed(tokens) == model.embed(tokens)).all()
+    closed_over = jax.jit(lambda x: model.embed(tokens) + x)
+    assert (closed_over(0.0) == model.embed(tokens)).all()
     with pytest.raises(errors.UsageError, match="windows of 17 tokens"):
         embed(jnp.ones((1, 17), jnp.int32))

@@ -50,9 +50,10 @@ def test_a_neuron_behind_many_is_found_as_it_is_alone():
     windows = [1000, 1500]
     planted = planted_layer(16, windows)
     alone = analyze(planted, windows).records
-    dead = np.zeros((*planted.shape[:2], 150), planted.dtype)
+    many = positions.NEURONS_PER_BLOCK + 22
+    dead = np.zeros((*planted.shape[:2], many), planted.dtype)
     behind = analyze(np.concatenate([dead, planted], axis=2), windows).records
-    assert [one["neuron"] - 150 for one in behind] == list(range(8))
+    assert [one["neuron"] - many for one in behind] == list(range(8))
     said = ("type", "strength", "ranges", "frequency", "correlation")
     for before, after in zip(alone, behind, strict=True):
         assert all(before[name] == after[name] for name in said)

@@ -85,7 +85,7 @@ def test_a_penalty_makes_a_layers_neurons_less_active_and_is_not_part_of_the_los
         state = step.initial_state(CONFIG, chosen, mesh)
         loss, before = measured(state.parameters)
         state, metrics = step.update(CONFIG, chosen, mesh, state, placed)
-        assert float(metrics.loss) == pytest.approx(float(loss.mean()), rel=1e-6)
+        assert float(metrics.loss) == pytest.approx(float(loss.mean()), rel=1e-5)
         for _ in range(19):
             state, _ = step.update(CONFIG, chosen, mesh, state, placed)
         after = measured(state.parameters)[1]
