@@ -161,11 +161,12 @@ def _gather(directory: pathlib.Path, present: set[str], folder: pathlib.Path) ->
     """Links the files in a folder, and leaves out of the settings what names any others.
 
     Raises:
-        TokenizerError: a file is no JSON that means one thing only.
+        TokenizerError: a file is not valid JSON, or repeats a key.
         InputOutputError: the operating system refuses.
     """
     if FILE in present:
-        content = files.read_file(directory / FILE)
+        with files.translated("read", directory / FILE):
+            content = files.read_file(directory / FILE)
         strict_json.parse_object(content, str(directory / FILE), errors.TokenizerError)
     for name in present - {SETTINGS}:
         (folder / name).symlink_to((directory / name).absolute())

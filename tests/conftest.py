@@ -34,7 +34,7 @@ import pytest
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
 
-# Whatever the environment says; that the library does without JAX's 32 bits by default is tested in processes.
+# Tests make 32-bit arrays, whatever the environment says.
 jax.config.update("jax_enable_x64", False)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -52,7 +52,7 @@ class Model:
     @functools.cached_property
     def embedding(self) -> dict[str, Any]:
         """The parameters outside the layers, nested, on the default device."""
-        # Kept for later calls, so no tracer, should `embed` or `logits` be called under jit first.
+        # It is kept, so it must not be a tracer, even where the first call is under jit.
         with jax.ensure_compile_time_eval():
             return jax.device_put(self.store.read_embed())
 
