@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,6 +48,11 @@ def test_devices_that_are_not_there(number):
         errors.UsageError, match=f"{number} devices were asked for, and this host has 1"
     ):
         devices.spread(5, 2, number)
+
+
+def test_an_array_on_no_mesh_is_refused():
+    with pytest.raises(TypeError, match="is not on the devices of a mesh"):
+        devices.mesh_of(jnp.zeros(2))
 
 
 @pytest.mark.campaign

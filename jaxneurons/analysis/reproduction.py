@@ -147,9 +147,7 @@ def _judge(claim: claims.Claim, studies: Mapping[str, Results]) -> Verdict:
         value = claim.value(studies[model]) if model in studies else None
         if value is not None:
             values[model] = value
-    if len(values) < claim.rule.least:
-        return Verdict(claim, values, NOT_STUDIED)
-    if claim.rule.needs - values.keys():
+    if len(values) < claim.rule.least or claim.rule.needs - values.keys():
         return Verdict(claim, values, NOT_STUDIED)
     return Verdict(claim, values, AGREES if claim.rule.agrees(values) else DIFFERS)
 

@@ -16,8 +16,16 @@ from jaxneurons.command.progress import Progress
 from jaxneurons.model import block
 from jaxneurons.run import models, texts
 from jaxneurons.run.resources import Resources
+from jaxneurons.studies import opening
 from jaxneurons.studies.directory import Study
-from tests.support import cases, planted, planted_ngrams, planted_ngrams_wiring, studies
+from tests.support import (
+    cases,
+    known_neurons,
+    planted,
+    planted_ngrams,
+    planted_ngrams_wiring,
+    studies,
+)
 from tests.support.planted_ngrams import tokens
 from tests.support.planted_ngrams_wiring import LATE, ONE, SET
 
@@ -338,6 +346,22 @@ def test_a_model_or_a_text_that_cannot_be_ablated(study):
 def test_layers_outside_of_the_model(study, layers):
     with pytest.raises(errors.UsageError, match="layers .* are none of model"):
         named_sets.find(study, "dead", layers)
+
+
+def test_why_a_set_is_empty_is_said(tmp_path):
+    known_neurons.write(tmp_path)
+    two_layers = opening.open_any(tmp_path / "study")
+    with pytest.raises(errors.UsageError, match="holds layers 0 to 1, not layer 2"):
+        named_sets.find(two_layers, "dead", (2, 2))
+    law = studies.run_study(
+        tmp_path / "one",
+        tmp_path / "store",
+        [("law", tmp_path / "law.jsonl")],
+        layers=(0, 0),
+        suppression=False,
+    )
+    with pytest.raises(errors.UsageError, match="no neuron: the study has one domain"):
+        named_sets.find(law, "domain:law")
 
 
 def table(triggers):

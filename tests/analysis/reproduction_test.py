@@ -48,10 +48,14 @@ def planted(model):
     }  # fmt: skip
 
 
-def write(path, model, sections, name="", words=TRIGGERS, layers=LAYERS):
+def write(
+    path, model, sections, name="", words=TRIGGERS, layers=LAYERS, positions="learned"
+):
     """A finished study, as far as it is read here."""
     identity = small_study.IDENTITY
-    config = dataclasses.replace(identity.model.config, num_hidden_layers=LAYERS)
+    config = dataclasses.replace(
+        identity.model.config, num_hidden_layers=LAYERS, positions=positions
+    )
     of_model = dataclasses.replace(
         identity.model, config=config, name=name or f"facebook/opt-{model}"
     )
@@ -164,6 +168,8 @@ def test_what_is_missing_is_not_studied_and_names_say_which_model_it_is(
     small = write(tmp_path / "small", "", planted("125m"), name="opt-1.9m")
     opened = reproduction.open_studies([("opt-125m-deduped", small)])
     assert list(opened) == ["125m"]
+    without = write(tmp_path / "without", "", planted("13b"), "a-13b", positions="none")
+    assert list(reproduction.open_studies([("", without)])) == ["no positions"]
     some = write(tmp_path / "some", "13b", planted("13b"), layers=3)
     for named, message in (
         ([("", some)], "some has 3 of the model's layers. Study all of them"),

@@ -8,8 +8,12 @@ import resource
 import stat
 import subprocess
 import sys
+import warnings
 
+import jax
 import pytest
+
+from jaxneurons.command import compilation_cache
 
 # Compiles one program, and says what JAX did.
 PROGRAM = """
@@ -89,6 +93,13 @@ def test_a_flag_and_a_variable_decide(tmp_path):
     own = str(tmp_path / "own")
     assert found(tmp_path, JAX_COMPILATION_CACHE_DIR=own)[2] == own
     assert not (tmp_path / "compiled").exists()
+
+
+def test_nothing_is_kept_where_none_is_asked_for(tmp_path):
+    before = jax.config.jax_compilation_cache_dir, warnings.showwarning
+    compilation_cache.enable("none", tmp_path)
+    assert (jax.config.jax_compilation_cache_dir, warnings.showwarning) == before
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_directory_that_cannot_be_made_is_one_line(tmp_path):

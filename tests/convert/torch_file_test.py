@@ -125,6 +125,15 @@ def test_compressed_records_are_refused(tmp_path):
 
 
 @pytest.mark.fault(case=8)
+def test_a_large_record_beside_tensors_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(100)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/note", bytes(2**26))
+    refusal(path, "a record beside tensors has 67108864 bytes")
+
+
+@pytest.mark.fault(case=8)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_record_name_twice_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"

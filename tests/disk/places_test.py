@@ -48,6 +48,18 @@ def test_a_place_is_named_as_files_are():
     assert (place.name, (place / "b.c").name) == ("study", "b.c")
 
 
+def test_an_endpoint_of_its_own_is_spoken_to(monkeypatch):
+    place = places.parse("s3://bucket/study")
+    spec = {"driver": "s3", "bucket": "bucket", "path": "study/"}
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    assert place.kvstore == spec
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.example/")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    endpoint = {"endpoint": "https://store.example", "aws_region": "eu-west-1"}
+    assert place.kvstore == spec | endpoint
+
+
 @cases.each(
     "scheme, listens, slow",
     [("s3", False, 0.2), ("gs", False, 0.2), ("s3", True, 0.2), ("gs", True, 6)],

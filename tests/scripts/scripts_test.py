@@ -46,6 +46,11 @@ WITHOUT_MEANING = [
         "--explorer writes into a local study",
     ),
     ("study", ["--study=x", "--suffix=.py"], "--text_key and --suffix need --corpus"),
+    (
+        "study",
+        ["--study=x", "--corpus=a=README.md", "--corpus=a=LICENSE"],
+        "there are two domains of the name 'a'",
+    ),
     ("benchmark", ["--scaling", "--roofline"], "scaling and --roofline exclude"),
     ("benchmark", ["--scaling", "--peers_keep_memory"], "and --scaling exclude"),
     ("benchmark", ["--shape=demo", "--layers=9"], "layers"),

@@ -120,6 +120,8 @@ def test_a_dead_neuron_says_so(result):
     assert dead.kind == "dead and certified so" and dead.examples == ()
     assert math.isnan(dead.row["domain_entropy"])
     assert "⟦" not in str(dead) and "█" not in str(dead)
+    page = dead._repr_html_()
+    assert "Triggers" not in page and "svg" not in page
 
 
 @cases.each(
@@ -140,13 +142,15 @@ def test_places_that_are_none(result, place, message):
 def test_what_a_study_did_not_keep_is_said(folder, tmp_path):
     path = tmp_path / "study"
     known_neurons.make(folder, path, suppression=False, ngrams=False)
-    shown = str(results.open_study(path).neuron(2, 0))
+    shown = str(results.open_study(path).neuron(0, 1))
     assert "Analyze the study with its model to find them." in shown
+    assert "always active" in shown and "coverage" not in shown
     sources = [("law", folder / "law.jsonl")]
     bare = tmp_path / "bare"
-    studies.run_study(bare, folder / "store", sources, window=8, examples=0)
+    studies.run_study(bare, folder / "store", sources, window=9, examples=0)
     neuron = results.open_study(bare).neuron(2, 1)
     assert neuron.examples is None and "Run a study that keeps examples" in str(neuron)
+    assert "no full window" in str(neuron) and "svg" not in neuron._repr_html_()
 
 
 def test_tokens_are_found_by_the_text_that_a_person_reads(result):
