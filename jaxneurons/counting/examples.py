@@ -100,20 +100,26 @@ def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Ar
     """
     batch, length, neurons = activation.shape
     size = max(size for size in range(1, LARGEST_CHUNK + 1) if length % size == 0)
-    masked = jnp.where(counted[..., None], activation, 0)
-    highest = masked.reshape(batch, -1, size, neurons).max(axis=2)
+    rows = activation.reshape(batch, -1, size, neurons)
+    rows_counted = counted.reshape(batch, -1, size, 1)
+    # Written out, so that masking and the largest values are one loop on a CPU.
+    highest = functools.reduce(
+        jnp.maximum,
+        (jnp.where(rows_counted[:, :, i], rows[:, :, i], 0) for i in range(size)),
+    )
     value = highest.max(axis=1)
     chunk = _first(highest == value[:, None])
     positions = size * chunk[:, None] + jnp.arange(size, dtype=jnp.int32)[None, :, None]
-    inside = [
+    inside, inside_counted = (
         jnp.take_along_axis(array, positions, axis=1, mode="promise_in_bounds")
         for array in (
             activation,
             jnp.broadcast_to(counted[..., None], activation.shape),
         )
-    ]
-    place = _first((inside[0] == value[:, None]) & inside[1])
-    return value.astype(jnp.float32), size * chunk + place.astype(jnp.int32)
+    )
+    # Not where they equal `value`: a compiler may compute activations twice, with other rounding.
+    place = jax.lax.argmax(jnp.where(inside_counted, inside, -1), 1, jnp.int32)
+    return value.astype(jnp.float32), size * chunk + place
 
 
 def _first(found: jax.Array) -> jax.Array:
