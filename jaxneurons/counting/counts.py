@@ -3,6 +3,7 @@
 In: batches of activations. Out: integer host arrays.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -15,12 +16,9 @@ from jaxneurons.counting.reductions import (
     Reduction,
     State,
     active,
+    rows_of_chunks,
     to_host,
 )
-
-# Rows summed in uint8: at most 255, lest it overflow. On CPU 32 was the fastest of 32, 128 and 255:
-# 1.5 ms for 2 x 2048 x 3072 masks, where a product of int8 into int32 took 22.
-ROWS_IN_BYTES = 32
 
 
 def activation_counts(domains: int, neurons: int) -> Reduction:
@@ -39,9 +37,11 @@ def activation_counts(domains: int, neurons: int) -> Reduction:
         return jnp.zeros((2, domains, neurons), jnp.int32)
 
     def update(state: State, activation: jax.Array, batch: Batch) -> State:
-        counted = jnp.stack([batch.valid, batch.special])
-        fires = active(activation)
-        per_window = _sum_over_positions(fires[None] & counted[..., None])
+        counted = jnp.stack([batch.valid, batch.special])[..., None]
+        rows = zip(rows_of_chunks(activation), rows_of_chunks(counted), strict=True)
+        fires = [(active(row)[None] & c).astype(jnp.uint8) for row, c in rows]
+        in_bytes = functools.reduce(jnp.add, fires)
+        per_window = jnp.sum(in_bytes, axis=-2, dtype=jnp.int32)
         return state.at[:, batch.domain].add(per_window)
 
     def finalize(state: State) -> dict[str, np.ndarray]:
@@ -52,15 +52,6 @@ def activation_counts(domains: int, neurons: int) -> Reduction:
         }
 
     return Reduction(init, update, finalize)
-
-
-def _sum_over_positions(mask: jax.Array) -> jax.Array:
-    """Sums bool[..., T, F] over T to int32[..., F], `ROWS_IN_BYTES` rows at a time in bytes."""
-    *leading, positions, neurons = mask.shape
-    padding = [(0, 0)] * len(leading) + [(0, -positions % ROWS_IN_BYTES), (0, 0)]
-    rows = jnp.pad(mask, padding).reshape(*leading, -1, ROWS_IN_BYTES, neurons)
-    in_bytes = jnp.sum(rows, axis=-2, dtype=jnp.uint8)
-    return jnp.sum(in_bytes, axis=-2, dtype=jnp.int32)
 
 
 def position_counts(

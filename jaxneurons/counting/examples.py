@@ -15,10 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneurons import devices
-from jaxneurons.counting.reductions import Batch, Reduction, State
+from jaxneurons.counting.reductions import Batch, Reduction, State, rows_of_chunks
 
-# Positions whose largest value is found together, at most.
-LARGEST_CHUNK = 32
 NAMES = ("value", "window", "position")
 
 
@@ -98,17 +96,15 @@ def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Ar
     The activations are read once, for the largest values of chunks of positions; then the chunk of
     the largest is searched.
     """
-    batch, length, neurons = activation.shape
-    size = max(size for size in range(1, LARGEST_CHUNK + 1) if length % size == 0)
-    rows = activation.reshape(batch, -1, size, neurons)
-    rows_counted = counted.reshape(batch, -1, size, 1)
-    # Written out, so that masking and the largest values are one loop on a CPU.
+    rows = rows_of_chunks(activation)
+    rows_counted = rows_of_chunks(counted[..., None])
     highest = functools.reduce(
         jnp.maximum,
-        (jnp.where(rows_counted[:, :, i], rows[:, :, i], 0) for i in range(size)),
+        (jnp.where(c, row, 0) for row, c in zip(rows, rows_counted, strict=True)),
     )
     value = highest.max(axis=1)
     chunk = _first(highest == value[:, None])
+    size = len(rows)
     positions = size * chunk[:, None] + jnp.arange(size, dtype=jnp.int32)[None, :, None]
     inside, inside_counted = (
         jnp.take_along_axis(array, positions, axis=1, mode="promise_in_bounds")

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 State = Any
+# Positions that `rows_of_chunks` puts together; in uint8 up to 255 could be counted.
+LARGEST_CHUNK = 32
 
 
 class Batch(NamedTuple):
@@ -41,6 +43,18 @@ def active(activation: jax.Array) -> jax.Array:
     [[[False, True]]]
     """
     return activation > 0
+
+
+def rows_of_chunks(x: jax.Array) -> list[jax.Array]:
+    """Splits [..., T, F] into the first rows of all chunks of n positions, the second rows and so on.
+
+    What is then written out over the n arrays [..., T / n, F] is one loop on a CPU, which reads `x`
+    once and vectorizes; n is the largest divisor of T up to 32.
+    """
+    *leading, length, width = x.shape
+    size = max(n for n in range(1, LARGEST_CHUNK + 1) if length % n == 0)
+    rows = x.reshape(*leading, length // size, size, width)
+    return [rows[..., i, :] for i in range(size)]
 
 
 @jax.jit

@@ -145,9 +145,8 @@ def _one_head(
         visible = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)[None, :]
         if attention_mask is not None:
             visible = jnp.logical_and(visible, attention_mask[None, :stop])
-        # Added, so that a CPU's compiler makes one call of product, mask and softmax. The least
-        # number, not -inf: a row that sees nothing must not become NaN.
-        scores += jnp.where(visible, 0, jnp.finfo(jnp.float32).min)
+        # The least number, not -inf: a row that sees nothing must not become NaN.
+        scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
         weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
         total = jnp.sum(weights, axis=-1, keepdims=True)
         mixed = jnp.einsum(
