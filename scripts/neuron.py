@@ -61,7 +61,8 @@ def main() -> None:
     if _JSON.value:
         print(found.head(rows).to_json(orient="records"))
     elif found.empty:
-        print(f"No token detector has the trigger {_TOKEN.value!r}.")
+        where = "" if _LAYER.value is None else f" of layer {_LAYER.value}"
+        print(f"No token detector{where} has the trigger {_TOKEN.value!r}.")
     else:
         print(tables.to_text(found, rows, _SORT.value))
 
@@ -69,8 +70,8 @@ def main() -> None:
 def _check_flags() -> None:
     if _LAYER.value is None:
         raise errors.UsageError("--neuron needs --layer.")
-    for flag in (_TOKEN, _SORT):
-        if flag.value is not None:
+    for flag in (_TOKEN, _SORT, _ROWS):
+        if flag.present:
             raise errors.UsageError(f"--{flag.name} lists neurons: leave out --neuron.")
 
 

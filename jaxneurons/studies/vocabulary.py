@@ -91,8 +91,12 @@ def find(study: Study, text: str) -> list[int]:
     """The ids that a person reads as `text`, such as " the"; or, without any, those that are spelled so ("Ġthe").
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or the text is empty.
     """
+    if not text:
+        raise errors.UsageError(
+            'a token is empty. Name one as a person reads it: " the".'
+        )
     named, read_text = read(study), reader(study)
     ids = range(named.real)
     found = [token for token in ids if read_text([token]) == text]

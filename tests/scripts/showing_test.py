@@ -69,6 +69,12 @@ def test_detectors_of_a_token(made, show):
     listed = show("neuron", f"--token={trigger['text']}", "--json", "--rows=0").stdout
     first, found = json.loads(listed)[0], json.loads(detectors[0])
     assert [first[k] - found[k] for k in ("layer", "neuron")] == [0, 0]
+    layers = {one["layer"] for one in json.loads(listed)}
+    other = min(set(range(4)) - layers)
+    said = show("neuron", f"--token={trigger['text']}", f"--layer={other}").stdout
+    assert said == (
+        f"No token detector of layer {other} has the trigger {trigger['text']!r}.\n"
+    )
 
 
 @cases.each(
@@ -77,7 +83,9 @@ def test_detectors_of_a_token(made, show):
         (["--neuron=3"], "--neuron needs --layer."),
         (["--layer=0", "--neuron=3", "--sort=dead"], "--sort lists neurons"),
         (["--layer=4"], "layer 4"),
+        (["--layer=0", "--neuron=3", "--rows=5"], "--rows lists neurons"),
         (["--token=no token"], "choose one of these"),
+        (["--token="], "a token is empty"),
     ],
 )
 def test_what_means_nothing_is_2_and_one_line(show, flags, words):
