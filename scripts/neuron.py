@@ -72,7 +72,9 @@ def _check_flags() -> None:
         raise errors.UsageError("--neuron needs --layer.")
     for flag in (_TOKEN, _SORT, _ROWS):
         if flag.present:
-            raise errors.UsageError(f"--{flag.name} lists neurons: leave out --neuron.")
+            raise errors.UsageError(
+                f"--{flag.name} is for a list of neurons: leave out --neuron."
+            )
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def merge_states(states: State, number: int) -> State:
 
 
 def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The largest counted value, or 0, float32[B, F], and its first position int32[B, F].
+    """The largest counted value float32[B, F] and, if it is above 0, its first position int32[B, F].
 
     The activations are read once, for the largest values of chunks of positions; then the chunk of
     the largest is searched.
@@ -113,7 +113,7 @@ def _peaks(activation: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Ar
             jnp.broadcast_to(counted[..., None], activation.shape),
         )
     )
-    # Not where they equal `value`: a compiler may compute activations twice, with other rounding.
+    # Not what equals `value`: a compiler may compute activations twice, with other rounding.
     place = jax.lax.argmax(jnp.where(inside_counted, inside, -1), 1, jnp.int32)
     return value.astype(jnp.float32), size * chunk + place
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 State = Any
-# Positions that `rows_of_chunks` puts together; in uint8 up to 255 could be counted.
+# Most positions of a chunk in `rows_of_chunks`; above 255 a count in uint8 could overflow.
 LARGEST_CHUNK = 32
 
 
@@ -46,10 +46,10 @@ def active(activation: jax.Array) -> jax.Array:
 
 
 def rows_of_chunks(x: jax.Array) -> list[jax.Array]:
-    """Splits [..., T, F] into the first rows of all chunks of n positions, the second rows and so on.
+    """Splits [..., T, F] into n arrays [..., T / n, F]; array i has row i of every chunk of n positions.
 
-    What is then written out over the n arrays [..., T / n, F] is one loop on a CPU, which reads `x`
-    once and vectorizes; n is the largest divisor of T up to 32.
+    n is the largest divisor of T up to 32. On a CPU an elementwise expression over the n arrays is
+    one vectorized loop, which reads `x` once; where n is 1, as for a prime T, nothing is gained.
     """
     *leading, length, width = x.shape
     size = max(n for n in range(1, LARGEST_CHUNK + 1) if length % n == 0)

@@ -95,7 +95,7 @@ def find(study: Study, text: str) -> list[int]:
     """
     if not text:
         raise errors.UsageError(
-            'a token is empty. Name one as a person reads it: " the".'
+            'the token is empty. Pass one as a person reads it, such as " the".'
         )
     named, read_text = read(study), reader(study)
     ids = range(named.real)

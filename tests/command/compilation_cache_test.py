@@ -95,7 +95,8 @@ def test_a_flag_and_a_variable_decide(tmp_path):
     assert not (tmp_path / "compiled").exists()
 
 
-def test_nothing_is_kept_where_none_is_asked_for(tmp_path):
+def test_nothing_is_kept_where_none_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = jax.config.jax_compilation_cache_dir, warnings.showwarning
     compilation_cache.enable("none", tmp_path)
     assert (jax.config.jax_compilation_cache_dir, warnings.showwarning) == before

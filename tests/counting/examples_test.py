@@ -78,9 +78,11 @@ def rows(found, name, neuron):
     batches=st.integers(1, 4),
     number=st.sampled_from([1, 4]),
     parts=st.sampled_from([1, 3]),
+    # Chunks of 11 positions, of 1 and of 32.
+    length=st.sampled_from([33, 37, 64]),
 )
-def test_examples_are_those_of_brute_force(seed, batches, number, parts):
-    text = random_text(seed, 3 * batches, 33, 6)
+def test_examples_are_those_of_brute_force(seed, batches, number, parts, length):
+    text = random_text(seed, 3 * batches, length, 6)
     reduction = examples.examples(number, 6)
     found = reduce_parts(reduction, text, parts, size=3)
     for neuron, peaks in enumerate(brute_force(*text, number)):

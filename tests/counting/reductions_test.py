@@ -13,18 +13,18 @@ from jaxneurons.counting import counts, reductions
 WINDOWS, LENGTH, NEURONS, DOMAINS = 6, 5, 11, 3
 
 
-def random_data(seed):
+def random_data(seed, length=LENGTH):
     """Masks and what there is to know of the windows, as NumPy arrays."""
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, LENGTH + 1, WINDOWS)
-    valid = np.arange(LENGTH)[None, :] < lengths[:, None]
+    lengths = rng.integers(1, length + 1, WINDOWS)
+    valid = np.arange(length)[None, :] < lengths[:, None]
     return {
-        "active": rng.random((WINDOWS, LENGTH, NEURONS)) < 0.4,
-        "tokens": rng.integers(0, 9, (WINDOWS, LENGTH)).astype(np.int32),
+        "active": rng.random((WINDOWS, length, NEURONS)) < 0.4,
+        "tokens": rng.integers(0, 9, (WINDOWS, length)).astype(np.int32),
         "valid": valid,
-        "special": valid & (rng.random((WINDOWS, LENGTH)) < 0.3),
+        "special": valid & (rng.random((WINDOWS, length)) < 0.3),
         "domain": rng.integers(0, DOMAINS, WINDOWS).astype(np.int32),
-        "full": lengths == LENGTH,
+        "full": lengths == length,
     }
 
 
@@ -43,9 +43,13 @@ def reduce_in_batches(reduction, data, size):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 6]))
-def test_activation_counts(seed, size):
-    data = random_data(seed)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 3, 6]),
+    st.sampled_from([5, 37, 64]),
+)
+def test_activation_counts(seed, size, length):
+    data = random_data(seed, length)
     found = reduce_in_batches(counts.activation_counts(DOMAINS, NEURONS), data, size)
     for domain in range(DOMAINS):
         mine = data["active"] & (data["domain"] == domain)[:, None, None]
@@ -79,10 +83,10 @@ def test_counts_come_to_the_memory_that_a_device_copies_to_by_itself():
 
 
 def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
-    active = jnp.ones((1, 1100, 1), bool)
-    everywhere = jnp.ones((1, 1100), bool)
+    active = jnp.ones((1, 1024, 1), bool)
+    everywhere = jnp.ones((1, 1024), bool)
     batch = reductions.Batch(
-        tokens=jnp.zeros((1, 1100), jnp.int32),
+        tokens=jnp.zeros((1, 1024), jnp.int32),
         valid=everywhere,
         special=everywhere.at[0, 0].set(False),
         domain=jnp.zeros(1, jnp.int32),
@@ -91,8 +95,8 @@ def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
     )
     one = counts.activation_counts(1, 1)
     found = one.finalize(one.update(one.init(), active.astype(jnp.float32), batch))
-    assert found["activation_count"].tolist() == [[1100]]
-    assert found["special_activation_count"].tolist() == [[1099]]
+    assert found["activation_count"].tolist() == [[1024]]
+    assert found["special_activation_count"].tolist() == [[1023]]
 
 
 def test_chain_gives_all_and_refuses_a_name_twice():

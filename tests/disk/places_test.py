@@ -48,16 +48,32 @@ def test_a_place_is_named_as_files_are():
     assert (place.name, (place / "b.c").name) == ("study", "b.c")
 
 
-def test_an_endpoint_of_its_own_is_spoken_to(monkeypatch):
-    place = places.parse("s3://bucket/study")
+@cases.each(
+    "variables, endpoint",
+    [
+        ({}, {}),
+        ({"AWS_REGION": "eu-west-1"}, {}),
+        (
+            {"AWS_ENDPOINT_URL": "https://any.example/"},
+            {"endpoint": "https://any.example", "aws_region": "us-east-1"},
+        ),
+        (
+            {
+                "AWS_ENDPOINT_URL": "https://any.example",
+                "AWS_ENDPOINT_URL_S3": "https://s3.example",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+            },
+            {"endpoint": "https://s3.example", "aws_region": "eu-west-1"},
+        ),
+    ],
+)
+def test_an_endpoint_is_that_of_the_environment(variables, endpoint, monkeypatch):
+    for name in ("ENDPOINT_URL_S3", "ENDPOINT_URL", "REGION", "DEFAULT_REGION"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     spec = {"driver": "s3", "bucket": "bucket", "path": "study/"}
-    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION"):
-        monkeypatch.delenv(variable, raising=False)
-    assert place.kvstore == spec
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.example/")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    endpoint = {"endpoint": "https://store.example", "aws_region": "eu-west-1"}
-    assert place.kvstore == spec | endpoint
+    assert places.parse("s3://bucket/study").kvstore == spec | endpoint
 
 
 @cases.each(

@@ -70,7 +70,7 @@ def test_detectors_of_a_token(made, show):
     first, found = json.loads(listed)[0], json.loads(detectors[0])
     assert [first[k] - found[k] for k in ("layer", "neuron")] == [0, 0]
     layers = {one["layer"] for one in json.loads(listed)}
-    other = min(set(range(4)) - layers)
+    [other, *_] = set(range(4)) - layers
     said = show("neuron", f"--token={trigger['text']}", f"--layer={other}").stdout
     assert said == (
         f"No token detector of layer {other} has the trigger {trigger['text']!r}.\n"
@@ -81,11 +81,11 @@ def test_detectors_of_a_token(made, show):
     "flags, words",
     [
         (["--neuron=3"], "--neuron needs --layer."),
-        (["--layer=0", "--neuron=3", "--sort=dead"], "--sort lists neurons"),
+        (["--layer=0", "--neuron=3", "--sort=dead"], "--sort is for a list of neurons"),
         (["--layer=4"], "layer 4"),
-        (["--layer=0", "--neuron=3", "--rows=5"], "--rows lists neurons"),
+        (["--layer=0", "--neuron=3", "--rows=5"], "--rows is for a list of neurons"),
         (["--token=no token"], "choose one of these"),
-        (["--token="], "a token is empty"),
+        (["--token="], "the token is empty"),
     ],
 )
 def test_what_means_nothing_is_2_and_one_line(show, flags, words):
