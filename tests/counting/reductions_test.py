@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxneurons import devices
 from jaxneurons.counting import counts, reductions
+from tests.support import cases
 
 WINDOWS, LENGTH, NEURONS, DOMAINS = 6, 5, 11, 3
 
@@ -97,6 +98,31 @@ def test_counts_of_a_neuron_that_is_always_active_do_not_overflow():
     found = one.finalize(one.update(one.init(), active.astype(jnp.float32), batch))
     assert found["activation_count"].tolist() == [[1024]]
     assert found["special_activation_count"].tolist() == [[1023]]
+
+
+@cases.each("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_all_that_counts_sees_the_same_neurons_fire(dtype):
+    """Also those whose value is hardly above 0 in the type that a compiler may compute in."""
+    data = random_data(0, 64)
+    data["domain"][:], data["full"][:], data["valid"][:] = 0, True, True
+    x = np.random.default_rng(1).normal(0, 1e-5, (WINDOWS, 64, 8)).astype(np.float32)
+    kernel = np.random.default_rng(2).normal(0, 1e-3, (8, NEURONS)).astype(np.float32)
+    reduction = reductions.chain(
+        counts.activation_counts(1, NEURONS), counts.position_counts(1, 64, NEURONS)
+    )
+
+    @jax.jit
+    def count(x, kernel, batch):
+        activation = jax.nn.relu(x.astype(dtype) @ kernel.astype(dtype))
+        return activation, reduction.update(reduction.init(), activation, batch)
+
+    del data["active"]
+    batch = reductions.Batch(**data, first_window=jnp.int32(0))
+    activation, state = count(x, kernel, batch)
+    found = reduction.finalize(state)
+    fired = (np.asarray(activation.astype(jnp.float32)) > 0).sum(axis=0)
+    np.testing.assert_array_equal(found["position_count"][0], fired)
+    np.testing.assert_array_equal(found["activation_count"][0], fired.sum(axis=0))
 
 
 def test_chain_gives_all_and_refuses_a_name_twice():
