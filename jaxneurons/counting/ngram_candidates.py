@@ -22,6 +22,8 @@ NEURONS_AT_ONCE = 64
 # Bytes of bits that wait on the host beside an accelerator, which then need not wait for the host.
 # On a CPU, whose memory they take, those of `NEURONS_AT_ONCE` neurons do.
 BYTES_AHEAD = 2**30
+# Words of bits that are looked through at a time, if one neuron does not have more.
+WORDS_AT_ONCE = 2**17
 
 
 class Bits(NamedTuple):
@@ -143,17 +145,19 @@ def _candidates(
 ) -> dict[str, np.ndarray]:
     """Every n-gram that the neurons of a piece were active on, as arrays, one row per pair."""
     pairs = [np.zeros((3, 0), np.int32)]
+    at_once = max(1, WORDS_AT_ONCE // max(1, len(order.layout.ranks)))
     for each in some:
         if each.bits is None:
             continue
         own = each.neurons[devices.own_places(each.bits.sharding)]
         for neurons, rows in zip(own, devices.own_part(each.bits), strict=True):
-            for neuron, bits in zip(neurons, rows, strict=False):
-                pairs.append(_pairs(order, neuron, bits))
+            for first in range(0, len(neurons), at_once):
+                few = slice(first, min(first + at_once, len(neurons)))
+                pairs.append(_pairs(order, neurons[few], rows[few]))
     # Each process looks at the neurons of its own devices.
     of_all = processes.exchange(np.concatenate(pairs, axis=1))
     neurons, ranks, activations = np.concatenate(of_all, axis=1)
-    by_neuron = np.argsort(neurons, kind="stable")
+    by_neuron = np.lexsort((ranks, neurons))
     ranks = ranks[by_neuron]
     return {
         "neuron": neurons[by_neuron],
@@ -163,11 +167,20 @@ def _candidates(
     }
 
 
-def _pairs(order: ngram_order.Order, neuron: int, bits: np.ndarray) -> np.ndarray:
-    """The neuron, the rank of each n-gram that it was active on, and how often: int32[3, n-grams]."""
-    words = np.flatnonzero(bits)
-    active = packed_bits.unpack_on_host(bits[words])
-    slot_ranks = order.layout.ranks[words][active]
-    ranks, activations = np.unique(slot_ranks, return_counts=True)
-    pair = np.stack([np.full_like(ranks, neuron), ranks, activations])
-    return pair.astype(np.int32)
+def _pairs(
+    order: ngram_order.Order, neurons: np.ndarray, bits: np.ndarray
+) -> np.ndarray:
+    """Each neuron with the rank of each n-gram that it was active on, and how often: int32[3, pairs]."""
+    # Along one axis, which NumPy searches faster than two.
+    joined = bits.reshape(-1)
+    words = np.flatnonzero(joined)
+    active = packed_bits.unpack_on_host(joined[words])
+    found, slot = np.divmod(np.flatnonzero(active), packed_bits.WORD)
+    row, word = np.divmod(words[found], bits.shape[1])
+    ranks = order.layout.ranks[word, slot]
+    # Slots of an n-gram follow one another.
+    begins = np.ones(len(row), bool)
+    begins[1:] = (row[1:] != row[:-1]) | (ranks[1:] != ranks[:-1])
+    first = np.flatnonzero(begins)
+    activations = np.diff(first, append=len(row))
+    return np.stack([neurons[row[first]], ranks[first], activations]).astype(np.int32)

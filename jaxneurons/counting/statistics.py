@@ -5,6 +5,7 @@ is an n-gram detector, as `jaxneurons/stats/README.md` defines them. A study cal
 `position_information`.
 """
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -34,13 +35,8 @@ def positional_information(count: jax.Array, windows: int | jax.Array) -> jax.Ar
         float[], nats; float64 under `jax.enable_x64`. NaN below 2 windows.
     """
     real = jnp.result_type(float)
-    windows_real = jnp.asarray(windows, real)
-    share = count.astype(real) / windows_real
-    # From the sum of integers, subtracted at each position, so that a flat pattern is exactly 0.
-    mean = jnp.sum(count, dtype=int).astype(real) / (windows_real * len(count))
-    terms = _negative_entropy(share) - _negative_entropy(mean)
-    information = jnp.maximum(jnp.mean(terms), 0)
-    return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)
+    share = count.astype(real) / jnp.asarray(windows, real)
+    return _information(_negative_entropy(share), count, windows)
 
 
 def coverage(activations: jax.Array, share: Fraction | float = 0.95) -> jax.Array:
@@ -123,28 +119,51 @@ def begin_position_information(
     several = len(windows) > 1
     numbers = np.array([*windows, sum(windows)][: None if several else 1])
     with jax.enable_x64(True):
-        found = _by_blocks(position_count, jax.device_put(numbers))
+        # A power of two, so that few sizes are compiled.
+        size = 1 << int(numbers.max()).bit_length()
+        found = _by_blocks(position_count, jax.device_put(numbers), size)
         return found if several else jnp.concatenate([found, found])
 
 
-@jax.jit
-def _by_blocks(position_count: jax.Array, windows: jax.Array) -> jax.Array:
-    """float64[len(windows), F], in blocks: at once they take eight times the counts' memory."""
+@functools.partial(jax.jit, static_argnames="size")
+def _by_blocks(position_count: jax.Array, windows: jax.Array, size: int) -> jax.Array:
+    """float64[len(windows), F], in blocks: at once they take eight times the counts' memory.
+
+    All counts are below `size`. Their entropies are looked up: a logarithm takes many times as long.
+    """
     domains, _, neurons = position_count.shape
     width = min(neurons, NEURONS_PER_BLOCK)
-    of_neurons = jax.vmap(positional_information, in_axes=(1, None))
+    shares = jnp.minimum(jnp.arange(size)[None, :] / windows[:, None], 1)
+    tables = _negative_entropy(shares)
+
+    def of_neurons(row: int, counts: jax.Array) -> jax.Array:
+        terms = tables[row].at[counts].get(mode="promise_in_bounds")
+        return _information(terms, counts, windows[row])
 
     def add_block(number: jax.Array, found: jax.Array) -> jax.Array:
         first = jnp.minimum(number * width, neurons - width)
         block = jax.lax.dynamic_slice_in_dim(position_count, first, width, axis=2)
-        rows = [of_neurons(block[i], windows[i]) for i in range(domains)]
+        rows = [of_neurons(row, block[row]) for row in range(domains)]
         if len(windows) > domains:
             pooled = jnp.sum(block, axis=0, dtype=jnp.int64)
-            rows.append(of_neurons(pooled, windows[-1]))
+            rows.append(of_neurons(domains, pooled))
         return jax.lax.dynamic_update_slice_in_dim(found, jnp.stack(rows), first, 1)
 
     found = jnp.zeros((len(windows), neurons))
     return jax.lax.fori_loop(0, -(-neurons // width), add_block, found)
+
+
+def _information(
+    terms: jax.Array, count: jax.Array, windows: int | jax.Array
+) -> jax.Array:
+    """What `positional_information` gives of int[T, ...], by the negative entropy of each position's share."""
+    number = jnp.asarray(windows, terms.dtype) * len(count)
+    mean = jnp.sum(count, axis=0, dtype=int).astype(terms.dtype) / number
+    information = jnp.mean(terms, axis=0) - _negative_entropy(mean)
+    # Exactly, for rounding would leave a flat pattern a little.
+    flat = jnp.all(count == count[:1], axis=0)
+    information = jnp.where(flat, 0, jnp.maximum(information, 0))
+    return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)
 
 
 def _negative_entropy(share: jax.Array) -> jax.Array:

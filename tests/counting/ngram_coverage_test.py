@@ -212,6 +212,16 @@ def test_ngram_counts_of_every_size_class():
     assert_agrees(tokens, lengths, active)
 
 
+def test_candidates_of_more_neurons_than_are_looked_through_at_once():
+    tokens = np.arange(3, 70_003, dtype=np.int32)[None]
+    places = 1 + 900 * np.arange(70)
+    active = np.zeros((*tokens.shape, len(places)), bool)
+    active[0, places, np.arange(len(places))] = True
+    arrays = count(tokens, np.array([tokens.size], np.int32), active)
+    wanted = [(i, (2 + p, 3 + p), 1, 1) for i, p in enumerate(places.tolist())]
+    assert candidate_rows(arrays, 2) == wanted
+
+
 def test_a_batch_of_another_size_is_refused():
     spread = devices.spread(3, 3, number=1)
     reduction = ngram_coverage.ngram_coverage(
