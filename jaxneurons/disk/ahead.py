@@ -17,7 +17,8 @@ def load_ahead(
     load: Callable[[Item], Loaded], items: Sequence[Item]
 ) -> Generator[tuple[Item, Loaded, float], None, None]:
     """Yields each item, what `load` gives for it, and the seconds spent waiting; holds at most two loaded."""
-    with futures.ThreadPoolExecutor(1, thread_name_prefix="load-ahead") as reader:
+    reader = futures.ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
+    try:
         pending = [reader.submit(load, item) for item in items[:1]]
         for number, item in enumerate(items, start=1):
             began = time.perf_counter()
@@ -29,3 +30,6 @@ def load_ahead(
             ]
             yield item, loaded, waited
             del loaded
+    finally:
+        # Does not wait: what is given up may be collected, and closed, in the reader's own thread.
+        reader.shutdown(wait=False, cancel_futures=True)

@@ -1,5 +1,6 @@
 """Loading ahead: in order, one item ahead and no more, and an error in its place."""
 
+import gc
 import threading
 
 import pytest
@@ -33,3 +34,20 @@ def test_an_error_comes_at_its_place():
     assert [next(loaded)[0], next(loaded)[0]] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(loaded)
+
+
+def test_what_is_given_up_may_be_collected_by_the_thread_that_loads():
+    given_up, collected = threading.Event(), threading.Event()
+
+    def load(item):
+        if item:
+            given_up.wait(WAIT_SECONDS)
+            gc.collect()
+            collected.set()
+
+    cycle = [ahead.load_ahead(load, range(2))]
+    cycle.append(cycle)
+    next(cycle[0])
+    del cycle
+    given_up.set()
+    assert collected.wait(WAIT_SECONDS)
