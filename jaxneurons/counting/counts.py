@@ -68,10 +68,15 @@ def position_counts(
 
     Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each
     domain, `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
+    The state is then of the smallest type that counts so many.
     """
 
+    # Read and written with every batch: a byte less is time saved.
+    most = np.iinfo(np.uint32).max if windows is None else max(windows)
+    dtype = np.min_scalar_type(most)
+
     def init() -> State:
-        return jnp.zeros((domains, positions, neurons), jnp.uint32)
+        return jnp.zeros((domains, positions, neurons), dtype)
 
     def update(state: State, activation: jax.Array, batch: Batch) -> State:
         fires = active(activation)
@@ -80,7 +85,7 @@ def position_counts(
         # each domain from the batch's first to its last, which usually are one.
         def add_domain(domain: jax.Array, state: State) -> State:
             counted = batch.full & (batch.domain == domain)
-            number = jnp.sum(fires & counted[:, None, None], axis=0, dtype=jnp.uint32)
+            number = jnp.sum(fires & counted[:, None, None], axis=0, dtype=dtype)
             return state.at[domain].add(number)
 
         first = jnp.min(jnp.where(batch.full, batch.domain, domains))
@@ -88,7 +93,7 @@ def position_counts(
         return jax.lax.fori_loop(first, last + 1, add_domain, state)
 
     def finalize(state: State) -> dict[str, jax.Array]:
-        found = {"position_count": to_host(state)}
+        found = {"position_count": to_host(state.astype(jnp.uint32))}
         if windows is not None:
             information = statistics.begin_position_information(state, windows)
             found["mutual_information"] = to_host(information)

@@ -74,6 +74,25 @@ def test_position_counts(seed, size):
         np.testing.assert_array_equal(found[domain], data["active"][mine].sum(0))
 
 
+@cases.each("windows", [[1, 0], [255, 256], [65_535, 65_536]])
+def test_position_counts_of_neurons_that_are_always_active_do_not_overflow(windows):
+    total = sum(windows)
+    everywhere = jnp.ones((total, 1), bool)
+    batch = reductions.Batch(
+        tokens=jnp.zeros((total, 1), jnp.int32),
+        valid=everywhere,
+        special=~everywhere,
+        domain=jnp.repeat(jnp.arange(2, dtype=jnp.int32), np.array(windows)),
+        full=everywhere[:, 0],
+        first_window=jnp.int32(0),
+    )
+    reduction = counts.position_counts(2, 1, 1, windows)
+    state = reduction.update(reduction.init(), jnp.ones((total, 1, 1)), batch)
+    found = reduction.finalize(state)["position_count"]
+    assert found.dtype == np.uint32
+    assert np.asarray(found)[:, 0, 0].tolist() == windows
+
+
 def test_counts_come_to_the_memory_that_a_device_copies_to_by_itself():
     x = jnp.arange(6, dtype=jnp.uint32).reshape(2, 3)
     for placement in (devices.replicated, devices.sharded):
