@@ -68,7 +68,8 @@ def position_counts(
 
     Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each
     domain, `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
-    The state is then of the smallest type that counts so many.
+    No more windows may then be counted: the state is of the smallest type for those of the largest
+    domain.
     """
 
     # Read and written with every batch: a byte less is time saved.

@@ -22,7 +22,7 @@ NEURONS_AT_ONCE = 64
 # Bytes of bits that wait on the host beside an accelerator, which then need not wait for the host.
 # On a CPU, whose memory they take, those of `NEURONS_AT_ONCE` neurons do.
 BYTES_AHEAD = 2**30
-# Words of bits that are looked through at a time, if one neuron does not have more.
+# Words of bits that are looked through at a time: at least one neuron's.
 WORDS_AT_ONCE = 2**17
 
 
@@ -145,14 +145,14 @@ def _candidates(
 ) -> dict[str, np.ndarray]:
     """Every n-gram that the neurons of a piece were active on, as arrays, one row per pair."""
     pairs = [np.zeros((3, 0), np.int32)]
-    at_once = max(1, WORDS_AT_ONCE // max(1, len(order.layout.ranks)))
+    together = max(1, WORDS_AT_ONCE // max(1, len(order.layout.ranks)))
     for each in some:
         if each.bits is None:
             continue
         own = each.neurons[devices.own_places(each.bits.sharding)]
         for neurons, rows in zip(own, devices.own_part(each.bits), strict=True):
-            for first in range(0, len(neurons), at_once):
-                few = slice(first, min(first + at_once, len(neurons)))
+            for first in range(0, len(neurons), together):
+                few = slice(first, min(first + together, len(neurons)))
                 pairs.append(_pairs(order, neurons[few], rows[few]))
     # Each process looks at the neurons of its own devices.
     of_all = processes.exchange(np.concatenate(pairs, axis=1))
@@ -170,7 +170,7 @@ def _candidates(
 def _pairs(
     order: ngram_order.Order, neurons: np.ndarray, bits: np.ndarray
 ) -> np.ndarray:
-    """Each neuron with the rank of each n-gram that it was active on, and how often: int32[3, pairs]."""
+    """Neurons, ranks of the n-grams that they were active on, and how often: int32[3, pairs]."""
     # Along one axis, which NumPy searches faster than two.
     joined = bits.reshape(-1)
     words = np.flatnonzero(joined)

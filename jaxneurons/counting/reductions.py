@@ -53,7 +53,7 @@ def rows_of_chunks(x: jax.Array) -> list[jax.Array]:
     """
     *leading, length, width = x.shape
     size = max(n for n in range(1, LARGEST_CHUNK + 1) if length % n == 0)
-    # As the next product reads them: a CPU's compiler would write another shape beside it.
+    # Flattened, as the next matrix product reads it; otherwise XLA on a CPU writes a second copy.
     rows = x.reshape(-1, width)
     shape = (*leading, length // size, width)
     return [rows[i::size].reshape(shape) for i in range(size)]

@@ -117,7 +117,7 @@ def begin_position_information(
 ) -> jax.Array:
     """What `position_information` gives, on the device; does not wait for it."""
     several = len(windows) > 1
-    numbers = np.array([*windows, sum(windows)][: None if several else 1])
+    numbers = np.array([*windows, sum(windows)][: None if several else 1], np.int64)
     with jax.enable_x64(True):
         # A power of two, so that few sizes are compiled.
         size = 1 << int(numbers.max()).bit_length()
@@ -129,7 +129,8 @@ def begin_position_information(
 def _by_blocks(position_count: jax.Array, windows: jax.Array, size: int) -> jax.Array:
     """float64[len(windows), F], in blocks: at once they take eight times the counts' memory.
 
-    All counts are below `size`. Their entropies are looked up: a logarithm takes many times as long.
+    All counts must be below `size`. Their entropies are looked up, since a logarithm takes many
+    times as long.
     """
     domains, _, neurons = position_count.shape
     width = min(neurons, NEURONS_PER_BLOCK)
@@ -156,11 +157,11 @@ def _by_blocks(position_count: jax.Array, windows: jax.Array, size: int) -> jax.
 def _information(
     terms: jax.Array, count: jax.Array, windows: int | jax.Array
 ) -> jax.Array:
-    """What `positional_information` gives of int[T, ...], by the negative entropy of each position's share."""
+    """What `positional_information` gives of int[T, ...]; terms: negative entropies of the shares."""
     number = jnp.asarray(windows, terms.dtype) * len(count)
     mean = jnp.sum(count, axis=0, dtype=int).astype(terms.dtype) / number
-    information = jnp.mean(terms, axis=0) - _negative_entropy(mean)
-    # Exactly, for rounding would leave a flat pattern a little.
+    information = jnp.mean(terms - _negative_entropy(mean)[None], axis=0)
+    # Rounding would leave a flat pattern slightly above 0.
     flat = jnp.all(count == count[:1], axis=0)
     information = jnp.where(flat, 0, jnp.maximum(information, 0))
     return jnp.where(windows < FEWEST_WINDOWS, jnp.nan, information)

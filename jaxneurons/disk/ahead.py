@@ -16,7 +16,10 @@ Loaded = TypeVar("Loaded")
 def load_ahead(
     load: Callable[[Item], Loaded], items: Sequence[Item]
 ) -> Generator[tuple[Item, Loaded, float], None, None]:
-    """Yields each item, what `load` gives for it, and the seconds spent waiting; holds at most two loaded."""
+    """Yields each item, what `load` gives for it, and the seconds spent waiting.
+
+    At most two are loaded at a time. Closed before its end, it lets the one under way be loaded.
+    """
     reader = futures.ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
     try:
         pending = [reader.submit(load, item) for item in items[:1]]

@@ -19,6 +19,7 @@ from jaxneurons.benchmark.gpu import targets
 from jaxneurons.benchmark.workload import Workload
 from jaxneurons.config import PRECISIONS, Config
 from jaxneurons.counting import (
+    counts,
     examples,
     ngram_counts,
     ngram_order,
@@ -119,15 +120,17 @@ def lower_ends(
     config, lay = case.config, functools.partial(_shape, mesh)
     neurons, length = config.ffn_dim, case.window
     shape = (1, length, neurons)
-    states = lay((1, *shape), "uint32")
+    positions = counts.position_counts(1, length, neurons, [case.windows])
+    kind = jax.eval_shape(positions.init).dtype
+    states = lay((1, *shape), kind)
     # The plan has position counts once more than they are kept.
-    counts = 4 * length * neurons
-    yield "states added", reductions.add_states.lower(states), 1, counts
+    kept_bytes = 4 * length * neurons
+    yield "states added", reductions.add_states.lower(states), 1, kept_bytes
     inform = functools.partial(
         statistics.begin_position_information, windows=[case.windows]
     )
-    informed = jax.jit(inform).lower(lay(shape, "uint32"))
-    yield "position information", informed, 1, counts
+    informed = jax.jit(inform).lower(lay(shape, kind))
+    yield "position information", informed, 1, kept_bytes
     number = paper.KEPT.examples
     kept = examples.examples(number, neurons)
     slots = jax.tree.map(
