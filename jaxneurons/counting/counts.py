@@ -68,11 +68,11 @@ def position_counts(
 
     Gives `position_count`, uint32[domain, T, F], and with `windows`, all full windows of each
     domain, `mutual_information`, float64[domain + 1, F] in nats, the last row over all domains.
-    No more windows may then be counted: the state is of the smallest type for those of the largest
-    domain.
+    With `windows`, the state's integers are only as wide as the largest of them needs, so no domain
+    may have more full windows than it says.
     """
 
-    # Read and written with every batch: a byte less is time saved.
+    # The state is read and written with every batch, so the narrower the faster.
     most = np.iinfo(np.uint32).max if windows is None else max(windows)
     dtype = np.min_scalar_type(most)
 
